@@ -1,0 +1,60 @@
+"""From a recorded channel to the network's grid. NumPy only."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .modalities import EPOCH_S
+
+
+def interpolate_to_grid(
+    data: NDArray[np.floating], sfreq: float, samples_per_epoch: int, n_epochs: int
+) -> NDArray[np.float64]:
+    """Put a recorded signal on the network's time grid.
+
+    Sample ``k`` of the result, counted from 1, is the signal at ``k * 30 / samples_per_epoch``
+    seconds, interpolated linearly between the two samples around it and without an anti-alias
+    filter, because that is how the released weights were trained.
+
+    Parameters
+    ----------
+    data : array, shape (n_samples,)
+        The signal at its own recorded rate, in any unit; sample ``i`` was taken at ``i / sfreq``
+        seconds. Must be finite.
+    sfreq : float
+        Sampling rate in Hz.
+    samples_per_epoch : int
+        Grid samples per 30-s epoch.
+    n_epochs : int
+        Epochs of the result.
+
+    Returns
+    -------
+    grid : array, shape (n_epochs * samples_per_epoch,)
+        The signal on the grid, in its own unit. Past the end of the recording it holds the mean
+        of ``data``.
+    """
+    grid = np.full(n_epochs * samples_per_epoch, data.mean(), dtype=np.float64)
+    position = np.arange(1, grid.size + 1) * (EPOCH_S / samples_per_epoch * sfreq)
+    position = position[: np.searchsorted(position, data.size - 1, side="right")]
+    left = np.minimum(position.astype(np.int64), max(data.size - 2, 0))
+    weight = position - left
+    if position.size:
+        grid[: position.size] = data[left] * (1 - weight) + data[left + 1] * weight
+    return grid
+
+
+def zscore(grid: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Subtract the mean and divide by the unbiased standard deviation, padding included.
+
+    Parameters
+    ----------
+    grid : array, shape (n_samples,)
+        A signal on the network's grid, in any unit.
+
+    Returns
+    -------
+    z : array of float32, shape (n_samples,)
+        The network's input, without a unit.
+    """
+    centred = grid - grid.mean()
+    return (centred / centred.std(ddof=1)).astype(np.float32)

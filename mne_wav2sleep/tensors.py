@@ -1,0 +1,42 @@
+"""From recorded signals to the padded, z-scored batch that the network reads."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .modalities import MODALITIES, N_EPOCHS_TRAINED
+from .signals import interpolate_to_grid, zscore
+
+
+def make_batch(
+    signals: Mapping[str, tuple[NDArray[np.floating], float]],
+    n_epochs: int,
+    device: torch.device | str = "cpu",
+) -> dict[str, Tensor]:
+    """Prepare one recording for the network, as the released weights were trained.
+
+    Parameters
+    ----------
+    signals : mapping of str to (array, float)
+        Modality -> the signal at its own recorded rate, shape (n_samples,) in any unit, and that
+        rate in Hz.
+    n_epochs : int
+        Complete 30-s epochs of the recording. Shorter ones are padded to 1200 epochs (10 h), on
+        which the network was trained; longer ones are not padded.
+    device : torch.device or str
+        Where the batch goes.
+
+    Returns
+    -------
+    x : dict of str to Tensor of float32, shape (1, max(n_epochs, 1200) * samples_per_epoch)
+        z-scored signals by modality, padding included.
+    """
+    n_padded = max(n_epochs, N_EPOCHS_TRAINED)
+    x = {}
+    for name, (data, sfreq) in signals.items():
+        grid = interpolate_to_grid(data, sfreq, MODALITIES[name].samples_per_epoch, n_padded)
+        x[name] = torch.from_numpy(zscore(grid)).unsqueeze(0).to(device)
+    return x
