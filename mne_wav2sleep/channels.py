@@ -110,9 +110,16 @@ def _candidates(raw: mne.io.BaseRaw, modality: Modality) -> list[_Candidate]:
     return sorted(found, key=lambda candidate: candidate.rank)
 
 
-def _named(raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]) -> str:
+def electrodes(channel: str | tuple[str, str]) -> tuple[str, ...]:
+    """Names of the one or two channels that a mapped channel is made of."""
+    return (channel,) if isinstance(channel, str) else tuple(channel)
+
+
+def _named(
+    raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]
+) -> str | tuple[str, str]:
     """Check a channel, or a pair of them, that the user named."""
-    names = (name,) if isinstance(name, str) else tuple(name)
+    names = electrodes(name)
     if len(names) not in (1, 2) or (len(names) == 2 and modality != "ECG"):
         raise ValueError(
             f"{_OVERRULE[modality]} must be one channel name"
@@ -130,7 +137,7 @@ def _named(raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]) -> s
             f"{_OVERRULE[modality]} names {names[0]!r} twice; the difference of a channel and "
             "itself is flat. Name two different electrodes."
         )
-    return " - ".join(names)
+    return names[0] if len(names) == 1 else (names[0], names[1])
 
 
 def match_channels(
@@ -154,8 +161,8 @@ def match_channels(
     Returns
     -------
     channels : pandas.DataFrame
-        One row per modality found, indexed by ``modality``, with the columns ``channel``,
-        ``reason``, ``sfreq`` (Hz) and ``alternatives`` (a list of other channels that fit).
+        One row per modality found, indexed by ``modality``, with the columns ``channel`` (a name,
+        or the pair of names given), ``reason``, ``sfreq`` (Hz) and ``alternatives`` (a list of other channels that fit).
 
     Raises
     ------
@@ -183,7 +190,7 @@ def match_channels(
     names = dict(names or {})
     if unknown := sorted(set(names) - set(modalities)):
         raise ValueError(f"Channels named for {unknown}; the network reads {sorted(modalities)}.")
-    rows: dict[str, tuple[str, str, list[str]]] = {}
+    rows: dict[str, tuple[str | tuple[str, str], str, list[str]]] = {}
     for modality in sorted(modalities):
         name = names.get(modality, "auto")
         if name is None:
@@ -192,10 +199,11 @@ def match_channels(
         if name == "auto":
             if not candidates:
                 continue
-            channel, reason = candidates[0].channel, candidates[0].reason
+            channel: str | tuple[str, str] = candidates[0].channel
+            reason = candidates[0].reason
         else:
             channel, reason = _named(raw, modality, name), "named by the user"
-        others = [c.channel for c in candidates if c.channel not in channel.split(" - ")]
+        others = [c.channel for c in candidates if c.channel not in electrodes(channel)]
         rows[modality] = (channel, reason, others)
     if not rows:
         raise ValueError(
@@ -204,11 +212,11 @@ def match_channels(
             + (f" (bad: {', '.join(raw.info['bads'])})" if raw.info["bads"] else "")
             + f". Name one, for example {_OVERRULE[sorted(modalities)[0]]}={raw.ch_names[0]!r}."
         )
-    used = [row[0] for row in rows.values()]
-    if twice := sorted({channel for channel in used if used.count(channel) > 1}):
+    used = [name for row in rows.values() for name in electrodes(row[0])]
+    if twice := sorted({name for name in used if used.count(name) > 1}):
         raise ValueError(
             f"The channel {twice[0]!r} would feed more than one modality: "
-            f"{[m for m, row in rows.items() if row[0] == twice[0]]}. Name another channel, or "
+            f"{[m for m, row in rows.items() if twice[0] in electrodes(row[0])]}. Name another, or "
             "None, for all but one of them."
         )
     return pd.DataFrame(

@@ -11,6 +11,7 @@ import pandas as pd
 from mne.utils import warn
 from numpy.typing import NDArray
 
+from .channels import electrodes
 from .modalities import EPOCH_S
 
 _MIXED_RATES = (".edf", ".bdf")
@@ -118,20 +119,26 @@ def find_rates(recording: Recording, channels: pd.DataFrame) -> pd.DataFrame:
         The mapping, its ``sfreq`` the recorded rate where the recording is a file.
     """
     source = recording.path
-    if source is None and not recording.raw.preload and recording.raw.filenames:
+    if source is None and not recording.raw.preload and len(recording.raw.filenames) == 1:
+        # A Raw made in memory, or renamed since, has no file that could be asked.
         source = recording.raw.filenames[0]
+        named = {name for channel in channels["channel"] for name in electrodes(channel)}
+        if source is None or not named <= set(_read_header(Path(source)).ch_names):
+            return channels
     if source is None or Path(source).suffix.lower() not in _MIXED_RATES:
         return channels
-    rates = [
-        min(
+    rates = []
+    for channel in channels["channel"]:
+        found = {
             float(_read_header(Path(source), include=[name]).info["sfreq"])
-            for name in channel.split(" - ")
-            if name in recording.raw.ch_names
-        )
-        if all(name in recording.raw.ch_names for name in channel.split(" - "))
-        else float(recording.raw.info["sfreq"])
-        for channel in channels["channel"]
-    ]
+            for name in electrodes(channel)
+        }
+        if len(found) > 1:
+            raise ValueError(
+                f"The channels {channel!r} were recorded at different rates, {sorted(found)} Hz, "
+                "so their difference is not defined. Name one of them."
+            )
+        rates.append(found.pop())
     if recording.path is not None:
         return channels.assign(sfreq=rates)
     if set(rates) != {float(recording.raw.info["sfreq"])}:
@@ -171,14 +178,14 @@ def read_signals(
     """
     signals = {}
     for sfreq, group in channels.groupby("sfreq", sort=True):
-        picks = sorted({name for c in group["channel"] for name in c.split(" - ")})
+        picks = sorted({name for c in group["channel"] for name in electrodes(c)})
         raw = recording.raw
         if recording.path is not None and recording.path.suffix.lower() in _MIXED_RATES:
             raw = _read_header(recording.path, include=picks)
         picks = [name for name in raw.ch_names if name in picks]
         data = dict(zip(picks, raw.get_data(picks=picks, verbose="error"), strict=True))
         for modality, channel in group["channel"].items():
-            first, *second = channel.split(" - ")
+            first, *second = electrodes(channel)
             signal = data[first] - data[second[0]] if second else data[first]
             finite = np.isfinite(signal)
             if not finite.any() or np.ptp(signal[finite]) == 0:
@@ -196,7 +203,7 @@ def read_signals(
             signals[str(modality)] = (signal, float(sfreq))
     if not signals:
         raise ValueError(
-            f"None of the mapped channels ({', '.join(channels['channel'])}) has a signal in it, "
+            f"None of the mapped channels ({', '.join(map(repr, channels['channel']))}) has a signal in it, "
             "so there is nothing to stage. Check the recording, or name other channels."
         )
     return signals

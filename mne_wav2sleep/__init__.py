@@ -1,0 +1,27 @@
+"""Sleep staging from heart and breathing: ECG, PPG and respiratory belts, no EEG.
+
+How a night becomes a hypnogram, a module a step::
+
+    recording   a Raw or a file is opened
+    channels    labels and types say which channel feeds which modality
+    signals     each channel goes from its own rate to the network's grid
+    tensors     padded to 10 h and z-scored
+    model       the wav2sleep network gives logits per 30-s epoch
+    hypnogram   logits become probabilities and a yasa.Hypnogram
+
+:class:`SleepStagerW2S` does all of it.
+"""
+
+from .channels import match_channels
+from .staging import SleepStagerW2S
+from .weights import WeightsError, list_weights, load_model, save_model
+
+__all__ = [
+    "SleepStagerW2S",
+    "WeightsError",
+    "list_weights",
+    "load_model",
+    "match_channels",
+    "save_model",
+]
+__version__ = "0.1.0"
