@@ -162,7 +162,8 @@ def match_channels(
     -------
     channels : pandas.DataFrame
         One row per modality found, indexed by ``modality``, with the columns ``channel`` (a name,
-        or the pair of names given), ``reason``, ``sfreq`` (Hz) and ``alternatives`` (a list of other channels that fit).
+        or the pair of names given), ``reason``, ``sfreq`` (Hz) and ``alternatives`` (a list of
+        other channels that fit).
 
     Raises
     ------

@@ -22,7 +22,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-weights_app = typer.Typer(help="Published weights: list, fetch, path, verify.", no_args_is_help=True)
+weights_app = typer.Typer(
+    help="Published weights: list, fetch, path, verify.", no_args_is_help=True
+)
 app.add_typer(weights_app, name="weights")
 
 Night = Annotated[Path, typer.Argument(help="EDF, BDF, FIF, BrainVision, ...", show_default=False)]

@@ -44,11 +44,13 @@ class Modality:
 
 
 _HEART = r"(?:ecg|ekg|ekc|elektrokardiogramm|electrocardiogram[ame]?|elettrocardiogramma)"
-_LEAD = r"(?:m?l(?:ead)? ?(?:i{1,3}|[123])|mod(?:ified)? l(?:ead)? ?ii|i{1,3}|av[rlf]|v[1-6]|mv[125])"
+_LEAD = (
+    r"(?:m?l(?:ead)? ?(?:i{1,3}|[123])|mod(?:ified)? l(?:ead)? ?ii|i{1,3}|av[rlf]|v[1-6]|mv[125])"
+)
 _SIDE = r"(?:l|r|la|ra|ll|links|rechts|left|right|gauche|droite|izq|der|sx|dx|esq|dir)"
 _BELT = (
     r"(?:effort|efforts|eff|res|resp|respiratory|respiration|belt|band|rip|qrip|pie[zs]o|xact|"
-    r"movement|mov|mvt|exc|excursion|induct\w*|gurt|ceinture|sangle|cinta|banda|cinto|band|"
+    r"movement|mov|mvt|exc|excursion|induct\w*|gurt|ceinture|sangle|cinta|fascia|banda|cinto|band|"
     r"bewegung|anstrengung|atmung|effort resp|esfuerzo|sforzo|esforco|inspanning|wand|sensor)"
 )
 _ABDOMEN = (
@@ -63,7 +65,9 @@ _PULSE_WAVE = (
     r"(?:pulse ?wave(?:form)?|puls ?welle|pulswelle|pols ?golf|polsgolf|"
     r"onde (?:de )?pouls|onda (?:de |del |di |do )?(?:pulso|polso)|pulse ?wv)"
 )
-_DEVICE = r"(?:(?:nox|nonin|masimo|alice|embla|grael|somno|natus|polar|empatica|e4|osat|finger|wrist) )?"
+_DEVICE = (
+    r"(?:(?:nox|nonin|masimo|alice|embla|grael|somno|natus|polar|empatica|e4|osat|finger|wrist) )?"
+)
 
 MODALITIES: dict[str, Modality] = {
     m.name: m

@@ -68,7 +68,8 @@ class Wav2SleepConfig:
     sequence_causal: bool = False
 
     def __post_init__(self) -> None:
-        if unknown := sorted(set(self.signals) - set(MODALITIES)) or not self.signals:
+        unknown = sorted(set(self.signals) - set(MODALITIES))
+        if unknown or not self.signals:
             raise ValueError(
                 f"The config names the signals {sorted(self.signals)}; wav2sleep networks read "
                 f"one or more of {sorted(MODALITIES)}. Not among them: {unknown or 'none given'}."
@@ -95,7 +96,8 @@ class Wav2SleepConfig:
             raise ValueError("chunk_causal needs causal: true as well, and it is false.")
         if self.sequence_kernel % 2 == 0 and not self.sequence_causal:
             raise ValueError(
-                f"A sequence mixer that is not causal needs an odd kernel, got {self.sequence_kernel}."
+                "A sequence mixer that is not causal needs an odd kernel, got "
+                f"{self.sequence_kernel}."
             )
         sizes = {
             "feature_dim": self.feature_dim,
@@ -228,7 +230,7 @@ class _EpochMixer(nn.Module):
         )
 
     def forward(self, z_BSMF: Tensor, available_BSM: Tensor | None) -> Tensor:
-        n_recordings, n_epochs, n_signals, n_features = z_BSMF.shape
+        n_recordings, n_epochs, _, n_features = z_BSMF.shape
         cls_BS1F = self.register_tokens.squeeze(-1).expand(n_recordings, n_epochs, -1).unsqueeze(2)
         tokens_KF = torch.cat([cls_BS1F, z_BSMF], dim=2).flatten(0, 1)
         masked_K = None
@@ -374,7 +376,7 @@ class Wav2Sleep(nn.Module):
 
     @staticmethod
     def _n_epochs(x: Mapping[str, Tensor]) -> tuple[int, int]:
-        """Recordings and epochs of a checked batch."""
+        """Count the recordings and epochs of a checked batch."""
         name, x_BT = next(iter(x.items()))
         return x_BT.shape[0], x_BT.shape[1] // MODALITIES[name].samples_per_epoch
 

@@ -118,7 +118,9 @@ class SleepStagerW2S:
             "THX": thx_name,
         }
         modalities = sorted(self.model.config.signals)
-        if unread := [m for m, n in names.items() if n not in ("auto", None) and m not in modalities]:
+        if unread := [
+            m for m, n in names.items() if n not in ("auto", None) and m not in modalities
+        ]:
             raise ValueError(
                 f"The weights {str(weights)!r} read {', '.join(modalities)}; a channel was named "
                 f"for {', '.join(unread)}. Leave it out, or give other weights."

@@ -1,0 +1,59 @@
+"""What several tests share."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mne_wav2sleep import save_model
+from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+
+DATA = Path(__file__).parent / "data"
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def load_golden_recipe():
+    spec = importlib.util.spec_from_file_location("golden_recipe", DATA / "golden_recipe.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def golden():
+    return load_golden_recipe()
+
+
+@pytest.fixture(scope="session")
+def golden_model(golden):
+    """The released architecture, filled with the deterministic weights of the golden numbers."""
+    model = Wav2Sleep(Wav2SleepConfig()).eval()
+    weights = golden.fill_weights({k: tuple(v.shape) for k, v in model.state_dict().items()})
+    model.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    return model.requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def golden_folder(golden_model, tmp_path_factory):
+    """A model folder with those weights."""
+    return save_model(golden_model, tmp_path_factory.mktemp("golden"))
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory):
+    """A model folder with a small network of random weights, for tests of everything else."""
+    torch.manual_seed(0)
+    config = Wav2SleepConfig(
+        initial_channels=4, max_channels=8, feature_dim=16, mixer_heads=2, mixer_dim_ff=32
+    )
+    return save_model(Wav2Sleep(config), tmp_path_factory.mktemp("small"))
+
+
+def make_wave(sfreq, seconds, seed=0):
+    """A quasi-periodic wave in volts with noise, shape (n_samples,)."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(sfreq * seconds)) / sfreq
+    f = rng.uniform(0.2, 1.2)
+    return 1e-4 * (np.sin(2 * np.pi * f * t) + 0.2 * rng.standard_normal(t.size))

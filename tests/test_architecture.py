@@ -1,0 +1,45 @@
+"""The walls of the house: what a module may import."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mne_wav2sleep
+
+ORDER = "modalities channels recording signals tensors model hypnogram weights staging cli".split()
+PACKAGE = Path(mne_wav2sleep.__file__).parent
+
+
+def imports_of(module):
+    """Names of the modules that a module imports: "." marks our own."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or "").split(".")[0])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+    return found
+
+
+def test_every_module_has_its_place():
+    assert {p.stem for p in PACKAGE.glob("*.py")} == {*ORDER, "__init__"}
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_run_one_way(module):
+    own = {name[1:] for name in imports_of(module) if name.startswith(".")}
+    assert own <= set(ORDER[: ORDER.index(module)])
+
+
+@pytest.mark.parametrize(
+    ("module", "foreign"),
+    [
+        ("model", {"mne", "numpy", "yasa", "pooch"}),
+        ("signals", {"torch", "mne"}),
+        *((m, {"pooch", "requests"}) for m in ORDER if m != "weights"),
+    ],
+)
+def test_walls(module, foreign):
+    assert not imports_of(module) & foreign

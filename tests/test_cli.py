@@ -1,0 +1,112 @@
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+import yasa
+from conftest import SHARED, make_wave
+from typer.testing import CliRunner
+
+from mne_wav2sleep.cli import app
+
+HOUR = 3600
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    info = mne.create_info(["EKG", "EKG2", "Thor"], 64.0, "eeg")
+    data = np.array([make_wave(64.0, HOUR, seed) for seed in range(3)])
+    path = tmp_path_factory.mktemp("fif") / "night_raw.fif"
+    mne.io.RawArray(data, info, verbose="error").save(path, verbose="error")
+    return path
+
+
+def test_stage_writes_what_yasa_reads(night, small_folder, tmp_path):
+    result = invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "hyp.json")
+    assert result.exit_code == 0, result.output
+    assert "TST" in result.output
+    hyp = yasa.Hypnogram.from_json(tmp_path / "hyp.json")
+    assert (hyp.n_epochs, hyp.n_stages) == (120, 4)
+    invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "hyp.csv")
+    events = pd.read_csv(tmp_path / "hyp.csv")
+    assert list(events["onset"][:2]) == [0, 30]
+    assert list(events["trial_type"]) == list(hyp.hypno)
+
+
+def test_stage_takes_names(night, small_folder):
+    pair = ("--ecg", "EKG", "--ecg", "EKG2", "--thx", "none")
+    result = invoke("stage", night, "--weights", small_folder, *pair)
+    assert result.exit_code == 0, result.output
+    assert "('EKG', 'EKG2')" in result.output
+    assert "THX" not in result.output
+
+
+def test_channels_shows_the_mapping(night):
+    result = invoke("channels", night)
+    assert result.exit_code == 0
+    assert "EKG2" in result.output
+    assert "Thor" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("stage", "{night}", "--out", "hyp.pdf"), "must end in"),
+        (("stage", "{night}", "--out", "/nowhere/hyp.csv"), "no folder"),
+        (("stage", "none.edf"), "no recording"),
+        (("stage", "{night}", "--weights", "nothing"), "no weights called"),
+        (("channels", "none.edf"), "no recording"),
+        (("weights", "path", "nothing"), "no weights called"),
+        (("weights", "fetch", "wav2sleep-eog"), "not known"),
+    ],
+)
+def test_errors_are_one_sentence_and_exit_code_1(arguments, message, night):
+    result = invoke(*(a.format(night=night) for a in arguments))
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_wrong_usage_is_exit_code_2():
+    assert invoke("stage").exit_code == 2
+
+
+def test_weights_commands(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNE_WAV2SLEEP_DATA", str(tmp_path))
+    assert "ABD, ECG, PPG, THX" in invoke("weights", "list").output
+    assert str(tmp_path) in invoke("weights", "path").output
+    assert invoke("weights", "verify").exit_code == 1
+
+
+def test_a_night_of_real_beats_goes_through_and_is_compared(small_folder, tmp_path):
+    """The wave's shape is made up; its beats and the expert's stages are real."""
+    import matplotlib.pyplot as plt
+
+    path = SHARED / "realdata" / "slpdb" / "slp59.npz"
+    if not path.exists():
+        pytest.skip("needs the shared recordings")
+    record = np.load(path)
+    sfreq, stages = 128.0, record["stages"]
+    t = np.arange(int(stages.size * 30 * sfreq)) / sfreq
+    ecg = np.zeros(t.size)
+    beats = (record["beat_times_s"] * sfreq).round().astype(int)
+    ecg[beats[(beats >= 0) & (beats < t.size)]] = 1e-3
+    ecg = np.convolve(ecg, np.hanning(9), mode="same")
+    raw = mne.io.RawArray(ecg[np.newaxis], mne.create_info(["ECG"], sfreq, "ecg"), verbose="error")
+    raw.save(tmp_path / "slp_raw.fif", verbose="error")
+    out = tmp_path / "hyp.json"
+    result = invoke("stage", tmp_path / "slp_raw.fif", "--weights", small_folder, "--out", out)
+    assert result.exit_code == 0, result.output
+    hyp = yasa.Hypnogram.from_json(out)
+    assert hyp.n_epochs == stages.size > 120
+    assert hyp.sleep_statistics()["TIB"] == stages.size / 2
+    names = {-1: "UNS", 0: "WAKE", 1: "LIGHT", 2: "LIGHT", 3: "DEEP", 4: "REM"}
+    expert = yasa.Hypnogram([names[int(s)] for s in stages], n_stages=4, scorer="expert")
+    agreement = yasa.EpochByEpochAgreement([expert], [hyp])
+    assert np.isfinite(agreement.get_agreement()["accuracy"]).all()
+    for plot in (hyp.plot_hypnogram, hyp.plot_hypnodensity):
+        assert plot().has_data()
+        plt.close("all")

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from conftest import DATA
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mne_wav2sleep.signals import interpolate_to_grid, zscore
+from mne_wav2sleep.tensors import make_batch
+
+
+@pytest.mark.parametrize("case", ["eight_hours", "ten_hours", "long_tail"])
+def test_preprocessing_is_the_original_one(case, golden):
+    expected = np.load(DATA / "golden_preprocessing.npz")
+    sources = golden.PREPROCESSING[case]
+    signals = {name: (golden.make_source(*source), source[1]) for name, source in sources.items()}
+    n_epochs = min(int(seconds // 30) for _, _, seconds in sources.values())
+    x = make_batch(signals, n_epochs)
+    for name in sources:
+        found = x[name][0].numpy()[expected[f"{case}/{name}/index"]]
+        np.testing.assert_allclose(found, expected[f"{case}/{name}/value"], rtol=0, atol=1e-4)
+
+
+@given(
+    sfreq=st.floats(0.5, 2000),
+    n_epochs=st.integers(1, 3),
+    samples_per_epoch=st.sampled_from([256, 1024]),
+    seconds=st.floats(0.1, 70),
+)
+def test_a_ramp_stays_a_ramp(sfreq, n_epochs, samples_per_epoch, seconds):
+    """Linear interpolation of i / sfreq is the time itself, up to the recording's end."""
+    ramp = np.arange(max(round(sfreq * seconds), 1)) / sfreq
+    grid = interpolate_to_grid(ramp, sfreq, samples_per_epoch, n_epochs)
+    times = np.arange(1, grid.size + 1) * 30 / samples_per_epoch
+    inside = times <= ramp[-1] - 1e-9
+    np.testing.assert_allclose(grid[inside], times[inside], rtol=0, atol=1e-7)
+    outside = times > ramp[-1] + 1e-9
+    np.testing.assert_allclose(grid[outside], ramp.mean(), rtol=0, atol=1e-9)
+
+
+def test_zscore_counts_everything_and_is_unbiased():
+    z = zscore(np.array([1.0, 2.0, 3.0, 10.0]))
+    assert z.dtype == np.float32
+    np.testing.assert_allclose([z.mean(), z.std(ddof=1)], [0, 1], atol=1e-6)
