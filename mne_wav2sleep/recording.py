@@ -203,7 +203,7 @@ def read_signals(
             signals[str(modality)] = (signal, float(sfreq))
     if not signals:
         raise ValueError(
-            f"None of the mapped channels ({', '.join(map(repr, channels['channel']))}) has a "
-            "signal in it, so there is nothing to stage. Check the recording, or name other channels."
+            "None of the mapped channels has a signal in it "
+            f"({', '.join(map(repr, channels['channel']))}), so there is nothing to stage. Check the recording, or name other channels."
         )
     return signals

@@ -3,12 +3,15 @@
 import importlib.util
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
 
 from mne_wav2sleep import save_model
 from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+
+matplotlib.use("agg")
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"

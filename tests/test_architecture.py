@@ -7,7 +7,18 @@ import pytest
 
 import mne_wav2sleep
 
-ORDER = "modalities channels recording signals tensors model hypnogram weights staging cli".split()
+ORDER = [
+    "modalities",
+    "channels",
+    "recording",
+    "signals",
+    "tensors",
+    "model",
+    "hypnogram",
+    "weights",
+    "staging",
+    "cli",
+]
 PACKAGE = Path(mne_wav2sleep.__file__).parent
 
 

@@ -140,13 +140,54 @@ def test_montages_of_cohorts_systems_and_languages(origin):
     assert match_channels(make_raw(labels.split(",")))["channel"].to_dict() == expected
 
 
-LOOKALIKES = (
-    "HR,H.R.,HRate,Heart Rate,HeartRate,Herzfrequenz,Fréquence cardiaque,PulseRate,Pulse Rate,PR,"
-    "SpO2,SaO2,OSat,SpO2 B-B,Saturation,ECG Impédance,ECG ImpÃ©dance,EKG_Off,ECG Quality,"
-    "Pleth Status,Abdomen CaL,RIP Sum,RIP Sum Cal,RIP Flow,RIP Flow Cal,Thor Sum,Nasal Pressure,"
-    "Therm,Thermistor,TERMISTORE,Airflow,RR,IBI,PWA,PTT,RIP-Phase,Resp Rate,Pulse,OX STAT,Snore,"
-    "EtCO2,Position,Chin,C3-M2,Leg L,BP"
-).split(",")
+LOOKALIKES = [
+    "HR",
+    "H.R.",
+    "HRate",
+    "Heart Rate",
+    "HeartRate",
+    "Herzfrequenz",
+    "Fréquence cardiaque",
+    "PulseRate",
+    "Pulse Rate",
+    "PR",
+    "SpO2",
+    "SaO2",
+    "OSat",
+    "SpO2 B-B",
+    "Saturation",
+    "ECG Impédance",
+    "ECG ImpÃ©dance",
+    "EKG_Off",
+    "ECG Quality",
+    "Pleth Status",
+    "Abdomen CaL",
+    "RIP Sum",
+    "RIP Sum Cal",
+    "RIP Flow",
+    "RIP Flow Cal",
+    "Thor Sum",
+    "Nasal Pressure",
+    "Therm",
+    "Thermistor",
+    "TERMISTORE",
+    "Airflow",
+    "RR",
+    "IBI",
+    "PWA",
+    "PTT",
+    "RIP-Phase",
+    "Resp Rate",
+    "Pulse",
+    "OX STAT",
+    "Snore",
+    "EtCO2",
+    "Position",
+    "Chin",
+    "C3-M2",
+    "Leg L",
+    "BP",
+]
 
 
 @pytest.mark.parametrize("label", LOOKALIKES)

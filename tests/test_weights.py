@@ -264,7 +264,7 @@ def test_broken_files_and_folders(tmp_path, small_folder, golden_model):
     with pytest.raises(WeightsError, match="neither"):
         load_model(tmp_path)
     folder = make_folder(tmp_path / "m")
-    with pytest.raises(WeightsError, match="no state_dict.pth"):
+    with pytest.raises(WeightsError, match=r"no state_dict\.pth"):
         load_model(folder)
     torch.save(golden_model.state_dict(), folder / "state_dict.pth")
     whole = (folder / "state_dict.pth").read_bytes()

@@ -1,0 +1,88 @@
+"""Time and memory of staging one 8-h EDF: python benchmarks/bench_stage.py [--weights FOLDER].
+
+The file has ECG and PPG at 256 Hz, two belts at 32 Hz and six EEG channels at 256 Hz that are not
+wanted. Without --weights the network has the released size and random weights: time does not depend
+on their values. Each run is a process of its own, so that peak memory is that of staging alone.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HOURS = 8
+RATES = {"ECG": 256, "Pleth": 256, "Thor": 32, "Abdo": 32} | {f"EEG {i}": 256 for i in range(6)}
+
+
+def write_night(path: Path) -> None:
+    """Write the EDF."""
+    import edfio
+
+    rng = np.random.default_rng(0)
+    signals = []
+    for label, sfreq in RATES.items():
+        t = np.arange(HOURS * 3600 * sfreq) / sfreq
+        wave = 100 * np.sin(2 * np.pi * 0.9 * t) + 10 * rng.standard_normal(t.size)
+        signals.append(edfio.EdfSignal(wave, sfreq, label=label, physical_dimension="uV"))
+    edfio.Edf(signals).write(path)
+
+
+def stage_once(night: Path, weights: str) -> None:
+    """Stage the file step by step, and print what each step took."""
+    import torch
+
+    from mne_wav2sleep import SleepStagerW2S
+    from mne_wav2sleep.recording import read_signals
+    from mne_wav2sleep.tensors import make_batch
+
+    stager = SleepStagerW2S(night, weights=weights, verbose="error")
+    t0 = time.perf_counter()
+    signals = read_signals(stager._recording, stager.channels)
+    t1 = time.perf_counter()
+    x = make_batch(signals, stager._recording.n_epochs)
+    t2 = time.perf_counter()
+    with torch.inference_mode():
+        stager.model(x)
+    t3 = time.perf_counter()
+    del signals, x
+    stager.predict()
+    t4 = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"reading {t1 - t0:.2f} s, preparing {t2 - t1:.2f} s, network {t3 - t2:.2f} s, "
+        f"predict() as a whole {t4 - t3:.2f} s, peak memory {peak:.2f} GiB"
+    )
+
+
+def main() -> None:
+    """Make the file and a model folder, then measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--night", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.night:
+        stage_once(options.night, options.weights)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        weights = options.weights
+        if weights is None:
+            from mne_wav2sleep import save_model
+            from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+
+            weights = str(save_model(Wav2Sleep(Wav2SleepConfig()), Path(folder) / "weights"))
+        night = Path(folder) / "night.edf"
+        write_night(night)
+        for _ in range(options.runs):
+            subprocess.run(
+                [sys.executable, __file__, "--night", str(night), "--weights", weights], check=True
+            )
+
+
+if __name__ == "__main__":
+    main()
