@@ -202,8 +202,9 @@ def read_signals(
                 signal = np.where(finite, signal, signal[finite].mean())
             signals[str(modality)] = (signal, float(sfreq))
     if not signals:
+        names = ", ".join(map(repr, channels["channel"]))
         raise ValueError(
-            "None of the mapped channels has a signal in it "
-            f"({', '.join(map(repr, channels['channel']))}), so there is nothing to stage. Check the recording, or name other channels."
+            f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
+            "stage. Check the recording, or name other channels."
         )
     return signals
