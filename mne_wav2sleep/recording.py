@@ -40,19 +40,19 @@ class Recording:
     n_epochs: int
 
 
-def _read_header(path: Path, **include: Any) -> mne.io.BaseRaw:
+def _read_header(path: Path, *, verbose: str = "error", **include: Any) -> mne.io.BaseRaw:
     """Open a file with MNE, without reading its samples."""
     options: dict[str, Any] = dict(include)
     if path.suffix.lower() in _MIXED_RATES:
         # Channels of one label become ECG-0, ECG-1 before include= is applied, not after.
         options["exclude_after_unique"] = True
     try:
-        return mne.io.read_raw(path, preload=False, verbose="error", **options)
+        return mne.io.read_raw(path, preload=False, verbose=verbose, **options)
     except Exception as error:
         if "latin1" in str(error) and "encoding" not in options and options:
-            return _read_header(path, **include, encoding="latin1")
+            return _read_header(path, verbose=verbose, **include, encoding="latin1")
         raise ValueError(
-            f"{path.name} cannot be read as a recording: {error} Check that the file is complete "
+            f"{path} cannot be read as a recording: {error} Check that the file is complete "
             "and in a format that mne.io.read_raw reads."
         ) from error
 
@@ -84,7 +84,8 @@ def open_recording(raw: mne.io.BaseRaw | str | Path) -> Recording:
         path = Path(raw)
         if not path.exists():
             raise FileNotFoundError(f"There is no recording at {path}. Check the path.")
-        raw = _read_header(path)
+        # MNE's own warnings, of a file that was cut off for one, are for the user; they come once.
+        raw = _read_header(path, verbose="warning")
     elif not isinstance(raw, mne.io.BaseRaw):
         raise TypeError(
             f"A recording must be an mne.io.Raw or the path of one, got {type(raw).__name__}."

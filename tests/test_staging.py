@@ -264,9 +264,16 @@ def test_duplicate_labels_of_different_rates(tmp_path, small_folder):
         for s, f in enumerate((128, 256))
     ]
     edfio.Edf(signals).write(path)
-    with pytest.warns(RuntimeWarning, match="unique|once"):
-        mne.io.read_raw_edf(path)
-    stager = SleepStagerW2S(path, weights=small_folder)
+    with pytest.warns(RuntimeWarning, match="unique"):
+        stager = SleepStagerW2S(path, weights=small_folder)
     assert stager.channels.loc["ECG", "channel"] == "ECG-0"
     assert stager.channels.loc["ECG", "sfreq"] == 128
     stager.predict()
+
+
+def test_a_file_that_was_cut_off_is_said(tmp_path, edf_path, small_folder):
+    path = tmp_path / "cut.edf"
+    path.write_bytes(edf_path.read_bytes()[:-1_000_000])
+    with pytest.warns(RuntimeWarning, match="does not match the file size"):
+        stager = SleepStagerW2S(path, weights=small_folder, verbose="error")
+    assert stager.predict().n_epochs < 120
