@@ -119,7 +119,7 @@ def _named(
     raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]
 ) -> str | tuple[str, str]:
     """Check a channel, or a pair of them, that the user named."""
-    names = electrodes(name)
+    names = electrodes(name) if isinstance(name, str | tuple | list) else ()
     if len(names) not in (1, 2) or (len(names) == 2 and modality != "ECG"):
         raise ValueError(
             f"{_OVERRULE[modality]} must be one channel name"

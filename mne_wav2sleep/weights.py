@@ -461,9 +461,14 @@ def load_model(
     ------
     WeightsError
         If the weights cannot be had, or do not fit their config.
-    ValueError
+    TypeError, ValueError
         If ``weights`` is neither a known name nor a folder.
     """
+    if not isinstance(weights, str | Path):
+        raise TypeError(
+            f"weights must be a name or a model folder, got {type(weights).__name__}. Published "
+            f"weights: {', '.join(REGISTRY)}."
+        )
     if isinstance(weights, str) and weights in REGISTRY:
         path = fetch_weights(weights)
         return _build(REGISTRY[weights].config, read_state_dict(path), path)

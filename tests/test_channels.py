@@ -264,6 +264,7 @@ def test_naming_overrules():
         ({"ECG": "EKG"}, "does not have"),
         ({"ECG": ("ECG", "ECG")}, "twice"),
         ({"PPG": ("ECG", "Pleth")}, "must be one channel name"),
+        ({"ECG": 3}, "must be one channel name"),
         ({"ECG": "Pleth"}, "more than one modality"),
         ({"EEG": "ECG"}, "reads"),
         (dict.fromkeys(["ABD", "ECG", "PPG", "THX"]), "Name one"),

@@ -261,6 +261,8 @@ def test_a_state_dict_that_does_not_fit_is_refused(change, message, golden_model
 def test_broken_files_and_folders(tmp_path, small_folder, golden_model):
     with pytest.raises(ValueError, match="no weights called 'nothing'"):
         load_model("nothing")
+    with pytest.raises(TypeError, match="got NoneType"):
+        load_model(None)
     with pytest.raises(WeightsError, match="neither"):
         load_model(tmp_path)
     folder = make_folder(tmp_path / "m")
