@@ -26,6 +26,9 @@ class Modality:
         What it is, for people.
     samples_per_epoch : int
         Samples per 30-s epoch on the network's grid (arXiv 2411.04644, section 3).
+    lowest_sfreq : float
+        Rate in Hz below which the waveform cannot be seen: twice the highest frequency that it
+        needs, 15 Hz for QRS complexes, 5 Hz for pulses, 1 Hz for breaths, 5 Hz for eye movements.
     mne_types : tuple of str
         MNE channel types that say by themselves that a channel carries this modality.
     labels : tuple of str
@@ -38,6 +41,7 @@ class Modality:
     name: str
     description: str
     samples_per_epoch: int
+    lowest_sfreq: float
     mne_types: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     unplaced_labels: tuple[str, ...] = ()
@@ -59,7 +63,7 @@ _ABDOMEN = (
 )
 _THORAX = (
     r"(?:tho|thor|thora|thorax|thoracic|thoracique|thorakal|thx|chest|brust|brustkorb|borst|"
-    r"torax|tor|toracico|toracica|torace|poitrine|pecho|peito|ribcage|rib cage|rc)"
+    r"torax|tor|toracico|toracica|torace|poitrine|pecho|peito|ribcage|rib cage)"
 )
 _PULSE_WAVE = (
     r"(?:pulse ?wave(?:form)?|puls ?welle|pulswelle|pols ?golf|polsgolf|"
@@ -76,6 +80,7 @@ MODALITIES: dict[str, Modality] = {
             "ABD",
             "abdominal respiratory effort",
             256,
+            2.0,
             labels=(
                 rf"{_ABDOMEN}",
                 rf"{_DEVICE}{_ABDOMEN} {_BELT}(?: {_BELT})?",
@@ -88,6 +93,7 @@ MODALITIES: dict[str, Modality] = {
             "ECG",
             "electrocardiogram",
             1024,
+            30.0,
             mne_types=("ecg",),
             labels=(
                 rf"{_HEART}",
@@ -96,14 +102,14 @@ MODALITIES: dict[str, Modality] = {
                 rf"(?:eeg )?{_HEART} ?(?:ref|\d|{_SIDE}|{_LEAD})?(?: (?:ref|\d|a\d|m\d|lead|mv|uv))?",
                 rf"{_DEVICE}{_HEART}|{_HEART} (?:raw|signal|wave(?:form)?|channel|kanal|canal|data)",
                 r"ml ?ii|mod(?:ified)? lead ii|lead ii|ableitung ii|derivation ii|derivazione ii|ii",
-                rf"(?:lead )?{_LEAD}|{_HEART} ?\d ?{_HEART} ?\d|bipolar ecg|holter",
-                r"cardio|herz|coeur|corazon|cuore|coracao|hart|heart",
+                rf"(?:lead )?{_LEAD}|{_HEART} ?\d ?{_HEART} ?\d|bipolar ecg",
             ),
         ),
         Modality(
             "EOG-L",
             "left electro-oculogram",
             4096,
+            10.0,
             labels=(
                 r"e1 ?(?:m2|a2)|loc ?(?:m2|a2)|eog l|eogl|e1|loc|l eog|eog left|left eog",
                 r"eog ?(?:l|left|links|gauche|izq) ?(?:[am]2)?|eog ?1 ?(?:[am]2)?|loc \w+|e1 \w+",
@@ -113,6 +119,7 @@ MODALITIES: dict[str, Modality] = {
             "EOG-R",
             "right electro-oculogram",
             4096,
+            10.0,
             labels=(
                 r"e2 ?(?:m1|a1|m2|a2)|roc ?(?:m1|a1)|eog r|eogr|e2|roc|r eog|eog right|right eog",
                 r"eog ?(?:r|right|rechts|droit|der) ?(?:[am][12])?|eog ?2 ?(?:[am][12])?"
@@ -123,6 +130,7 @@ MODALITIES: dict[str, Modality] = {
             "PPG",
             "photoplethysmogram (pulse waveform)",
             1024,
+            10.0,
             labels=(
                 r"ppg|pleth|plethwv|pleth ?wave(?:form)?|" + _PULSE_WAVE,
                 r"plethysmo(?:gram|graph|graphy|graphie|gramm|gramme|grafia|grafie)?",
@@ -131,13 +139,14 @@ MODALITIES: dict[str, Modality] = {
                 rf"{_DEVICE}(?:ppg|pleth|bvp)(?: (?:\d|ir|red|green|raw|signal|wave(?:form)?))?",
                 r"bvp|blood volume pulse|puls(?:e)? ?(?:ox(?:imeter)?)? ?wave|"
                 r"sp ?o2 (?:pleth|wave(?:form)?)|pulse ?plethysmo\w*",
-                r"(?:ir|red|green) ?ppg|pleth ?\d",
+                r"(?:ir|red|green) ?ppg|(?:pleth|ppg) ?\d",
             ),
         ),
         Modality(
             "THX",
             "thoracic respiratory effort",
             256,
+            2.0,
             mne_types=("resp",),
             labels=(
                 rf"{_THORAX}",
@@ -168,7 +177,7 @@ LOOKALIKES: dict[str, str] = {
     r"\b(?:cal|calibrated|kalibriert|flow|luftfluss|airflow|debit|flujo|flusso|fluxo|vt)\b": "a flow or a calibrated signal",
     r"\b(?:nasal|nase|nas|nez|nariz|naso|neus|cann?ula|canule|pressure|druck|pression|presion|"
     r"pressione|pressao|pres|ptaf|cpap|npt)\b": "a pressure",
-    r"\b(?:therm\w*|therm|term\w*|tfm|oronasal)\b": "a thermistor",
+    r"\b(?:therm\w*|term\w*|tfm|oronasal|oral|mouth|mund|bouche|buccal|boca|bocca|mond)\b": "a thermistor",
     r"\b(?:amplitude|ampl|pwa|ptt|pat|transit|index|trend|var|variability|env|envelope)\b": "a derived value",
     r"\b(?:co2|etco2|capno\w*|snor\w*|ronfl\w*|schnarch\w*|position|pos|activity|acc|accel\w*|"
     r"temp\w*|light|audio)\b": "another sensor",

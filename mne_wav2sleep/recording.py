@@ -12,7 +12,7 @@ from mne.utils import warn
 from numpy.typing import NDArray
 
 from .channels import electrodes
-from .modalities import EPOCH_S
+from .modalities import EPOCH_S, MODALITIES
 
 _MIXED_RATES = (".edf", ".bdf")
 """Formats whose channels have rates of their own, read by MNE at the highest one."""
@@ -57,6 +57,21 @@ def _read_header(path: Path, *, verbose: str = "error", **include: Any) -> mne.i
         ) from error
 
 
+def _warn_of_discontinuity(raw: mne.io.BaseRaw) -> None:
+    """Say that a file may have gaps, which MNE reads as if there were none."""
+    for name in raw.filenames:
+        if name is None or name.suffix.lower() not in _MIXED_RATES or not name.exists():
+            continue
+        with name.open("rb") as file:
+            kind = file.read(197)[192:]  # EDF+ specification, section 2.1.1
+        if kind in (b"EDF+D", b"BDF+D"):
+            warn(
+                f"{name.name} is a discontinuous recording ({kind.decode()}), which MNE reads as "
+                "if it had no gaps: stages after a gap come too early. Convert it to a continuous "
+                "file, with the gaps filled, if it has any."
+            )
+
+
 def open_recording(raw: mne.io.BaseRaw | str | Path) -> Recording:
     """Open a recording without reading its samples.
 
@@ -90,6 +105,7 @@ def open_recording(raw: mne.io.BaseRaw | str | Path) -> Recording:
         raise TypeError(
             f"A recording must be an mne.io.Raw or the path of one, got {type(raw).__name__}."
         )
+    _warn_of_discontinuity(raw)
     duration = raw.n_times / raw.info["sfreq"]
     # A rate such as 125.3 Hz must not lose its last epoch to rounding.
     n_epochs = int(duration / EPOCH_S + 1e-9)
@@ -201,6 +217,13 @@ def read_signals(
                     "NaN or infinite; the mean of the others stands in for them."
                 )
                 signal = np.where(finite, signal, signal[finite].mean())
+            if sfreq < MODALITIES[modality].lowest_sfreq:
+                warn(
+                    f"{modality}: the channel {channel!r} was recorded at {sfreq:g} Hz, too slowly "
+                    f"for a {MODALITIES[modality].description}, which needs "
+                    f"{MODALITIES[modality].lowest_sfreq:g} Hz. If it is something else, a rate "
+                    "for one, name another channel, or None."
+                )
             signals[str(modality)] = (signal, float(sfreq))
     if not signals:
         names = ", ".join(map(repr, channels["channel"]))

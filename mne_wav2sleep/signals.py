@@ -57,4 +57,6 @@ def zscore(grid: NDArray[np.float64]) -> NDArray[np.float32]:
         The network's input, without a unit.
     """
     centred = grid - grid.mean()
+    # Squares of very small or very large units would leave the range of float64.
+    centred /= np.abs(centred).max()
     return (centred / centred.std(ddof=1)).astype(np.float32)

@@ -187,6 +187,9 @@ LOOKALIKES = [
     "C3-M2",
     "Leg L",
     "BP",
+    "Heart",
+    "Resp oral",
+    "Resp oro-nasal",
 ]
 
 

@@ -41,3 +41,9 @@ def test_zscore_counts_everything_and_is_unbiased():
     z = zscore(np.array([1.0, 2.0, 3.0, 10.0]))
     assert z.dtype == np.float32
     np.testing.assert_allclose([z.mean(), z.std(ddof=1)], [0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("gain", [1e-300, 1e-9, 1e300])
+def test_zscore_takes_any_unit(gain):
+    wave = np.random.default_rng(0).standard_normal(1000)
+    np.testing.assert_allclose(zscore(wave * gain), zscore(wave), rtol=0, atol=1e-6)

@@ -277,3 +277,19 @@ def test_a_file_that_was_cut_off_is_said(tmp_path, edf_path, small_folder):
     with pytest.warns(RuntimeWarning, match="does not match the file size"):
         stager = SleepStagerW2S(path, weights=small_folder, verbose="error")
     assert stager.predict().n_epochs < 120
+
+
+def test_a_discontinuous_file_is_said(tmp_path, edf_path, small_folder):
+    content = bytearray(edf_path.read_bytes())
+    content[192:197] = b"EDF+D"
+    path = tmp_path / "gaps.edf"
+    path.write_bytes(content)
+    with pytest.warns(RuntimeWarning, match="stages after a gap come too early"):
+        SleepStagerW2S(path, weights=small_folder)
+
+
+def test_a_rate_that_passes_for_a_waveform_is_said(tmp_path, small_folder):
+    path = write_edf(tmp_path / "slow.edf", channels={"PPG": 1.0, "ECG": 128.0})
+    stager = SleepStagerW2S(path, weights=small_folder)
+    with pytest.warns(RuntimeWarning, match="'PPG' was recorded at 1 Hz, too slowly"):
+        stager.predict()
