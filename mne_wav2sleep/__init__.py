@@ -13,8 +13,9 @@ How a night becomes a hypnogram, a module a step::
 """
 
 from .channels import match_channels
+from .model_folder import WeightsError, save_model
 from .staging import SleepStagerW2S
-from .weights import WeightsError, list_weights, load_model, save_model
+from .weights import list_weights, load_model
 
 __all__ = [
     "SleepStagerW2S",

@@ -13,9 +13,10 @@ import pandas as pd
 import typer
 
 from .channels import ChannelName, match_channels
+from .model_folder import WeightsError
 from .recording import find_rates, open_recording
 from .staging import SleepStagerW2S
-from .weights import WeightsError, fetch_weights, list_weights, verify_weights, weights_path
+from .weights import fetch_weights, list_weights, verify_weights, weights_path
 
 app = typer.Typer(
     help="Stage sleep from ECG, PPG and respiratory belts.",

@@ -15,6 +15,7 @@ ORDER = [
     "tensors",
     "model",
     "hypnogram",
+    "model_folder",
     "weights",
     "staging",
     "cli",

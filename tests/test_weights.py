@@ -11,7 +11,14 @@ import torch
 import yaml
 from conftest import DATA
 
-from mne_wav2sleep import WeightsError, list_weights, load_model, save_model, weights
+from mne_wav2sleep import (
+    WeightsError,
+    list_weights,
+    load_model,
+    model_folder,
+    save_model,
+    weights,
+)
 from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
 
 RELEASED = yaml.safe_load((DATA / "released_config.yaml").read_text())
@@ -143,7 +150,7 @@ def test_the_released_layout_loads_and_round_trips_to_the_bit(golden_model, tmp_
 
 def test_the_config_as_released_is_the_registrys(tmp_path):
     (tmp_path / "config.yaml").write_bytes((DATA / "released_config.yaml").read_bytes())
-    assert weights.read_config(tmp_path) == weights.REGISTRY["wav2sleep"].config
+    assert model_folder.read_config(tmp_path) == weights.REGISTRY["wav2sleep"].config
 
 
 VARIANTS = {
@@ -188,7 +195,7 @@ def vary(changes):
 def test_every_variant_of_the_released_config_loads_and_runs(variant, tmp_path):
     config = vary(VARIANTS[variant])
     folder = make_folder(tmp_path / "m", config)
-    built = Wav2Sleep(weights.read_config(folder))
+    built = Wav2Sleep(model_folder.read_config(folder))
     torch.save(built.state_dict(), folder / "state_dict.pth")
     model = load_model(folder)
     x = {
