@@ -204,6 +204,11 @@ def match_channels(
             reason = candidates[0].reason
         else:
             channel, reason = _named(raw, modality, name), "named by the user"
+            for electrode in electrodes(channel):
+                if what := find_lookalike(electrode):
+                    reason += f", though {electrode!r} looks like {what}"
+                if electrode in raw.info["bads"]:
+                    reason += f", though {electrode!r} is marked bad"
         others = [c.channel for c in candidates if c.channel not in electrodes(channel)]
         rows[modality] = (channel, reason, others)
     if not rows:

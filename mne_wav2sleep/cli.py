@@ -56,6 +56,15 @@ def _pair(values: list[str] | None) -> ChannelName:
     return _name(values[0]) if len(values) == 1 else (values[0], values[1])
 
 
+def _show_mapping(mapping: pd.DataFrame) -> None:
+    """Print the mapping, and what is not in it."""
+    _show(mapping)
+    for modality in sorted({"ABD", "ECG", "PPG", "THX"} - set(mapping.index)):
+        typer.echo(
+            f"{modality}: none; name a channel with --{modality.lower()} of the stage command"
+        )
+
+
 def _show(table: pd.DataFrame) -> None:
     """Print a table in full."""
     with pd.option_context("display.max_colwidth", None, "display.width", None):
@@ -71,7 +80,7 @@ def channels(night: Night) -> None:
     with _clean_errors():
         recording = open_recording(night)
         found = find_rates(recording, match_channels(recording.raw))
-    _show(found)
+    _show_mapping(found)
 
 
 @app.command()

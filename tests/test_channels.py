@@ -261,6 +261,14 @@ def test_naming_overrules():
     assert pair == ("odd", "odder")
 
 
+def test_doubts_about_a_named_channel_are_kept():
+    raw = make_raw(["ECG", "Heart Rate"])
+    raw.info["bads"] = ["ECG"]
+    reason = match_channels(raw, names={"ECG": ("ECG", "Heart Rate")}).loc["ECG", "reason"]
+    assert "'ECG' is marked bad" in reason
+    assert "'Heart Rate' looks like a rate" in reason
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

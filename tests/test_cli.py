@@ -49,6 +49,8 @@ def test_channels_shows_the_mapping(night):
     assert result.exit_code == 0
     assert "EKG2" in result.output
     assert "Thor" in result.output
+    assert "PPG: none; name a channel with --ppg" in result.output
+    assert "ECG: none" not in result.output
 
 
 @pytest.mark.parametrize(
