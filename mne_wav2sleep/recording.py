@@ -199,8 +199,9 @@ def read_signals(
         raw = recording.raw
         if recording.path is not None and recording.path.suffix.lower() in _MIXED_RATES:
             raw = _read_header(recording.path, include=picks)
-        picks = [name for name in raw.ch_names if name in picks]
-        data = dict(zip(picks, raw.get_data(picks=picks, verbose="error"), strict=True))
+        # By number: MNE refuses a name that is also a channel type, and "ecg" is a common label.
+        numbers = [raw.ch_names.index(name) for name in picks]
+        data = dict(zip(picks, raw.get_data(picks=numbers, verbose="error"), strict=True))
         for modality, channel in group["channel"].items():
             first, *second = electrodes(channel)
             signal = data[first] - data[second[0]] if second else data[first]

@@ -139,6 +139,14 @@ def test_names_within_the_vocabulary_change_nothing(raw, small_folder):
     assert before.equals(after)
 
 
+def test_labels_that_are_also_channel_types(raw, small_folder):
+    before = SleepStagerW2S(raw, weights=small_folder).predict_proba()
+    renamed = raw.rename_channels({"ECG": "ecg", "Thor": "thorax"})
+    assert before.equals(SleepStagerW2S(renamed, weights=small_folder).predict_proba())
+    renamed.set_channel_types({"ecg": "ecg", "thorax": "resp"}, verbose="error")
+    assert before.equals(SleepStagerW2S(renamed, weights=small_folder).predict_proba())
+
+
 def test_a_pair_of_electrodes_is_their_difference(raw, small_folder):
     both = raw.copy().pick(["ECG", "Pleth"])
     pair = SleepStagerW2S(
