@@ -195,13 +195,14 @@ def read_signals(
     """
     signals = {}
     for sfreq, group in channels.groupby("sfreq", sort=True):
-        picks = sorted({name for c in group["channel"] for name in electrodes(c)})
+        picks = list({name for c in group["channel"] for name in electrodes(c)})
         raw = recording.raw
         if recording.path is not None and recording.path.suffix.lower() in _MIXED_RATES:
             raw = _read_header(recording.path, include=picks)
         # By number: MNE refuses a name that is also a channel type, and "ecg" is a common label.
-        numbers = [raw.ch_names.index(name) for name in picks]
-        data = dict(zip(picks, raw.get_data(picks=numbers, verbose="error"), strict=True))
+        numbers = sorted(raw.ch_names.index(name) for name in picks)
+        rows = raw.get_data(picks=numbers, verbose="error")
+        data = {raw.ch_names[number]: row for number, row in zip(numbers, rows, strict=True)}
         for modality, channel in group["channel"].items():
             first, *second = electrodes(channel)
             signal = data[first] - data[second[0]] if second else data[first]
