@@ -47,7 +47,7 @@ class Modality:
     unplaced_labels: tuple[str, ...] = ()
 
 
-_HEART = r"(?:ecg|ekg|ekc|elektrokardiogramm|electrocardiogram[ame]?|elettrocardiogramma)"
+_HEART = r"(?:ecg|ekg|ele[ck]tro[ck]ardiogram(?:m|a|me|ma)?|elettrocardiogramma)"
 _LEAD = (
     r"(?:m?l(?:ead)? ?(?:i{1,3}|[123])|mod(?:ified)? l(?:ead)? ?ii|i{1,3}|av[rlf]|v[1-6]|mv[125])"
 )
@@ -66,12 +66,10 @@ _THORAX = (
     r"torax|tor|toracico|toracica|torace|poitrine|pecho|peito|ribcage|rib cage)"
 )
 _PULSE_WAVE = (
-    r"(?:pulse ?wave(?:form)?|puls ?welle|pulswelle|pols ?golf|polsgolf|"
+    r"(?:pulse ?wave(?:form)?|puls ?(?:welle|kurve)|pols ?golf|polsgolf|"
     r"onde (?:de )?pouls|onda (?:de |del |di |do )?(?:pulso|polso)|pulse ?wv)"
 )
-_DEVICE = (
-    r"(?:(?:nox|nonin|masimo|alice|embla|grael|somno|natus|polar|empatica|e4|osat|finger|wrist) )?"
-)
+_DEVICE = r"(?:(?:nox|nonin|masimo|alice|embla|grael|somno|natus|polar|h9|h10|empatica|e4|osat|finger|wrist|oxi|oximeter|pulse|puls) ?)?"
 
 MODALITIES: dict[str, Modality] = {
     m.name: m
@@ -85,8 +83,8 @@ MODALITIES: dict[str, Modality] = {
                 rf"{_ABDOMEN}",
                 rf"{_DEVICE}{_ABDOMEN} {_BELT}(?: {_BELT})?",
                 rf"{_DEVICE}{_BELT}(?: {_BELT})? (?:{_BELT} )?{_ABDOMEN}",
-                rf"(?:resp|rip) ?{_ABDOMEN}|{_ABDOMEN}(?:res|rip|eff|effort|belt|resp)|abdo?men",
-                rf"{_ABDOMEN} ?(?:ref|[+12])?|{_ABDOMEN} \w{{1,3}} ref",
+                rf"(?:resp|rip) ?{_ABDOMEN}|{_ABDOMEN}(?:res|rip|eff|effort|belt|resp|gurt|atmung|band|en)|abdm|vab|x ?abd",
+                rf"{_ABDOMEN} ?(?:ref|gnd|[12])",
             ),
         ),
         Modality(
@@ -100,6 +98,7 @@ MODALITIES: dict[str, Modality] = {
                 rf"{_HEART} ?(?:1|i) ?{_HEART}? ?(?:2|ii)|{_HEART} ?{_SIDE} {_HEART} ?{_SIDE}",
                 rf"{_HEART} ?(?:ii|2 ref|lead ii|l?ii)",
                 rf"(?:eeg )?{_HEART} ?(?:ref|\d|{_SIDE}|{_LEAD})?(?: (?:ref|\d|a\d|m\d|lead|mv|uv))?",
+                rf"(?:x\d x\d )?{_HEART}(?: ?(?:{_SIDE}|{_LEAD}|{_HEART}|\d|x|[am][12]|ref|avg|gnd|gener|bipolar))+",
                 rf"{_DEVICE}{_HEART}|{_HEART} (?:raw|signal|wave(?:form)?|channel|kanal|canal|data)",
                 r"ml ?ii|mod(?:ified)? lead ii|lead ii|ableitung ii|derivation ii|derivazione ii|ii",
                 rf"(?:lead )?{_LEAD}|{_HEART} ?\d ?{_HEART} ?\d|bipolar ecg",
@@ -132,11 +131,11 @@ MODALITIES: dict[str, Modality] = {
             1024,
             10.0,
             labels=(
-                r"ppg|pleth|plethwv|pleth ?wave(?:form)?|" + _PULSE_WAVE,
+                r"ppg|pleth?|plethy(?:sm)?|plethwv|pleth ?wave(?:form)?|" + _PULSE_WAVE,
                 r"plethysmo(?:gram|graph|graphy|graphie|gramm|gramme|grafia|grafie)?",
                 r"photo ?plethysmo(?:gram|graphy|graphie|gramm|gramme)?",
                 r"(?:foto|photo) ?plet[hi]?[iy]?smo\w+|pletismo\w*|plethysmo\w*",
-                rf"{_DEVICE}(?:ppg|pleth|bvp)(?: (?:\d|ir|red|green|raw|signal|wave(?:form)?))?",
+                rf"{_DEVICE}(?:ppg|pleth|bvp)(?: ?(?:\d|ir|red|green|raw|signal|wave(?:form)?|nonin|masimo))?",
                 r"bvp|blood volume pulse|puls(?:e)? ?(?:ox(?:imeter)?)? ?wave|"
                 r"sp ?o2 (?:pleth|wave(?:form)?)|pulse ?plethysmo\w*",
                 r"(?:ir|red|green) ?ppg|(?:pleth|ppg) ?\d",
@@ -152,8 +151,8 @@ MODALITIES: dict[str, Modality] = {
                 rf"{_THORAX}",
                 rf"{_DEVICE}{_THORAX} {_BELT}(?: {_BELT})?",
                 rf"{_DEVICE}{_BELT}(?: {_BELT})? (?:{_BELT} )?{_THORAX}",
-                rf"(?:resp|rip) ?{_THORAX}|{_THORAX}(?:res|rip|eff|effort|belt|resp)",
-                rf"{_THORAX} ?(?:ref|[+12])?|{_THORAX} \w{{1,3}} ref",
+                rf"(?:resp|rip) ?{_THORAX}|{_THORAX}(?:res|rip|eff|effort|belt|resp|gurt|atmung|band)|vth|x ?tho",
+                rf"{_THORAX} ?(?:ref|gnd|[12])",
             ),
             unplaced_labels=(
                 r"resp(?:iration|iratory)?(?: ?(?:effort|belt|band|wave(?:form)?|signal|\d))?",
