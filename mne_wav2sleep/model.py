@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .modalities import MODALITIES
+from .modalities import MODALITIES, N_EPOCHS_TRAINED
 
 _VECTORS_PER_EPOCH = 4
 _INSTANCE_NORM_EPS = 1e-2
@@ -36,16 +36,22 @@ class Wav2SleepConfig:
         Whether the encoders' convolutions look at the past alone.
     chunk_causal : bool
         Whether each epoch is encoded on its own. Needs ``encoder_causal``.
+    epoch_mixer : str
+        ``"attention"``, as released, or ``"concat"``: the features of all signals side by side,
+        zeros for those missing, through a linear layer (the paper's alternative).
     mixer_layers, mixer_heads, mixer_dim_ff : int
-        Layers, heads and feed-forward width of the epoch mixer.
+        Layers, heads and feed-forward width of the attention mixer.
     mixer_dropout : float
-        Dropout in the epoch mixer.
+        Dropout in the attention mixer.
     sequence_blocks, sequence_dilations, sequence_kernel : int
         Blocks of the sequence mixer, layers (dilation 1, 2, 4, ...) in each, kernel size.
     sequence_dropout : float
         Dropout at the end of each block of the sequence mixer.
     sequence_causal : bool
         Whether an epoch's stage depends on the past alone.
+    padded_epochs : int
+        Epochs to which shorter nights are padded before they are z-scored, as the network was
+        trained; 0 if they are not.
     """
 
     signals: Mapping[str, str] = field(
@@ -57,6 +63,7 @@ class Wav2SleepConfig:
     max_channels: int = 128
     encoder_causal: bool = False
     chunk_causal: bool = False
+    epoch_mixer: str = "attention"
     mixer_layers: int = 2
     mixer_heads: int = 8
     mixer_dim_ff: int = 512
@@ -66,6 +73,7 @@ class Wav2SleepConfig:
     sequence_kernel: int = 5
     sequence_dropout: float = 0.1
     sequence_causal: bool = False
+    padded_epochs: int = N_EPOCHS_TRAINED
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.signals) - set(MODALITIES))
@@ -92,6 +100,12 @@ class Wav2SleepConfig:
                 f"feature_dim ({self.feature_dim}) must be a multiple of the number of heads "
                 f"({self.mixer_heads})."
             )
+        if self.epoch_mixer not in ("attention", "concat"):
+            raise ValueError(
+                f"epoch_mixer must be 'attention' or 'concat', got {self.epoch_mixer!r}."
+            )
+        if self.padded_epochs < 0:
+            raise ValueError(f"padded_epochs must be 0 or more, got {self.padded_epochs}.")
         if self.chunk_causal and not self.encoder_causal:
             raise ValueError("chunk_causal needs causal: true as well, and it is false.")
         if self.sequence_kernel % 2 == 0 and not self.sequence_causal:
@@ -210,7 +224,26 @@ class _SignalEncoders(nn.Module):
         return {name: self.encoders[self.signals[name]](x[name]) for name in sorted(x)}
 
 
-class _EpochMixer(nn.Module):
+class _ConcatMixer(nn.Module):
+    """The signals' features of an epoch side by side, zeros for those missing -> one vector."""
+
+    def __init__(self, config: Wav2SleepConfig) -> None:
+        super().__init__()
+        self.signals = sorted(config.signals)
+        self.linear = nn.Linear(len(self.signals) * config.feature_dim, config.feature_dim)
+
+    def forward(self, z: Mapping[str, Tensor], available: Mapping[str, Tensor]) -> Tensor:
+        absent_BSF = torch.zeros_like(next(iter(z.values())))
+        z_BSF = [
+            torch.where(available[name].unsqueeze(-1), z[name], 0.0)
+            if name in available
+            else z.get(name, absent_BSF)
+            for name in self.signals
+        ]
+        return functional.gelu(self.linear(torch.cat(z_BSF, dim=-1)))
+
+
+class _AttentionMixer(nn.Module):
     """The signals' features of an epoch, any subset of them -> one feature vector."""
 
     def __init__(self, config: Wav2SleepConfig) -> None:
@@ -229,12 +262,17 @@ class _EpochMixer(nn.Module):
             layer, config.mixer_layers, enable_nested_tensor=False
         )
 
-    def forward(self, z_BSMF: Tensor, available_BSM: Tensor | None) -> Tensor:
+    def forward(self, z: Mapping[str, Tensor], available: Mapping[str, Tensor]) -> Tensor:
+        z_BSMF = torch.stack([z[name] for name in sorted(z)], dim=2)
         n_recordings, n_epochs, _, n_features = z_BSMF.shape
         cls_BS1F = self.register_tokens.squeeze(-1).expand(n_recordings, n_epochs, -1).unsqueeze(2)
         tokens_KF = torch.cat([cls_BS1F, z_BSMF], dim=2).flatten(0, 1)
         masked_K = None
-        if available_BSM is not None:
+        if available:
+            everywhere_BS = torch.ones_like(z_BSMF[:, :, 0, 0], dtype=torch.bool)
+            available_BSM = torch.stack(
+                [available.get(name, everywhere_BS) for name in sorted(z)], dim=2
+            )
             # The class token is never masked, so attention always has something to look at.
             masked_K = functional.pad(~available_BSM.flatten(0, 1), (1, 0), value=False)
         mixed_KF = self.transformer_encoder(tokens_KF, src_key_padding_mask=masked_K)
@@ -320,7 +358,9 @@ class Wav2Sleep(nn.Module):
         super().__init__()
         self.config = config
         self.signal_encoders = _SignalEncoders(config)
-        self.epoch_mixer = _EpochMixer(config)
+        self.epoch_mixer = (
+            _AttentionMixer(config) if config.epoch_mixer == "attention" else _ConcatMixer(config)
+        )
         self.sequence_mixer = _SequenceMixer(config)
         self.classifier = nn.Linear(config.feature_dim, config.n_classes)
 
@@ -350,35 +390,52 @@ class Wav2Sleep(nn.Module):
             If ``x`` is empty, names an unknown signal, or the lengths do not fit together.
         """
         self._check(x, available or {})
-        names = sorted(x)
-        available_BSM = None
         if available:
-            n_recordings, n_epochs = self._n_epochs(x)
-            masks = []
-            for name in names:
-                mask = available.get(name)
-                if mask is None:
-                    mask = torch.ones(
-                        n_recordings, n_epochs, dtype=torch.bool, device=x[name].device
-                    )
-                masks.append(
-                    mask if mask.ndim == 2 else mask.unsqueeze(1).expand(n_recordings, n_epochs)
-                )
-            available_BSM = torch.stack(masks, dim=2)
-            # Padding of rows that are not there must stay finite: 0 * NaN is NaN in attention.
+            # Samples of rows that are not there must stay finite: 0 * NaN is NaN in attention.
             x = {
-                name: torch.where(mask.any(1, keepdim=True), x[name], 0.0)
-                for name, mask in zip(names, masks, strict=True)
+                name: torch.where(available[name].reshape(len(x_BT), -1).any(1, True), x_BT, 0.0)
+                if name in available
+                else x_BT
+                for name, x_BT in x.items()
             }
-        encoded = self.signal_encoders(x)
-        z_BSMF = torch.stack([encoded[name] for name in names], dim=2)
-        return self.classifier(self.sequence_mixer(self.epoch_mixer(z_BSMF, available_BSM)))
+        return self.mix(self.encode(x), available)
 
-    @staticmethod
-    def _n_epochs(x: Mapping[str, Tensor]) -> tuple[int, int]:
-        """Count the recordings and epochs of a checked batch."""
-        name, x_BT = next(iter(x.items()))
-        return x_BT.shape[0], x_BT.shape[1] // MODALITIES[name].samples_per_epoch
+    def encode(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the encoders of the signals that are given.
+
+        Parameters
+        ----------
+        x : mapping of str to Tensor, shape (B, S * samples_per_epoch)
+            z-scored signals on the network's grid, by name; B may differ among them.
+
+        Returns
+        -------
+        z : dict of str to Tensor, shape (B, S, feature_dim)
+            Feature vectors by signal.
+        """
+        return self.signal_encoders(x)
+
+    def mix(self, z: Mapping[str, Tensor], available: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Compute the stage logits from the features of any subset of the signals.
+
+        Parameters
+        ----------
+        z : mapping of str to Tensor, shape (B, S, feature_dim)
+            Feature vectors, from :meth:`encode`; finite, whether available or not.
+        available : mapping of str to Tensor of bool, shape (B,) or (B, S), optional
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        logits : Tensor, shape (B, S, n_classes)
+            Unnormalised log-probabilities of the stages.
+        """
+        n_recordings, n_epochs, _ = next(iter(z.values())).shape
+        available_BS = {
+            name: mask.reshape(n_recordings, -1).expand(n_recordings, n_epochs)
+            for name, mask in (available or {}).items()
+        }
+        return self.classifier(self.sequence_mixer(self.epoch_mixer(z, available_BS)))
 
     def _check(self, x: Mapping[str, Tensor], available: Mapping[str, Tensor]) -> None:
         """Refuse a batch that would give a wrong answer or an obscure error."""

@@ -10,7 +10,6 @@ from mne.utils import logger, use_log_level, verbose, warn
 
 from .channels import ChannelName, match_channels
 from .hypnogram import STAGE_NAMES, to_hypnogram, to_proba
-from .modalities import N_EPOCHS_TRAINED
 from .recording import find_rates, open_recording, read_signals
 from .tensors import make_batch
 from .weights import load_model
@@ -166,7 +165,12 @@ class SleepStagerW2S:
         if self._proba is None:
             with use_log_level(self._verbose):
                 signals = read_signals(self._recording, self.channels)
-                x = make_batch(signals, self._recording.n_epochs, self._device)
+                x = make_batch(
+                    signals,
+                    self._recording.n_epochs,
+                    self._device,
+                    padded_epochs=self.model.config.padded_epochs,
+                )
                 self._proba = to_proba(self._run(x), STAGE_NAMES[self.model.config.n_classes])
         return self._proba.copy()
 
@@ -188,10 +192,11 @@ class SleepStagerW2S:
 
     def _run(self, x: dict[str, torch.Tensor]) -> torch.Tensor:
         """Run the network on one recording and cut the padded epochs off."""
-        if self._recording.n_epochs > N_EPOCHS_TRAINED:
+        trained = self.model.config.padded_epochs
+        if self._recording.n_epochs > trained > 0:
             warn(
                 f"The recording has {self._recording.n_epochs} epochs, more than the "
-                f"{N_EPOCHS_TRAINED} (10 h) that the network was trained on."
+                f"{trained} ({trained / 120:g} h) that the network was trained on."
             )
         dtype = _PRECISIONS[self._precision]
         with (

@@ -15,6 +15,8 @@ def make_batch(
     signals: Mapping[str, tuple[NDArray[np.floating], float]],
     n_epochs: int,
     device: torch.device | str = "cpu",
+    *,
+    padded_epochs: int = N_EPOCHS_TRAINED,
 ) -> dict[str, Tensor]:
     """Prepare one recording for the network, as the released weights were trained.
 
@@ -24,17 +26,20 @@ def make_batch(
         Modality -> the signal at its own recorded rate, shape (n_samples,) in any unit, and that
         rate in Hz.
     n_epochs : int
-        Complete 30-s epochs of the recording. Shorter ones are padded to 1200 epochs (10 h), on
-        which the network was trained; longer ones are not padded.
+        Complete 30-s epochs of the recording.
     device : torch.device or str
         Where the batch goes.
+    padded_epochs : int
+        Epochs to which shorter recordings are padded; by default the 1200 (10 h) on which the
+        released weights were trained. Longer recordings are not padded.
 
     Returns
     -------
-    x : dict of str to Tensor of float32, shape (1, max(n_epochs, 1200) * samples_per_epoch)
-        z-scored signals by modality, padding included.
+    x : dict of str to Tensor of float32, shape (1, S * samples_per_epoch)
+        z-scored signals by modality, padding included; S is the larger of ``n_epochs`` and
+        ``padded_epochs``.
     """
-    n_padded = max(n_epochs, N_EPOCHS_TRAINED)
+    n_padded = max(n_epochs, padded_epochs)
     x = {}
     for name, (data, sfreq) in signals.items():
         grid = interpolate_to_grid(data, sfreq, MODALITIES[name].samples_per_epoch, n_padded)

@@ -1,0 +1,31 @@
+"""Training and fine-tuning of wav2sleep networks; needs the extra ``train``.
+
+::
+
+    nights      a recording and its stages, prepared once and kept on disk
+    masking     which signals a network gets to see in training
+    loading     prepared nights become batches
+    fit         PyTorch Lightning trains, a model folder comes out
+    evaluate    agreement with the scorer, for every subset of the signals
+"""
+
+from .evaluate import Evaluation, all_subsets, evaluate
+from .fit import FINE_TUNING, TrainingSettings, fine_tune, train
+from .masking import Masking
+from .nights import Night, PreparedNight, open_night, prepare_nights, read_nights
+
+__all__ = [
+    "FINE_TUNING",
+    "Evaluation",
+    "Masking",
+    "Night",
+    "PreparedNight",
+    "TrainingSettings",
+    "all_subsets",
+    "evaluate",
+    "fine_tune",
+    "open_night",
+    "prepare_nights",
+    "read_nights",
+    "train",
+]

@@ -1,0 +1,118 @@
+"""The model card of trained weights: what they learnt from, how, and how well they do."""
+
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..model import Wav2Sleep
+from .evaluate import evaluate
+from .nights import PreparedNight
+
+_VERSIONS = ("mne-wav2sleep", "mne", "yasa", "torch", "pytorch-lightning", "numpy")
+
+
+def _describe(nights: Sequence[PreparedNight], n_stages: int) -> str:
+    """Make a table of nights, one row per dataset."""
+    rows = [
+        "| dataset | nights | subjects | hours | signals | stages (epochs) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for dataset in sorted({night.dataset for night in nights}):
+        some = [night for night in nights if night.dataset == dataset]
+        signals = sorted({name for night in some for name in night.modalities})
+        stages: Counter[str] = Counter()
+        for night in some:
+            stages.update(night.read_hypnogram(n_stages).hypno)
+        counts = ", ".join(f"{stage} {count}" for stage, count in stages.most_common() if count)
+        hours = sum(night.n_epochs for night in some) / 120
+        subjects = len({night.subject for night in some})
+        rows.append(
+            f"| {dataset} | {len(some)} | {subjects} | {hours:.1f} | {', '.join(signals)} "
+            f"| {counts} |"
+        )
+    return "\n".join(rows)
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    """List settings in Markdown."""
+    return "\n".join(f"- {name}: {value}" for name, value in values.items())
+
+
+def write_card(
+    folder: Path,
+    model: Wav2Sleep,
+    training: Sequence[PreparedNight],
+    validation: Sequence[PreparedNight],
+    run: Mapping[str, Any],
+) -> Path:
+    """Write the model card.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+    model : Wav2Sleep
+        The trained network.
+    training, validation : sequence of PreparedNight
+        What it learnt from, and what it was chosen by.
+    run : mapping
+        ``base`` weights, ``trainable`` parts and ``settings``.
+
+    Returns
+    -------
+    path : Path
+        ``README.md`` in the folder.
+    """
+    n_stages = model.config.n_classes
+    scores = evaluate(validation, model).pooled.round(3).reset_index()
+    table = "\n".join(
+        "| " + " | ".join(map(str, row)) + " |"
+        for row in [scores.columns, ["---"] * scores.shape[1], *scores.to_numpy().tolist()]
+    )
+    n_parameters = sum(p.numel() for p in model.parameters())
+    versions = {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()}
+    path = folder / "README.md"
+    path.write_text(
+        f"""# A wav2sleep network
+
+Stages {n_stages} classes from {", ".join(sorted(model.config.signals))}; {n_parameters:,}
+parameters. Written by mne-wav2sleep; use it with
+`SleepStagerW2S(raw, weights="{folder.name}")`.
+
+- Begun with: {run["base"] or "random weights"}
+- Parts that learnt: {", ".join(run["trainable"])}
+
+## Nights
+
+Training:
+
+{_describe(training, n_stages)}
+
+Validation (other subjects; they decided when to stop, so that the scores below are optimistic):
+
+{_describe(validation, n_stages)}
+
+## Agreement on the validation nights
+
+Pooled over epochs, by dataset and by the subset of signals staged from.
+
+{table}
+
+## Settings
+
+{_settings(run["settings"])}
+
+## Network
+
+{_settings(run["config"])}
+
+## Versions
+
+{_settings(versions)}
+""",
+        encoding="utf-8",
+    )
+    return path

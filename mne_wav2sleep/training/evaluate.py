@@ -1,0 +1,181 @@
+"""How well weights stage nights that somebody scored, for every subset of the signals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yasa
+from mne.utils import logger
+from tqdm.auto import tqdm
+
+from ..hypnogram import STAGE_NAMES
+from ..model import Wav2Sleep
+from ..weights import load_model
+from .loading import NightDataset, collate
+from .masking import Masking
+from .nights import PreparedNight
+
+Subset = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Agreement between weights and scorers, as YASA computes it.
+
+    Attributes
+    ----------
+    pooled : pandas.DataFrame
+        One row per ``dataset`` and ``subset`` of the signals, all epochs of all nights together:
+        ``nights``, ``subjects``, ``epochs``, ``kappa``, ``accuracy`` (%), and the F1 (%) of each
+        stage.
+    by_night : pandas.DataFrame
+        One row per ``dataset``, ``subset`` and ``night``: ``subject``, ``kappa``, ``accuracy`` (%).
+    confusion : dict
+        (dataset, subset) -> DataFrame of epochs, a row for each stage of the scorer's.
+    """
+
+    pooled: pd.DataFrame
+    by_night: pd.DataFrame
+    confusion: dict[tuple[str, str], pd.DataFrame]
+
+
+def all_subsets(modalities: Sequence[str]) -> list[Subset]:
+    """Every subset but the empty one, the smallest first.
+
+    Examples
+    --------
+    >>> all_subsets(["ECG", "THX"])
+    [('ECG',), ('THX',), ('ECG', 'THX')]
+    """
+    names = sorted(modalities)
+    return [s for size in range(1, len(names) + 1) for s in combinations(names, size)]
+
+
+def _stage_subsets(
+    model: Wav2Sleep, dataset: NightDataset, index: int, wanted: Sequence[Subset] | str
+) -> dict[str, list[str]]:
+    """Stage one night from each subset of its signals; every encoder runs once."""
+    batch = collate([dataset[index]])
+    present = sorted(batch["x"])
+    if isinstance(wanted, str):
+        subsets = all_subsets(present) if wanted == "all" else [tuple(present)]
+    else:
+        subsets = [tuple(sorted(s)) for s in wanted if set(s) <= set(present)]
+    device = next(model.parameters()).device
+    stages = np.array(STAGE_NAMES[model.config.n_classes], dtype=object)
+    with torch.inference_mode():
+        z = model.encode({name: x.to(device) for name, x in batch["x"].items()})
+        return {
+            "+".join(subset): list(
+                stages[model.mix({name: z[name] for name in subset})[0].argmax(-1).cpu().numpy()]
+            )
+            for subset in subsets
+        }
+
+
+def _agree(
+    nights: Sequence[PreparedNight],
+    scored: Sequence[yasa.Hypnogram],
+    staged: Sequence[yasa.Hypnogram],
+) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
+    """Agreement of all nights together, of each, and the confusion matrix."""
+    names = [night.path.stem for night in nights]
+    agreement = yasa.EpochByEpochAgreement(
+        dict(zip(names, scored, strict=True)), dict(zip(names, staged, strict=True))
+    )
+    by_night = agreement.get_agreement()
+    if isinstance(by_night, pd.Series):  # YASA's answer for a single night
+        by_night = by_night.to_frame(names[0]).T
+    by_night = by_night[["kappa", "accuracy"]].rename_axis("night").reset_index()
+    by_night.insert(1, "subject", [night.subject for night in nights])
+    together = yasa.EpochByEpochAgreement(*([_join(hyps)] for hyps in (scored, staged)))
+    pooled = agreement.get_agreement(pooled=True)
+    f1 = together.get_agreement_bystage()["fbeta"].droplevel("sleep_id")
+    row = {
+        "nights": len(nights),
+        "subjects": len({night.subject for night in nights}),
+        "epochs": len(agreement.data),
+        "kappa": pooled["kappa"],
+        "accuracy": pooled["accuracy"],
+        **{f"F1 {stage}": value for stage, value in f1.items()},
+    }
+    return row, by_night, together.get_confusion_matrix()
+
+
+def _join(hyps: Sequence[yasa.Hypnogram]) -> yasa.Hypnogram:
+    """Put nights end to end, for scores of all epochs together."""
+    stages = [stage for hyp in hyps for stage in hyp.hypno]
+    return yasa.Hypnogram(stages, n_stages=hyps[0].n_stages, scorer=hyps[0].scorer)
+
+
+def evaluate(
+    nights: Sequence[PreparedNight],
+    weights: str | Path | Wav2Sleep,
+    *,
+    subsets: Sequence[Subset] | str = "all",
+    n_stages: int | None = None,
+    device: str = "cpu",
+) -> Evaluation:
+    """Compare weights with the stages that somebody scored.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights, from :func:`~mne_wav2sleep.training.prepare_nights`; none that the weights have
+        learnt from.
+    weights : str, Path or Wav2Sleep
+        Name of weights, a model folder, or a network.
+    subsets : sequence of tuple of str, or str
+        The subsets of the signals to stage from, each on the nights that have all of it; or
+        ``"all"``, every one, or ``"recorded"``, all that a night has.
+    n_stages : int or None
+        Fold the stages to 3 (Wake, NREM, REM) or 2 (Wake, Sleep) for the comparison; None for
+        those of the network.
+    device : str
+        Where the network runs.
+
+    Returns
+    -------
+    evaluation : Evaluation
+        Agreement by dataset and subset.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare.
+    """
+    model = weights if isinstance(weights, Wav2Sleep) else load_model(weights)
+    model = model.eval().to(device)
+    config = model.config
+    dataset = NightDataset(
+        nights, sorted(config.signals), config.n_classes, None, config.padded_epochs, Masking.off()
+    )
+    found: dict[tuple[str, str], list[tuple[PreparedNight, yasa.Hypnogram, yasa.Hypnogram]]] = {}
+    progress = tqdm(nights, desc="Evaluating", disable=logger.level > 20)
+    for index, night in enumerate(progress):
+        scored = night.read_hypnogram(config.n_classes)
+        for subset, stages in _stage_subsets(model, dataset, index, subsets).items():
+            staged = yasa.Hypnogram(
+                stages[: night.n_epochs], n_stages=config.n_classes, scorer="wav2sleep"
+            )
+            pair = (scored, staged)
+            if n_stages is not None and n_stages != config.n_classes:
+                pair = tuple(hyp.consolidate_stages(n_stages) for hyp in pair)
+            found.setdefault((night.dataset, subset), []).append((night, *pair))
+    if not found:
+        raise ValueError(
+            f"There is nothing to evaluate: {len(nights)} nights, none with all signals of one of "
+            f"the subsets {subsets!r}. Give other subsets, or other nights."
+        )
+    pooled, by_night, confusion = {}, {}, {}
+    for key, triples in found.items():
+        pooled[key], by_night[key], confusion[key] = _agree(*zip(*triples, strict=True))
+    return Evaluation(
+        pd.DataFrame.from_dict(pooled, orient="index").rename_axis(["dataset", "subset"]),
+        pd.concat(by_night, names=["dataset", "subset"]).droplevel(-1).reset_index(),
+        confusion,
+    )

@@ -1,0 +1,433 @@
+"""Training and fine-tuning: PyTorch Lightning does the loop, this says what is learnt."""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from mne.utils import logger, warn
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from torch import Tensor
+from torch.nn import functional
+
+from ..model import Wav2Sleep, Wav2SleepConfig
+from ..model_folder import save_model
+from ..weights import load_model
+from .card import write_card
+from .loading import NightDataset, PassSampler, check_apart, make_loader, split_by_subject
+from .masking import Masking
+from .nights import Night, PreparedNight, prepare_nights
+
+_PARTS = ("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier")
+_FEW_SUBJECTS = 5
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train; the defaults are the authors' (arXiv 2411.04644, section 4, and later code).
+
+    Attributes
+    ----------
+    learning_rate, weight_decay : float
+        AdamW's.
+    warmup_steps, decay_steps : int
+        The learning rate rises linearly over the first, then falls by a factor of e every so many
+        steps.
+    clip : float
+        Largest norm of the gradient.
+    batch_size : int
+        Recordings per step, on each process.
+    max_passes, patience : int
+        Passes over the nights at most, and how many without a lower validation loss end it.
+    crop : int or None
+        30-s epochs of a night per step, cropped at random, or padded where it is shorter. None:
+        whole nights, padded as the network's config says.
+    masking : Masking
+        How signals are dropped and flipped.
+    dataset_weights : mapping of str to float or None
+        How often each dataset is drawn, relative to the others; None for every night once a pass.
+    validation_fraction : float
+        The part of the subjects to validate with, where no validation nights are given.
+    precision : str
+        Lightning's: ``"32-true"``, ``"bf16-mixed"``, ``"16-mixed"``.
+    n_workers : int
+        Processes that read nights ahead.
+    seed : int
+        Decides everything that is drawn.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup_steps: int = 2000
+    decay_steps: int = 6000
+    clip: float = 1.0
+    batch_size: int = 16
+    max_passes: int = 50
+    patience: int = 5
+    crop: int | None = None
+    masking: Masking = field(default_factory=Masking)
+    dataset_weights: Mapping[str, float] | None = None
+    validation_fraction: float = 0.2
+    precision: str = "32-true"
+    n_workers: int = 0
+    seed: int = 0
+
+
+FINE_TUNING = TrainingSettings(
+    learning_rate=3e-4, warmup_steps=20, decay_steps=200, batch_size=4, max_passes=50
+)
+"""Settings for a handful of nights: the reference's schedule, shortened to their few steps."""
+
+
+class _Module(pl.LightningModule):
+    """What Lightning has to know: the loss, the optimiser, and what to do about chance."""
+
+    def __init__(
+        self, model: Wav2Sleep, settings: TrainingSettings, trainable: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.trainable = tuple(trainable)
+        for part in _PARTS:
+            getattr(model, part).requires_grad_(part in self.trainable)
+
+    def on_train_epoch_start(self) -> None:
+        # A frozen part is left as it is, its dropout included.
+        for part in _PARTS:
+            getattr(self.model, part).train(part in self.trainable)
+
+    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+        # Dropout depends on the step alone, so that a resumed run goes on as if never stopped.
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
+
+    def _loss(self, batch: dict) -> tuple[Tensor, Tensor]:
+        """Cross-entropy, summed over the scored epochs, and the number of them."""
+        stages_BS = batch["stages"]
+        n_recordings, n_epochs = stages_BS.shape
+        z = {}
+        for name, x_RT in batch["x"].items():
+            # Only the recordings that have the signal are encoded; the others' rows stay 0.
+            rows = batch["available"][name]
+            z_RSF = self.model.encode({name: x_RT})[name]
+            z_BSF = z_RSF.new_zeros(n_recordings, n_epochs, z_RSF.shape[-1])
+            z[name] = z_BSF.index_put((rows.nonzero(as_tuple=True)[0],), z_RSF)
+        logits_BSC = self.model.mix(z, batch["available"])
+        total = functional.cross_entropy(
+            logits_BSC.flatten(0, 1).float(), stages_BS.flatten(), ignore_index=-1, reduction="sum"
+        )
+        return total, (stages_BS >= 0).sum()
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        total, count = self._loss(batch)
+        if not torch.isfinite(total):
+            raise RuntimeError(
+                f"The loss is {float(total.detach())} at step {self.global_step}, in a batch of "
+                f"{batch['names']}. Training stopped; the checkpoint of the last whole pass is "
+                "kept. Check these nights, or lower the learning rate."
+            )
+        # Gradients are averaged over processes: count the scored epochs of all of them, so that
+        # each epoch weighs the same wherever it was computed.
+        counts: Any = self.all_gather(count)
+        loss = total / counts.float().mean().clamp(min=1)
+        self.log("train_loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        total, count = self._loss(batch)
+        self.log(
+            "val_loss",
+            total / count.clamp(min=1),
+            batch_size=int(count),
+            prog_bar=True,
+            on_epoch=True,
+            sync_dist=True,
+        )
+
+    def configure_optimizers(self) -> Any:
+        settings = self.settings
+        learnt = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            learnt, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+        def factor(step: int) -> float:
+            if step < settings.warmup_steps:
+                return (step + 1) / settings.warmup_steps
+            return float(np.exp(-(step - settings.warmup_steps) / settings.decay_steps))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+class _Nights(pl.LightningDataModule):
+    """The nights of each pass; Lightning asks anew at every one."""
+
+    def __init__(
+        self,
+        training: Sequence[PreparedNight],
+        validation: Sequence[PreparedNight],
+        config: Wav2SleepConfig,
+        settings: TrainingSettings,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.nights = list(training)
+        network = (sorted(config.signals), config.n_classes)
+        padded = config.padded_epochs
+        self.training = NightDataset(training, *network, settings.crop, padded, settings.masking)
+        # Validation is the same at every pass: whole nights, nothing dropped or flipped.
+        self.validation = NightDataset(validation, *network, None, padded, Masking.off())
+
+    def train_dataloader(self) -> Any:
+        settings = self.settings
+        trainer: Any = self.trainer
+        sampler = PassSampler(
+            self.nights,
+            settings.dataset_weights,
+            settings.batch_size,
+            seed=settings.seed,
+            number=trainer.current_epoch,
+            rank=trainer.global_rank,
+            n_processes=trainer.world_size,
+        )
+        return make_loader(self.training, sampler, settings.batch_size, settings.n_workers)
+
+    def val_dataloader(self) -> Any:
+        return make_loader(self.validation, None, 1, self.settings.n_workers)
+
+
+def _check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:
+    """Refuse settings with which no training is possible."""
+    wrong = {
+        name: value
+        for name in ("learning_rate", "batch_size", "max_passes", "decay_steps")
+        if not (value := getattr(settings, name)) > 0
+    }
+    if wrong:
+        raise ValueError(f"These settings must be greater than 0: {wrong}.")
+    datasets = {night.dataset for night in nights}
+    if settings.dataset_weights is not None and (
+        not set(settings.dataset_weights) <= datasets
+        or not sum(settings.dataset_weights.get(d, 0) for d in datasets) > 0
+    ):
+        raise ValueError(
+            f"dataset_weights names {sorted(settings.dataset_weights)}; the datasets to train with "
+            f"are {sorted(datasets)}, and one of them needs a weight above 0."
+        )
+
+
+def _remember(folder: Path, run: Mapping[str, Any]) -> None:
+    """Note in the folder what is being trained, or refuse to go on with something else."""
+    path = folder / "training.json"
+    text = json.dumps(run, indent=2, sort_keys=True, default=str) + "\n"
+    if path.exists() and (before := path.read_text(encoding="utf-8")) != text:
+        old = json.loads(before)
+        changed = sorted(key for key in {*old, *run} if old.get(key) != json.loads(text).get(key))
+        raise ValueError(
+            f"{folder} holds another training; {', '.join(changed)} differ. Choose another folder, "
+            "or remove this one to begin anew."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _fit(module: _Module, data: _Nights, folder: Path, accelerator: str, devices: int) -> Path:
+    """Train until validation stops it, from the last checkpoint if there is one."""
+    settings = module.settings
+    checkpoint = ModelCheckpoint(
+        folder / "checkpoints",
+        filename="best",
+        monitor="val_loss",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    stop = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
+    quiet = logger.level > 20
+    with warnings.catch_warnings():
+        # Advice on speed, which few nights do not need, and on dependencies' own internals.
+        warnings.filterwarnings("ignore", module="pytorch_lightning.*|torch.*|lightning_fabric.*")
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto",
+            precision=settings.precision,  # type: ignore[arg-type]
+            max_epochs=settings.max_passes,
+            gradient_clip_val=settings.clip,
+            callbacks=[checkpoint, stop],
+            logger=CSVLogger(folder, name="log"),
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,  # PassSampler takes this process's share itself
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            enable_progress_bar=not quiet,
+            enable_model_summary=False,
+        )
+        last = folder / "checkpoints" / "last.ckpt"
+        resume = str(last) if last.exists() else None
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    return Path(checkpoint.best_model_path)
+
+
+def _train(
+    model: Wav2Sleep,
+    nights: Sequence[Night | PreparedNight],
+    folder: str | Path,
+    validation: Sequence[Night | PreparedNight] | None,
+    settings: TrainingSettings,
+    trainable: Sequence[str],
+    base: str | None,
+    accelerator: str,
+    devices: int,
+) -> Path:
+    """Train and write the model folder."""
+    folder = Path(folder)
+    prepared = prepare_nights(nights, folder / "nights")
+    if validation is None:
+        training, apart = split_by_subject(prepared, settings.validation_fraction, settings.seed)
+    else:
+        training, apart = prepared, prepare_nights(validation, folder / "nights")
+    check_apart(training, apart)
+    if not training or not apart:
+        raise ValueError("Training needs one night at least to learn from, and one to validate.")
+    _check_settings(settings, training)
+    data = _Nights(training, apart, model.config, settings)
+    run = {
+        "base": base,
+        "config": asdict(model.config),
+        "settings": asdict(settings),
+        "trainable": list(trainable),
+        "training": [night.path.name for night in training],
+        "validation": [night.path.name for night in apart],
+    }
+    _remember(folder, json.loads(json.dumps(run, default=str)))
+    if (folder / "model.safetensors").exists():
+        logger.info(f"{folder} holds this training already; nothing to do.")
+        return folder
+    module = _Module(model, settings, trainable)
+    best = _fit(module, data, folder, accelerator, devices)
+    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    model = module.model.cpu().eval().requires_grad_(False)
+    write_card(folder, model, training, apart, run)
+    return save_model(model, folder)
+
+
+def train(
+    nights: Sequence[Night | PreparedNight],
+    folder: str | Path,
+    *,
+    config: Wav2SleepConfig | None = None,
+    validation: Sequence[Night | PreparedNight] | None = None,
+    settings: TrainingSettings | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+) -> Path:
+    """Train a network from scratch.
+
+    Parameters
+    ----------
+    nights : sequence of Night or PreparedNight
+        The nights to learn from, and, without ``validation``, to validate with.
+    folder : str or Path
+        The model folder to write. Prepared nights, checkpoints and logs are kept in it, and the
+        same call with the same folder goes on after the last whole pass.
+    config : Wav2SleepConfig or None
+        The architecture; None for the released one.
+    validation : sequence of Night or PreparedNight, optional
+        Nights to stop and choose by; by default a part of the subjects is set apart.
+    settings : TrainingSettings or None
+        How to train; None for the authors' settings.
+    accelerator : str
+        Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"mps"``.
+    devices : int
+        How many of them.
+
+    Returns
+    -------
+    folder : Path
+        The model folder: ``config.json``, ``model.safetensors`` and the model card ``README.md``.
+
+    Raises
+    ------
+    ValueError
+        If nights or settings cannot be used; the message names the night.
+    RuntimeError
+        If the loss is not finite; the last good checkpoint is kept.
+    """
+    settings = settings or TrainingSettings()
+    torch.manual_seed(settings.seed)
+    model = Wav2Sleep(config or Wav2SleepConfig())
+    return _train(model, nights, folder, validation, settings, _PARTS, None, accelerator, devices)
+
+
+def fine_tune(
+    nights: Sequence[Night | PreparedNight],
+    folder: str | Path,
+    *,
+    weights: str | Path = "wav2sleep",
+    trainable: Sequence[str] = ("sequence_mixer", "classifier"),
+    validation: Sequence[Night | PreparedNight] | None = None,
+    settings: TrainingSettings = FINE_TUNING,
+    accelerator: str = "auto",
+    devices: int = 1,
+) -> Path:
+    """Fit a network to a new cohort.
+
+    Parameters
+    ----------
+    nights : sequence of Night or PreparedNight
+        Your own scored nights, of two subjects at least.
+    folder : str or Path
+        The model folder to write; see :func:`train`.
+    weights : str or Path
+        The weights to begin with: a name or a model folder.
+    trainable : sequence of str
+        The parts that learn, of ``signal_encoders``, ``epoch_mixer``, ``sequence_mixer`` and
+        ``classifier``. The others keep their weights to the bit.
+    validation : sequence of Night or PreparedNight, optional
+        Nights to stop and choose by; by default a part of the subjects is set apart.
+    settings : TrainingSettings
+        How to train.
+    accelerator : str
+        Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"mps"``.
+    devices : int
+        How many of them.
+
+    Returns
+    -------
+    folder : Path
+        The model folder, for ``SleepStagerW2S(raw, weights=folder)``.
+
+    Raises
+    ------
+    ValueError
+        If nights or settings cannot be used; the message names the night.
+    RuntimeError
+        If the loss is not finite; the last good checkpoint is kept.
+
+    Notes
+    -----
+    Compare before and after with :func:`evaluate`, on nights that were in neither split.
+    """
+    if unknown := sorted(set(trainable) - set(_PARTS)) or not trainable:
+        raise ValueError(f"trainable must be one or more of {_PARTS}, got {unknown or 'none'}.")
+    subjects = {night.subject for night in nights}
+    if len(subjects) < _FEW_SUBJECTS:
+        warn(
+            f"Fine-tuning on {len(subjects)} subjects: with fewer than {_FEW_SUBJECTS} the network "
+            "may learn these people rather than the cohort. Check it on others before you use it."
+        )
+    model = load_model(weights)
+    return _train(
+        model, nights, folder, validation, settings, trainable, str(weights), accelerator, devices
+    )

@@ -1,0 +1,418 @@
+"""Nights to learn from: a recording with its stages, prepared once and kept on disk."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import joblib
+import mne
+import numpy as np
+import pandas as pd
+import yasa
+from mne.utils import logger, warn
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from tqdm.auto import tqdm
+
+from ..channels import ChannelName, match_channels
+from ..hypnogram import STAGE_NAMES
+from ..modalities import EPOCH_S, MODALITIES
+from ..recording import Recording, find_rates, open_recording, read_signals
+from ..signals import interpolate_to_grid
+from .stages import read_stages
+
+_FORMAT = "mne-wav2sleep night 1"
+_UNSCORED = -1
+_CARDIO_RESPIRATORY = ("ABD", "ECG", "PPG", "THX")
+
+
+@dataclass(frozen=True)
+class Night:
+    """A recording with its stages.
+
+    Attributes
+    ----------
+    recording : mne.io.BaseRaw, str or Path
+        A Raw, or a file that :func:`mne.io.read_raw` reads.
+    hypnogram : yasa.Hypnogram, str, Path or None
+        The stages: a Hypnogram, a file (YASA's ``.json``, Profusion's or NSRR's ``.xml``, ``.csv``
+        or ``.tsv``, or annotations that MNE reads), or None for the recording's own annotations.
+    subject : str
+        Whose night it is. Nights of one subject are never parted between training and validation.
+    dataset : str
+        The cohort that it belongs to.
+    channels : mapping of str to str, (str, str) or None
+        Modality -> channel name, where the mapping has to be overruled.
+    """
+
+    recording: mne.io.BaseRaw | str | Path
+    hypnogram: yasa.Hypnogram | str | Path | None
+    subject: str
+    dataset: str = "cohort"
+    channels: Mapping[str, ChannelName] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What errors call this night."""
+        files = [self.recording] if isinstance(self.recording, str | Path) else []
+        files = files or [f for f in getattr(self.recording, "filenames", []) if f is not None]
+        return f"{self.dataset}/{self.subject}" + (f" ({Path(files[0]).name})" if files else "")
+
+
+@dataclass(frozen=True)
+class PreparedNight:
+    """A night on the network's grid, in a file whose samples are read when they are needed.
+
+    Attributes
+    ----------
+    path : Path
+        The safetensors file.
+    subject, dataset : str
+        Whose night it is, and of which cohort.
+    modalities : tuple of str
+        The signals in it, in alphabetical order.
+    n_epochs : int
+        Complete 30-s epochs.
+    n_stages : int
+        Number of stages it was scored with, 4 or 5.
+    """
+
+    path: Path
+    subject: str
+    dataset: str
+    modalities: tuple[str, ...]
+    n_epochs: int
+    n_stages: int
+
+    @property
+    def name(self) -> str:
+        """What errors call this night."""
+        return f"{self.dataset}/{self.subject} ({self.path.name})"
+
+    def read_signals(
+        self, modalities: Sequence[str], first: int = 0, n_epochs: int | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Read some epochs of some signals.
+
+        Parameters
+        ----------
+        modalities : sequence of str
+            The signals wanted, all of which the night must have.
+        first : int
+            The first epoch.
+        n_epochs : int or None
+            How many; None for all that follow. Fewer come where the night ends.
+
+        Returns
+        -------
+        signals : dict of str to array of float32, shape (n_epochs * samples_per_epoch,)
+            Signals on the network's grid, less their mean in the recording, so that 0 is what
+            padding has to hold. The unit is the standard deviation of the recording.
+        """
+        last = self.n_epochs if n_epochs is None else min(first + n_epochs, self.n_epochs)
+        signals = {}
+        with safe_open(self.path, framework="numpy") as file:
+            for name in modalities:
+                samples = MODALITIES[name].samples_per_epoch
+                piece = file.get_slice(name)[first * samples : last * samples]
+                signals[name] = piece.astype(np.float32)
+        return signals
+
+    def read_stages(self, n_stages: int) -> NDArray[np.int64]:
+        """Read the stages.
+
+        Parameters
+        ----------
+        n_stages : int
+            How many stages the network knows: 5 are folded to 4 where it asks.
+
+        Returns
+        -------
+        stages : array of int, shape (n_epochs,)
+            Positions in :data:`~mne_wav2sleep.hypnogram.STAGE_NAMES`, -1 where unscored.
+
+        Raises
+        ------
+        ValueError
+            If the night was scored with 4 stages and the network knows 5.
+        """
+        hyp = self.read_hypnogram(n_stages)
+        position = {stage: i for i, stage in enumerate(STAGE_NAMES[n_stages])}
+        return np.array([position.get(stage, _UNSCORED) for stage in hyp.hypno], dtype=np.int64)
+
+    def read_hypnogram(self, n_stages: int) -> yasa.Hypnogram:
+        """Read the stages as a Hypnogram with 4 or 5 stages, as :meth:`read_stages` does."""
+        with safe_open(self.path, framework="numpy") as file:
+            codes = file.get_tensor("stages")
+        names = [*STAGE_NAMES[self.n_stages], "UNS"]  # position -1 is the last
+        hyp = yasa.Hypnogram([names[i] for i in codes], n_stages=self.n_stages, scorer="expert")
+        if n_stages == self.n_stages:
+            return hyp
+        if n_stages > self.n_stages:
+            raise ValueError(
+                f"{self.name} was scored with {self.n_stages} stages and the network knows "
+                f"{n_stages}. Score N1 and N2 apart, or train a network with {self.n_stages}."
+            )
+        return hyp.consolidate_stages(n_stages)
+
+
+def open_night(path: str | Path) -> PreparedNight:
+    """Open a prepared night without reading its samples.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that :func:`prepare_nights` wrote.
+
+    Returns
+    -------
+    night : PreparedNight
+        The night.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or is none of ours.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {})["night"])
+            names = set(file.keys())
+        if header["format"] != _FORMAT or names != {*header["modalities"], "stages"}:
+            raise KeyError("format")
+        return PreparedNight(
+            path,
+            str(header["subject"]),
+            str(header["dataset"]),
+            tuple(header["modalities"]),
+            int(header["n_epochs"]),
+            int(header["n_stages"]),
+        )
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is no prepared night, or is damaged ({type(error).__name__}). Remove it, and "
+            "prepare the night again."
+        ) from error
+
+
+def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
+    """Cut and pad the stages to the recording's epochs, which begin with the stages' own.
+
+    Returns the stages and the seconds of the recording before its first epoch, under 30.
+    """
+    hyp, onset = read_stages(night.hypnogram, recording.raw, recording.start)
+    duration = recording.raw.n_times / recording.raw.info["sfreq"]
+    if onset is None:
+        # Nothing but the lengths can tell whether the two belong together.
+        excess = hyp.n_epochs - int(duration / EPOCH_S + 1e-9)
+        if abs(excess) > 1:
+            raise ValueError(
+                f"the hypnogram has {hyp.n_epochs} epochs of 30 s, {abs(excess)} "
+                f"{'more' if excess > 0 else 'fewer'} than the recording, and no common clock "
+                "says where it belongs. Give it a start (and the recording a date), or cut both "
+                "to the same length."
+            )
+        onset = 0.0
+    shift = onset % EPOCH_S
+    if EPOCH_S - shift < 0.01:  # clocks are kept to the microsecond
+        shift = 0.0
+    n_epochs = int((duration - shift) / EPOCH_S + 1e-9)
+    first = round((onset - shift) / EPOCH_S)
+    if first >= n_epochs or first + hyp.n_epochs <= 0:
+        raise ValueError(
+            f"the hypnogram (begins {onset / 60:.1f} min after the recording, lasts "
+            f"{hyp.n_epochs / 2:.1f} min) and the recording ({duration / 60:.1f} min) do not "
+            "overlap. Check the dates of both."
+        )
+    if hyp.n_epochs > n_epochs + 1 and first == 0:
+        raise ValueError(
+            f"the hypnogram has {hyp.n_epochs} epochs of 30 s and the recording {n_epochs}. Check "
+            "that the two belong together; crop the hypnogram if they do."
+        )
+    begin, end = max(-first, 0), min(hyp.n_epochs, n_epochs - first)
+    stages = ["UNS"] * max(first, 0) + list(hyp.hypno)[begin:end]
+    stages += ["UNS"] * (n_epochs - len(stages))
+    return yasa.Hypnogram(stages, n_stages=hyp.n_stages, scorer="expert"), shift
+
+
+def _prepare(night: Night, dtype: str) -> tuple[dict[str, NDArray], dict[str, object]]:
+    """Put a night on the network's grid: tensors by name, and the header."""
+    recording = open_recording(night.recording)
+    channels = find_rates(recording, match_channels(recording.raw, names=night.channels))
+    hyp, shift = _align(night, recording)
+    n_epochs = hyp.n_epochs
+    codes = {stage: i for i, stage in enumerate(STAGE_NAMES[hyp.n_stages])}
+    stages = np.array([codes.get(stage, _UNSCORED) for stage in hyp.hypno], dtype=np.int8)
+    if (stages == _UNSCORED).all():
+        raise ValueError(
+            "not one epoch of it is scored. Check the hypnogram, and that its clock is the "
+            "recording's."
+        )
+    tensors: dict[str, NDArray] = {"stages": stages}
+    for modality, (signal, sfreq) in read_signals(recording, channels).items():
+        signal = signal[round(shift * sfreq) :]
+        signal = signal - signal.mean()
+        signal /= signal.std() or 1.0
+        samples = MODALITIES[modality].samples_per_epoch
+        tensors[modality] = interpolate_to_grid(signal, sfreq, samples, n_epochs).astype(dtype)
+    start = recording.start and recording.start + timedelta(seconds=shift)
+    return tensors, {
+        "format": _FORMAT,
+        "subject": night.subject,
+        "dataset": night.dataset,
+        "modalities": sorted(set(tensors) - {"stages"}),
+        "channels": {m: str(c) for m, c in channels["channel"].items()},
+        "n_epochs": n_epochs,
+        "n_stages": hyp.n_stages,
+        "start": start and start.isoformat(),
+        "source": night.name,
+    }
+
+
+def _fingerprint(night: Night, dtype: str) -> str:
+    """Hash of all that decides what a prepared night holds, so that no stale file is taken."""
+    parts: list[str] = [_FORMAT, dtype, night.subject, night.dataset, str(dict(night.channels))]
+    digest = hashlib.sha256()
+    for source in (night.recording, night.hypnogram):
+        if isinstance(source, str | Path) and Path(source).exists():
+            stat = Path(source).stat()
+            parts.append(f"{Path(source).absolute()} {stat.st_size} {stat.st_mtime_ns}")
+        elif isinstance(source, mne.io.BaseRaw):
+            parts.append(f"{source.ch_names} {source.info['sfreq']} {source.info['meas_date']}")
+            parts.append(f"{source.info['bads']} {list(source.annotations)}")
+            for block in range(0, source.n_times, 1_000_000):
+                digest.update(source[:, block : block + 1_000_000][0].tobytes())
+        elif isinstance(source, yasa.Hypnogram):
+            parts.append(json.dumps(list(source.hypno)) + f"{source.start} {source.freq}")
+        else:
+            parts.append(str(source))
+    digest.update("\n".join(parts).encode())
+    return digest.hexdigest()[:16]
+
+
+def _prepare_file(night: Night, folder: Path, dtype: str) -> PreparedNight | Exception:
+    """Prepare one night, unless it is there; an error is an answer too."""
+    try:
+        safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
+        path = folder / f"{safe}-{_fingerprint(night, dtype)}.safetensors"
+        if not path.exists():
+            tensors, header = _prepare(night, dtype)
+            # Written under another name first: a file that is there is whole.
+            unfinished = path.with_suffix(".unfinished")
+            save_file(tensors, unfinished, metadata={"night": json.dumps(header)})
+            unfinished.rename(path)
+        return open_night(path)
+    except Exception as error:  # whatever breaks one night must not stop the others
+        return error
+
+
+def prepare_nights(
+    nights: Sequence[Night | PreparedNight],
+    folder: str | Path,
+    *,
+    dtype: str = "float16",
+    n_jobs: int = 1,
+    on_error: str = "raise",
+) -> list[PreparedNight]:
+    """Put nights on the network's grid, once.
+
+    Parameters
+    ----------
+    nights : sequence of Night or PreparedNight
+        The nights. What is prepared already is handed through.
+    folder : str or Path
+        Where the files go. A night whose file is there and whose sources have not changed is not
+        prepared again, so that an interrupted run goes on where it stopped.
+    dtype : str
+        ``"float16"`` (10 MB for 8 h of four signals take 5) or ``"float32"``.
+    n_jobs : int
+        How many nights at a time, on joblib's current backend.
+    on_error : str
+        ``"raise"``: after all the others, name the nights that could not be prepared;
+        ``"warn"``: leave them out.
+
+    Returns
+    -------
+    prepared : list of PreparedNight
+        The nights, in the order given.
+
+    Raises
+    ------
+    ValueError
+        If nights could not be prepared; the message names each with its reason.
+    """
+    mne.utils._check_option("dtype", dtype, ["float16", "float32"])
+    mne.utils._check_option("on_error", on_error, ["raise", "warn"])
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [night for night in nights if isinstance(night, Night)]
+    jobs = (joblib.delayed(_prepare_file)(night, folder, dtype) for night in todo)
+    results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    done = iter(tqdm(results, total=len(todo), desc="Preparing", disable=logger.level > 20))
+    prepared, failed = [], []
+    for night in nights:
+        result = night if isinstance(night, PreparedNight) else next(done)
+        if isinstance(result, PreparedNight):
+            prepared.append(result)
+        else:
+            failed.append(f"{night.name}: {result}")
+    if failed:
+        message = f"{len(failed)} of {len(nights)} nights cannot be used. " + "\n".join(failed)
+        if on_error == "raise":
+            raise ValueError(message)
+        warn(message)
+    return prepared
+
+
+def read_nights(table: str | Path) -> list[Night]:
+    """Read a list of nights from a table.
+
+    Parameters
+    ----------
+    table : str or Path
+        A CSV with the columns ``recording`` and ``subject``, and, where wanted, ``hypnogram``
+        (else the recording's own annotations), ``dataset``, and ``ABD``, ``ECG``, ``PPG``, ``THX``
+        for channel names (``none`` leaves a modality out). Paths count from the table's folder.
+
+    Returns
+    -------
+    nights : list of Night
+        One a row.
+
+    Raises
+    ------
+    ValueError
+        If a column or a value is missing.
+    FileNotFoundError
+        If there is no such table.
+    """
+    table = Path(table)
+    if not table.exists():
+        raise FileNotFoundError(f"There is no table of nights at {table}. Check the path.")
+    rows = pd.read_csv(table, dtype=str, skipinitialspace=True).fillna("")
+    known = {"recording", "subject", "hypnogram", "dataset", *_CARDIO_RESPIRATORY}
+    if not {"recording", "subject"} <= set(rows.columns) or not set(rows.columns) <= known:
+        raise ValueError(
+            f"{table} has the columns {list(rows.columns)}. It needs 'recording' and 'subject'; "
+            "'hypnogram', 'dataset', 'ABD', 'ECG', 'PPG' and 'THX' are possible too."
+        )
+    nights = []
+    for number, row in enumerate(rows.to_dict("records"), start=2):
+        if not row["recording"] or not row["subject"]:
+            raise ValueError(f"{table}, line {number}: the recording or the subject is missing.")
+        channels = {m: row[m] for m in _CARDIO_RESPIRATORY if row.get(m)}
+        nights.append(
+            Night(
+                table.parent / row["recording"],
+                table.parent / row["hypnogram"] if row.get("hypnogram") else None,
+                row["subject"],
+                row.get("dataset") or "cohort",
+                {m: None if c.lower() == "none" else c for m, c in channels.items()},
+            )
+        )
+    return nights

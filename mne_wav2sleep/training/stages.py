@@ -1,0 +1,215 @@
+"""Scored stages, from wherever they are kept, as a yasa.Hypnogram and its onset."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import mne
+import numpy as np
+import pandas as pd
+import yasa
+from numpy.typing import NDArray
+
+from ..modalities import EPOCH_S
+
+_STAGES = {
+    "WAKE": r"w|wake|awake|wakefulness|sleep stage 0",
+    "N1": r"n1|s1|nrem ?1|sleep stage (1|n1)",
+    "N2": r"n2|s2|nrem ?2|sleep stage (2|n2)",
+    # Rechtschaffen and Kales' stages 3 and 4 are N3 (AASM manual, 2007).
+    "N3": r"n3|s3|s4|n4|nrem ?[34]|sleep stage (3|4|n3|n4)",
+    "REM": r"r|rem|sleep stage r(em)?|sleep stage 5",
+    "LIGHT": r"light|n1 n2|sleep stage light",
+    "DEEP": r"deep|sleep stage deep",
+    "UNS": r"uns|unscored|unknown|not scored|no stage|n a|sleep stage( (9|u|uns|unscored))?",
+    "ART": r"art|artefact|artifact|mt|m|movement|movement time|sleep stage (6|m|mt)",
+}
+"""What scorers and file formats call YASA's stages, in the form that _normalize() gives."""
+
+_AMBIGUOUS = (
+    "An integer could be Rechtschaffen and Kales' stage or YASA's, and 4 means another stage in "
+    "each. Write W, N1, N2, N3 and R (or WAKE, LIGHT, DEEP and REM)."
+)
+
+
+def _normalize(label: str) -> str:
+    """Bring a stage label to lower-case words: "Stage 2 sleep|2" becomes "sleep stage 2"."""
+    words = re.sub(r"[^a-z0-9]+", " ", str(label).split("|")[0].lower()).strip()
+    words = re.sub(r"^(?:stage )?(\w+) sleep$", r"sleep stage \1", words)
+    return re.sub(r"^stage ", "sleep stage ", words)
+
+
+def _to_stage(label: str) -> str | None:
+    """YASA's name of a stage, or None if the label is no stage."""
+    words = _normalize(label)
+    return next((stage for stage, names in _STAGES.items() if re.fullmatch(names, words)), None)
+
+
+def _to_hypnogram(stages: Sequence[str], start: datetime | None = None) -> yasa.Hypnogram:
+    """Make a Hypnogram with four stages where the stages say so, else with five."""
+    n_stages = 4 if {"LIGHT", "DEEP"} & set(stages) else 5
+    return yasa.Hypnogram(list(stages), n_stages=n_stages, start=start, scorer="expert")
+
+
+def _from_events(
+    onsets: NDArray[np.floating], durations: NDArray[np.floating], stages: Sequence[str]
+) -> tuple[yasa.Hypnogram, float]:
+    """Put events on 30-s epochs that begin with the first event; epochs without one are UNS."""
+    first = float(onsets.min())
+    begin = np.round((onsets - first) / EPOCH_S).astype(int)
+    # An event without a duration, as some formats have it, lasts for one epoch.
+    end = np.maximum(np.round((onsets + durations - first) / EPOCH_S).astype(int), begin + 1)
+    epochs = np.full(end.max(), "UNS", dtype=object)
+    for stage, i, j in zip(stages, begin, end, strict=True):
+        epochs[i:j] = stage
+    return _to_hypnogram(list(epochs)), first
+
+
+def _select_stages(labels: Sequence[str], source: str) -> list[str | None]:
+    """Name the stage of each event; events that are none, apnoeas for example, get None."""
+    stages = [_to_stage(label) for label in labels]
+    if not any(stages):
+        found = sorted({str(label) for label in labels})
+        raise ValueError(
+            f"{source} has no sleep stage among its events: "
+            f"{', '.join(map(repr, found[:10])) or 'there are none'}. "
+            "Stages are called W, N1, N2, N3, R, or 'Sleep stage W' and so on."
+        )
+    # "Sleep stage X" that is not in the table is a stage that nobody here knows, not an apnoea.
+    if odd := sorted(
+        {
+            str(label)
+            for label, stage in zip(labels, stages, strict=True)
+            if stage is None and _normalize(label).startswith("sleep stage")
+        }
+    ):
+        raise ValueError(f"{source} has unknown stages: {odd}. Rename them to W, N1, N2, N3, R.")
+    return stages
+
+
+def _from_annotations(annotations: mne.Annotations, source: str, offset: float) -> tuple:
+    """Read stages from annotations whose onsets count from ``offset`` s before the recording."""
+    stages = _select_stages(list(annotations.description), source)
+    keep = np.array([stage is not None for stage in stages])
+    return _from_events(
+        annotations.onset[keep] - offset,
+        annotations.duration[keep],
+        [stage for stage in stages if stage is not None],
+    )
+
+
+def _from_xml(path: Path) -> tuple[yasa.Hypnogram, float]:
+    """Read Compumedics Profusion's or NSRR's XML, whose times count from the recording's start."""
+    text = path.read_bytes()
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise ValueError(f"{path} declares entities, which stage files do not need; not read.")
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 (no entities: refused above)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{path} is not well-formed XML: {error}.") from error
+    if root.find("SleepStages") is not None:
+        return yasa.Hypnogram.from_profusion(str(path)), 0.0
+    events = [
+        [event.findtext(tag) or "" for tag in ("EventConcept", "Start", "Duration")]
+        for event in root.iter("ScoredEvent")
+    ]
+    stages = _select_stages([concept for concept, _, _ in events], str(path))
+    chosen = [
+        (float(start), float(duration), stage)
+        for (_, start, duration), stage in zip(events, stages, strict=True)
+        if stage is not None
+    ]
+    onsets, durations, names = zip(*chosen, strict=True)
+    return _from_events(np.array(onsets), np.array(durations), names)
+
+
+def _from_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
+    """Read a table: one stage a row (30 s), or events with onset and duration in seconds."""
+    table = pd.read_csv(path, sep=None, engine="python", dtype=str)
+    table.columns = [str(column).strip().lower() for column in table.columns]
+    column = next(
+        (c for c in ("stage", "trial_type", "description", "value") if c in table.columns), None
+    )
+    if column is None:
+        raise ValueError(
+            f"{path} has the columns {list(table.columns)}; it needs 'stage' (one row per 30 s), "
+            "or 'onset', 'duration' and 'stage' (or 'trial_type')."
+        )
+    labels = table[column].fillna("UNS").tolist()
+    if any(re.fullmatch(r"-?\d+(\.0)?", label.strip()) for label in labels):
+        raise ValueError(f"{path} gives stages as integers. {_AMBIGUOUS}")
+    if {"onset", "duration"} <= set(table.columns):
+        stages = _select_stages(labels, str(path))
+        keep = np.array([stage is not None for stage in stages])
+        onsets, durations = (table[c].astype(float).to_numpy()[keep] for c in ("onset", "duration"))
+        return _from_events(onsets, durations, [s for s in stages if s is not None])
+    stages = [_to_stage(label) for label in labels]
+    if unknown := sorted({x for x, s in zip(labels, stages, strict=True) if s is None}):
+        raise ValueError(f"{path} has unknown stages: {unknown}. Write W, N1, N2, N3, R or UNS.")
+    return _to_hypnogram([s for s in stages if s is not None]), None
+
+
+def read_stages(
+    source: yasa.Hypnogram | str | Path | None, raw: mne.io.BaseRaw, start: datetime | None
+) -> tuple[yasa.Hypnogram, float | None]:
+    """Read the stages of a recording.
+
+    Parameters
+    ----------
+    source : yasa.Hypnogram, str, Path or None
+        A Hypnogram; a file: YASA's ``.json``, Compumedics Profusion's or NSRR's ``.xml``, a
+        ``.csv`` or ``.tsv`` (one stage a row, or events with onset and duration in s), or anything
+        that :func:`mne.read_annotations` reads; None for the recording's own annotations.
+    raw : mne.io.BaseRaw
+        The recording.
+    start : datetime or None
+        When its first sample was taken.
+
+    Returns
+    -------
+    hyp : yasa.Hypnogram
+        The stages, per 30 s, with 4 or 5 stages.
+    onset : float or None
+        When its first epoch begins, in seconds after the first sample of the recording; None where
+        nothing says so, because one of the two has no date.
+
+    Raises
+    ------
+    ValueError
+        If there are no stages, or unknown ones, or they are not per 30 s.
+    FileNotFoundError
+        If there is no such file.
+    """
+    onset: float | None = None
+    if source is None:
+        # Onsets count from the date, or, where there is none, from the sample number 0.
+        return _from_annotations(raw.annotations, "The recording", raw.first_time)
+    if isinstance(source, yasa.Hypnogram):
+        hyp = source
+    else:
+        path = Path(source)
+        if not path.exists():
+            raise FileNotFoundError(f"There is no hypnogram at {path}. Check the path.")
+        if path.suffix.lower() == ".json":
+            hyp = yasa.Hypnogram.from_json(str(path))
+        elif path.suffix.lower() == ".xml":
+            hyp, onset = _from_xml(path)
+        elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
+            hyp, onset = _from_table(path)
+        else:
+            annotations = mne.read_annotations(path)
+            dated = annotations.orig_time is not None and start is not None
+            offset = (start - annotations.orig_time).total_seconds() if dated else 0.0
+            return _from_annotations(annotations, str(path), offset)
+    if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S:
+        raise ValueError(f"The hypnogram has epochs of {hyp.freq}; wav2sleep's are 30 s long.")
+    if hyp.n_stages not in (4, 5):
+        raise ValueError(f"The hypnogram has {hyp.n_stages} stages; 4 or 5 are needed.")
+    if onset is None and hyp.start is not None and start is not None:
+        # Both are the clock on the wall, whatever time zone they are labelled with.
+        onset = (
+            hyp.start.tz_localize(None) - pd.Timestamp(start).tz_localize(None)
+        ).total_seconds()
+    return hyp, onset
