@@ -18,6 +18,11 @@ ORDER = [
     "model_folder",
     "weights",
     "staging",
+    "subjects",
+    "physiology",
+    "beats",
+    "waves",
+    "simulate",
     "cli",
 ]
 PACKAGE = Path(mne_wav2sleep.__file__).parent

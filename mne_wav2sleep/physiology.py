@@ -1,0 +1,309 @@
+"""What the body does in a simulated night: stages, breathing, arousals and movements.
+
+All of it lives on a grid of :data:`GRID_HZ` that begins with the recording. The heart follows it in
+:mod:`mne_wav2sleep.beats`; what sensors show of it is the business of :mod:`mne_wav2sleep.waves`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import yasa
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage, signal
+
+from .modalities import EPOCH_S
+from .subjects import Subject, draw_subject
+
+GRID_HZ = 4.0
+"""Rate of the grid on which breathing, arousals and movements are given."""
+
+_STAGES = ["WAKE", "N1", "N2", "N3", "REM"]
+# Counts of transitions between 30-s epochs, from row to column (Metzner et al. 2021,
+# Communications Biology 4:1385, the same that yasa.simulate_hypnogram takes by default).
+_TRANSITIONS = np.array(
+    [
+        [11737, 571, 84, 2, 2],
+        [281, 6697, 1661, 11, 59],
+        [253, 1070, 26259, 505, 272],
+        [49, 176, 279, 9630, 12],
+        [57, 189, 84, 2, 10071],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Breathing:
+    """Breathing on the grid; arrays have shape (n_grid,).
+
+    Attributes
+    ----------
+    phase : array
+        Breaths since the beginning; a breath in starts at every whole number.
+    depth : array
+        Depth of a breath, 1 on average, 0 in an apnoea.
+    rib_cage : array
+        Share of the rib cage in it, 1 in wake.
+    paradox : array
+        1 where chest and belly move against each other, as in an obstructed breath, else 0.
+    events : array, shape (n_events, 2)
+        Begin and end of apnoeas and hypopnoeas in s.
+    """
+
+    phase: NDArray[np.float64]
+    depth: NDArray[np.float64]
+    rib_cage: NDArray[np.float64]
+    paradox: NDArray[np.float64]
+    events: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Arousals and movements on the grid; arrays have shape (n_grid,).
+
+    Attributes
+    ----------
+    arousal : array
+        Strength of an arousal where one begins, 1 for an ordinary one, else 0.
+    movement : array
+        How much the body moves, 1 in an ordinary movement.
+    posture : array of int
+        Number of the posture; changes when the sleeper turns.
+    """
+
+    arousal: NDArray[np.float64]
+    movement: NDArray[np.float64]
+    posture: NDArray[np.int64]
+
+
+def n_grid(duration: float) -> int:
+    """Points of the grid that cover a recording of some seconds."""
+    return int(np.ceil(duration * GRID_HZ)) + 1
+
+
+def slow_noise(rng: np.random.Generator, n: int, tau: float) -> NDArray[np.float64]:
+    """Noise of unit SD on the grid that forgets itself within tau seconds."""
+    keep = np.exp(-1 / (tau * GRID_HZ))
+    white = rng.standard_normal(n)
+    white[1:] *= np.sqrt(1 - keep**2)
+    return np.asarray(signal.lfilter([1.0], [1.0, -keep], white))
+
+
+def by_stage(table: NDArray[np.float64], stages: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Value of each stage on the grid; bodies take some 20 s to follow."""
+    seconds = np.repeat(table[np.maximum(stages, 0)], int(EPOCH_S))
+    smooth = ndimage.gaussian_filter1d(seconds, 12.0, mode="nearest")
+    return np.interp(np.arange(n) / GRID_HZ, np.arange(smooth.size) + 0.5, smooth)
+
+
+def check_stages(stages: ArrayLike) -> NDArray[np.int64]:
+    """Stages as an array, or a sentence that says what is wrong."""
+    array = np.asarray(stages)
+    if array.ndim != 1 or not array.size or not np.isin(array, range(-1, 5)).all():
+        raise ValueError(
+            "stages must be a non-empty array of YASA's integers 0 (WAKE) to 4 (REM) or -1 "
+            f"(unscored), one per 30-s epoch, got {stages!r:.80}."
+        )
+    return array.astype(np.int64)
+
+
+def simulate_stages(
+    n_epochs: int, *, rng: np.random.Generator, subject: Subject
+) -> NDArray[np.int64]:
+    """Simulate a night's stages: wake first, N3 early, REM late, in cycles.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Number of 30-s epochs.
+    rng : numpy.random.Generator
+        Source of all chance.
+    subject : Subject
+        Who sleeps.
+
+    Returns
+    -------
+    stages : array of int, shape (n_epochs,)
+        YASA's integers.
+
+    Notes
+    -----
+    :func:`yasa.simulate_hypnogram` draws the stages in pieces of 5 min, with transition
+    probabilities (Metzner et al. 2021) that follow the sleep cycle: cycles of about 95 min, deep
+    sleep in their first part and early in the night, REM at their end and late in the night
+    (Carskadon & Dement, Principles and Practice of Sleep Medicine).
+    """
+    rates = _TRANSITIONS / _TRANSITIONS.sum(axis=1, keepdims=True)
+    deep = float(np.clip(1.3 - 0.012 * (subject.age - 20), 0.25, 1.3)) * np.exp(rng.normal(0, 0.3))
+    cycle_epochs = 2 * np.clip(rng.normal(95, 12), 70, 125)
+    settling, lability = np.exp(rng.normal(0, 0.4)), np.exp(rng.normal(0, 0.25))
+    stages: list[int] = [0]
+    onset = None
+    while len(stages) < n_epochs:
+        if onset is None and 2 in stages:
+            onset = stages.index(2)
+        asleep = 0 if onset is None else len(stages) - onset
+        cycle, position = divmod(asleep / cycle_epochs, 1.0)
+        hours = asleep / 120
+        slow = position < 0.65 and onset is not None
+        rem = position > 0.84 - 0.06 * min(cycle, 4) and onset is not None
+        p = rates * lability
+        p[0] *= settling * (1.0 if onset is None else 2.2)
+        p[1:, 0] *= subject.wakefulness * (0.6 + 0.08 * hours)
+        p[1, 2] *= 1.3
+        p[2, 3] *= deep * (0.2 + 3.5 * slow * np.exp(-hours / 2.5))
+        p[3, :3] *= (0.7 if slow else 2.5) / np.sqrt(deep)
+        p[2, 4] *= 9.0 if rem else 0.15
+        p[4, :3] *= 0.6 if rem else 2.5
+        np.fill_diagonal(p, 0)
+        p /= np.maximum(p.sum(axis=1, keepdims=True) / 0.9, 1)
+        np.fill_diagonal(p, 1 - p.sum(axis=1))
+        matrix = pd.DataFrame(p, index=_STAGES, columns=_STAGES)
+        piece = yasa.simulate_hypnogram(
+            5.0,
+            matrix,
+            matrix.iloc[stages[-1]],
+            seed=int(rng.integers(2**31)),
+        )
+        stages += [_STAGES.index(stage) for stage in piece.hypno]
+    return np.array(stages[:n_epochs], dtype=np.int64)
+
+
+def simulate_breathing(
+    stages: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    subject: Subject | None = None,
+    apnea_index: float = 0.0,
+) -> Breathing:
+    """Simulate breathing: rate and regularity by stage, sighs, apnoeas.
+
+    Parameters
+    ----------
+    stages : array_like of int, shape (n_epochs,)
+        YASA's integers, one per 30-s epoch.
+    rng : numpy.random.Generator
+        Source of all chance.
+    subject : Subject, optional
+        Who sleeps; drawn if not given.
+    apnea_index : float
+        Apnoeas and hypopnoeas per hour of sleep.
+
+    Returns
+    -------
+    breathing : Breathing
+        For the duration of the stages.
+    """
+    stages = check_stages(stages)
+    subject = draw_subject(rng) if subject is None else subject
+    n = n_grid(stages.size * EPOCH_S)
+    breath_s = 60 / subject.breathing_rate
+    irregular = by_stage(subject.stage_breath_length, stages, n)
+    per_minute = subject.breathing_rate + by_stage(subject.stage_breathing_rate, stages, n)
+    # Half of a breath's deviation is its own, half is shared with the breaths of the same minute.
+    log_rate = irregular * (slow_noise(rng, n, breath_s) + 0.5 * slow_noise(rng, n, 40.0))
+    log_rate += 0.04 * slow_noise(rng, n, 1200.0)
+    rate = np.clip(per_minute * np.exp(log_rate), 5, 40) / 60
+    phase = np.cumsum(rate) / GRID_HZ
+    breath = phase.astype(np.int64)
+    own = rng.standard_normal(breath[-1] + 1)
+    own[rng.random(own.size) < breath_s / 500] += 4.0  # a sigh about every 8 min
+    depth = np.exp(by_stage(subject.stage_breath_depth, stages, n) * own[breath])
+    depth *= np.exp(0.12 * slow_noise(rng, n, 60.0))
+    paradox = np.zeros(n)
+    events = _draw_apneas(stages, rng, apnea_index)
+    time = np.arange(n) / GRID_HZ
+    for start, stop in events:
+        obstructive = rng.random() < 0.7
+        left = rng.uniform(0.2, 0.6) if obstructive else rng.uniform(0.0, 0.3)
+        inside = slice(int(start * GRID_HZ), int(stop * GRID_HZ))
+        depth[inside] *= left
+        paradox[inside] = obstructive
+        after = (time >= stop) & (time < stop + 12)
+        depth[after] *= 1 + 0.9 * np.exp(-(time[after] - stop) / 6)
+    rib_cage = by_stage(subject.stage_rib_cage, stages, n)
+    return Breathing(phase, np.minimum(depth, 4.0), rib_cage, paradox, events)
+
+
+def _draw_apneas(
+    stages: NDArray[np.int64], rng: np.random.Generator, index: float
+) -> NDArray[np.float64]:
+    """Begin and end of apnoeas in s; they come in runs, 20 to 60 s apart."""
+    wanted = round(index * np.count_nonzero(stages > 0) * EPOCH_S / 3600)
+    likely = np.array([0.0, 1.2, 1.0, 0.3, 1.5])[np.maximum(stages, 0)]
+    events: list[tuple[float, float]] = []
+    taken = np.zeros(stages.size * int(EPOCH_S) + 1, dtype=bool)
+    for _ in range(20 * wanted):
+        if len(events) >= wanted or not likely.any():
+            break
+        start = (rng.choice(stages.size, p=likely / likely.sum()) + rng.random()) * EPOCH_S
+        for _ in range(rng.geometric(0.15)):
+            stop = start + float(np.clip(rng.lognormal(np.log(20), 0.35), 10, 60))
+            around = slice(int(start), int(stop) + 15)
+            epoch = min(int(start // EPOCH_S), stages.size - 1)
+            if stop + 15 >= taken.size or taken[around].any() or stages[epoch] < 1:
+                break
+            taken[around] = True
+            events.append((start, stop))
+            start = stop + rng.uniform(15, 45)
+    return np.array(sorted(events[:wanted])).reshape(-1, 2)
+
+
+def simulate_activity(
+    stages: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    subject: Subject | None = None,
+    events: NDArray[np.float64] | None = None,
+) -> Activity:
+    """Simulate arousals, body movements and turns.
+
+    Parameters
+    ----------
+    stages : array_like of int, shape (n_epochs,)
+        YASA's integers, one per 30-s epoch.
+    rng : numpy.random.Generator
+        Source of all chance.
+    subject : Subject, optional
+        Who sleeps; drawn if not given.
+    events : array, shape (n_events, 2), optional
+        Begin and end of apnoeas in s; most of them end in an arousal.
+
+    Returns
+    -------
+    activity : Activity
+        For the duration of the stages.
+    """
+    stages = check_stages(stages)
+    subject = draw_subject(rng) if subject is None else subject
+    n = n_grid(stages.size * EPOCH_S)
+    stage = np.pad(np.repeat(np.maximum(stages, 0), int(EPOCH_S * GRID_HZ)), (0, 1), mode="edge")
+    arousal, movement = np.zeros(n), np.zeros(n)
+    begins = np.flatnonzero(rng.random(n) < subject.arousals[stage] / (3600 * GRID_HZ))
+    # Waking up is an arousal, too.
+    awakens = (np.flatnonzero((stages[1:] == 0) & (stages[:-1] > 0)) + 1) * EPOCH_S * GRID_HZ
+    ends = np.array([]) if events is None else events[rng.random(len(events)) < 0.8, 1] * GRID_HZ
+    for begin in np.concatenate([begins, awakens, ends]).astype(np.int64):
+        arousal[begin] = rng.lognormal(-0.1, 0.45)
+    moves = np.flatnonzero(rng.random(n) < subject.movements[stage] / (3600 * GRID_HZ))
+    with_arousal = np.flatnonzero(arousal * (rng.random(n) < 0.3))
+    turns = np.zeros(n, dtype=np.int64)
+    for begin in np.concatenate([moves, with_arousal]):
+        seconds = np.clip(rng.lognormal(np.log(4.0), 0.8), 0.5, 60)
+        stop = min(begin + max(int(seconds * GRID_HZ), 1), n)
+        strength = rng.lognormal(-0.3, 0.6)
+        movement[begin:stop] = np.maximum(
+            movement[begin:stop], strength * rng.uniform(0.3, 1.0, stop - begin)
+        )
+        turns[begin] = seconds > 4 and rng.random() < 0.3
+    return Activity(arousal, movement, np.cumsum(turns))
+
+
+def arousal_response(
+    arousal: NDArray[np.float64], rise_s: float, undershoot: float
+) -> NDArray[np.float64]:
+    """Respond to arousals with a rise that peaks at 1 after some seconds, then an undershoot."""
+    t = np.arange(0, 60, 1 / GRID_HZ)
+    late = 3 * rise_s
+    response = t / rise_s * np.exp(1 - t / rise_s) - undershoot * t / late * np.exp(1 - t / late)
+    return np.asarray(signal.fftconvolve(arousal, response / response.max())[: arousal.size])
