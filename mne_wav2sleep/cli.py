@@ -3,18 +3,26 @@
 Exit codes: 0 done, 1 the recording, the weights or the output cannot be used, 2 wrong usage.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import typer
+import yaml
+import yasa
 
 from .channels import ChannelName, match_channels
-from .model_folder import WeightsError
+from .model_folder import read_config
 from .recording import find_rates, open_recording
+from .simulate import simulate_night
+from .stages import read_stages
 from .staging import SleepStagerW2S
 from .weights import fetch_weights, list_weights, verify_weights, weights_path
 
@@ -37,7 +45,7 @@ def _clean_errors() -> Iterator[None]:
     """End with one sentence and exit code 1, not with a traceback."""
     try:
         yield
-    except (ValueError, TypeError, WeightsError, OSError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
 
@@ -120,13 +128,223 @@ def stage(
             precision=precision,
         )
         hyp = stager.predict()
-        if out is not None and out.suffix == ".json":
-            hyp.to_json(out)
-        elif out is not None:
-            events = hyp.as_events().rename(columns={"description": "trial_type"})
-            events.to_csv(out, sep="\t" if out.suffix == ".tsv" else ",", index=False)
+        if out is not None:
+            _write(hyp, out)
     _show(stager.channels)
+    _show_statistics(hyp)
+
+
+def _write(hyp: yasa.Hypnogram, out: Path) -> None:
+    """Write a hypnogram as YASA's JSON, or as events as in BIDS."""
+    if out.suffix == ".json":
+        hyp.to_json(out)
+    else:
+        events = hyp.as_events().rename(columns={"description": "trial_type"})
+        events.to_csv(out, sep="\t" if out.suffix == ".tsv" else ",", index=False)
+
+
+def _show_statistics(hyp: yasa.Hypnogram) -> None:
+    """Print YASA's sleep statistics."""
     _show(pd.Series(hyp.sleep_statistics(), name="value").to_frame().round(2))
+
+
+@app.command()
+def demo(
+    edf: Annotated[
+        Path | None, typer.Option(help="A recording of yours instead of a simulated night.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("wav2sleep-demo"),
+    seed: Annotated[int, typer.Option(help="Which night is simulated.")] = 0,
+) -> None:
+    """Stage a simulated night with the bundled weights, and compare with its true stages.
+
+    Example: mne-wav2sleep demo
+    """
+    with _clean_errors():
+        out.mkdir(parents=True, exist_ok=True)
+        truth = None
+        if edf is None:
+            raw = simulate_night(seed=seed, verbose="error")
+            truth, _ = read_stages(None, raw, None)
+            truth = truth.consolidate_stages(4)
+        stager = SleepStagerW2S(raw if edf is None else edf, weights="mini")
+        hyp = stager.predict()
+        _write(hyp, out / "hypnogram.json")
+        _write(hyp, out / "hypnogram.tsv")
+        hyp.proba.assign(stage=hyp.hypno.to_numpy()).to_csv(out / "epochs.csv")
+        _draw(hyp, truth, out / "hypnogram.png")
+    _show(stager.channels)
+    _show_statistics(hyp)
+    if truth is not None:
+        agreement = yasa.EpochByEpochAgreement([truth], [hyp])
+        _show(agreement.get_agreement().round(2).to_frame("against the simulated truth"))
+        _show(agreement.get_confusion_matrix())
+    typer.echo(f"hypnogram.json, hypnogram.tsv, epochs.csv and hypnogram.png are in {out}")
+
+
+def _draw(hyp: yasa.Hypnogram, truth: yasa.Hypnogram | None, path: Path) -> None:
+    """Draw the stages, the true ones above where they are known, and the network's doubt."""
+    hyps = [hyp] if truth is None else [truth, hyp]
+    figure, axes = plt.subplots(
+        len(hyps) + 1, figsize=(10, 2.5 * (len(hyps) + 1)), layout="constrained", squeeze=False
+    )
+    for axis, one in zip(axes[:, 0], hyps, strict=False):
+        one.plot_hypnogram(ax=axis)
+        axis.set_title(one.scorer)
+    hyp.plot_hypnodensity(ax=axes[-1, 0])
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _training() -> ModuleType:
+    """Import the optional training module, or say how to install it."""
+    try:
+        from . import training
+    except ModuleNotFoundError as error:
+        if error.name != "pytorch_lightning":
+            raise
+        raise ValueError(
+            "Training needs PyTorch Lightning, which is not installed. Run "
+            "`pip install 'mne-wav2sleep[train]'`."
+        ) from error
+    return training
+
+
+Table = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV of nights: recording, subject; and hypnogram, dataset, ABD, ECG, PPG, THX.",
+        show_default=False,
+    ),
+]
+ModelFolder = Annotated[Path, typer.Argument(help="Model folder to write.", show_default=False)]
+Validation = Annotated[
+    Path | None, typer.Option(help="CSV of validation nights; else a part of the subjects.")
+]
+SkipBroken = Annotated[bool, typer.Option(help="Leave out nights that cannot be used.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="A setting of TrainingSettings, such as learning_rate=1e-4; repeatable."
+    ),
+]
+Accelerator = Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, mps.")]
+Devices = Annotated[int, typer.Option(help="How many of them.")]
+
+
+def _prepare(table: Path | None, folder: Path, skip_broken: bool) -> list | None:
+    """Read a table of nights and prepare them."""
+    if table is None:
+        return None
+    training = _training()
+    on_error = "warn" if skip_broken else "raise"
+    return training.prepare_nights(training.read_nights(table), folder, on_error=on_error)
+
+
+def _set(settings: Any, assignments: list[str] | None) -> Any:
+    """Change settings by name=value, the value as YAML writes it."""
+    changes = {}
+    for assignment in assignments or []:
+        name, _, value = assignment.partition("=")
+        if not value or name not in {field.name for field in fields(settings)} - {"masking"}:
+            raise ValueError(
+                f"--set takes name=value for a setting of TrainingSettings, got {assignment!r}. "
+                f"Settings: {', '.join(f'{f.name}={f.default}' for f in fields(settings))}."
+            )
+        # YAML reads 1e-4 as text.
+        text = yaml.safe_load(value)
+        changes[name] = float(value) if re.fullmatch(r"\d+e-?\d+", value) else text
+    return replace(settings, **changes)
+
+
+@app.command("train")
+def train_command(
+    table: Table,
+    out: ModelFolder,
+    validation: Validation = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Folder with the config.json or config.yaml to build.")
+    ] = None,
+    skip_broken: SkipBroken = False,
+    settings: Settings = None,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+) -> None:
+    """Train a network from scratch; the same command again goes on where it stopped.
+
+    Example: mne-wav2sleep train nights.csv model
+    """
+    with _clean_errors():
+        training = _training()
+        folder = training.train(
+            _prepare(table, out / "nights", skip_broken),
+            out,
+            config=None if config is None else read_config(config),
+            validation=_prepare(validation, out / "nights", skip_broken),
+            settings=_set(training.TrainingSettings(), settings),
+            accelerator=accelerator,
+            devices=devices,
+        )
+    typer.echo(f"{folder} holds the weights and their model card, README.md")
+
+
+@app.command("finetune")
+def finetune_command(
+    table: Table,
+    out: ModelFolder,
+    weights: Annotated[str, typer.Option(help="Weights to begin with.")] = "wav2sleep",
+    trainable: Annotated[
+        list[str] | None,
+        typer.Option(help="Parts that learn: signal_encoders, epoch_mixer, sequence_mixer, ..."),
+    ] = None,
+    validation: Validation = None,
+    skip_broken: SkipBroken = False,
+    settings: Settings = None,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+) -> None:
+    """Fit weights to your own scored nights.
+
+    Example: mne-wav2sleep finetune nights.csv model --weights wav2sleep
+    """
+    with _clean_errors():
+        training = _training()
+        folder = training.fine_tune(
+            _prepare(table, out / "nights", skip_broken),
+            out,
+            weights=weights,
+            trainable=trainable or ("sequence_mixer", "classifier"),
+            validation=_prepare(validation, out / "nights", skip_broken),
+            settings=_set(training.FINE_TUNING, settings),
+            accelerator=accelerator,
+            devices=devices,
+        )
+    typer.echo(f"{folder} holds the weights and their model card, README.md")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    table: Table,
+    weights: Annotated[str, typer.Option(help="Name, or model folder.")] = "wav2sleep",
+    cache: Annotated[Path, typer.Option(help="Folder for prepared nights.")] = Path(
+        "prepared-nights"
+    ),
+    subsets: Annotated[str, typer.Option(help="all subsets of the signals, or recorded.")] = "all",
+    out: Annotated[Path | None, typer.Option(help="Write scores by night, as .csv.")] = None,
+    skip_broken: SkipBroken = False,
+) -> None:
+    """Compare weights with the scorer, for every subset of the signals.
+
+    Example: mne-wav2sleep evaluate nights.csv --weights model
+    """
+    with _clean_errors():
+        if subsets not in ("all", "recorded"):
+            raise ValueError(f"--subsets must be all or recorded, got {subsets!r}.")
+        nights = _prepare(table, cache, skip_broken)
+        found = _training().evaluate(nights, weights, subsets=subsets)
+        if out is not None:
+            found.by_night.to_csv(out, index=False)
+    _show(found.pooled.round(3))
 
 
 @weights_app.command("list")

@@ -94,7 +94,7 @@ def _agree(
     by_night.insert(1, "subject", [night.subject for night in nights])
     together = yasa.EpochByEpochAgreement(*([_join(hyps)] for hyps in (scored, staged)))
     pooled = agreement.get_agreement(pooled=True)
-    f1 = together.get_agreement_bystage()["fbeta"].droplevel("sleep_id")
+    f1 = together.get_agreement_bystage()["fbeta"]
     row = {
         "nights": len(nights),
         "subjects": len({night.subject for night in nights}),

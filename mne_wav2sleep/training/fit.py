@@ -1,6 +1,7 @@
 """Training and fine-tuning: PyTorch Lightning does the loop, this says what is learnt."""
 
 import json
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -208,13 +209,12 @@ class _Nights(pl.LightningDataModule):
 
 def _check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:
     """Refuse settings with which no training is possible."""
-    wrong = {
-        name: value
-        for name in ("learning_rate", "batch_size", "max_passes", "decay_steps")
-        if not (value := getattr(settings, name)) > 0
-    }
-    if wrong:
-        raise ValueError(f"These settings must be greater than 0: {wrong}.")
+    for name in ("learning_rate", "batch_size", "max_passes", "decay_steps", "patience", "crop"):
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            if name == "crop" and value is None:
+                continue
+            raise ValueError(f"The setting {name} must be a number above 0, got {value!r}.")
     datasets = {night.dataset for night in nights}
     if settings.dataset_weights is not None and (
         not set(settings.dataset_weights) <= datasets
@@ -252,7 +252,8 @@ def _fit(module: _Module, data: _Nights, folder: Path, accelerator: str, devices
         enable_version_counter=False,
     )
     stop = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
-    quiet = logger.level > 20
+    quiet = logger.level > logging.INFO
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Advice on speed, which few nights do not need, and on dependencies' own internals.
         warnings.filterwarnings("ignore", module="pytorch_lightning.*|torch.*|lightning_fabric.*")

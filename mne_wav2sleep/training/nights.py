@@ -23,7 +23,7 @@ from ..hypnogram import STAGE_NAMES
 from ..modalities import EPOCH_S, MODALITIES
 from ..recording import Recording, find_rates, open_recording, read_signals
 from ..signals import interpolate_to_grid
-from .stages import read_stages
+from ..stages import read_stages
 
 _FORMAT = "mne-wav2sleep night 1"
 _UNSCORED = -1

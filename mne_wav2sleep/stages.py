@@ -12,21 +12,24 @@ import pandas as pd
 import yasa
 from numpy.typing import NDArray
 
-from ..modalities import EPOCH_S
+from .modalities import EPOCH_S
 
 _STAGES = {
-    "WAKE": r"w|wake|awake|wakefulness|sleep stage 0",
-    "N1": r"n1|s1|nrem ?1|sleep stage (1|n1)",
-    "N2": r"n2|s2|nrem ?2|sleep stage (2|n2)",
+    "WAKE": r"w|wake|awake|wakefulness",
+    "N1": r"n1|s1|nrem ?1",
+    "N2": r"n2|s2|nrem ?2",
     # Rechtschaffen and Kales' stages 3 and 4 are N3 (AASM manual, 2007).
-    "N3": r"n3|s3|s4|n4|nrem ?[34]|sleep stage (3|4|n3|n4)",
-    "REM": r"r|rem|sleep stage r(em)?|sleep stage 5",
-    "LIGHT": r"light|n1 n2|sleep stage light",
-    "DEEP": r"deep|sleep stage deep",
-    "UNS": r"uns|unscored|unknown|not scored|no stage|n a|sleep stage( (9|u|uns|unscored))?",
-    "ART": r"art|artefact|artifact|mt|m|movement|movement time|sleep stage (6|m|mt)",
+    "N3": r"n3|n4|s3|s4|nrem ?[34]",
+    "REM": r"r|rem",
+    "LIGHT": r"light|n1 n2",
+    "DEEP": r"deep",
+    "UNS": r"u|uns|unscored|unknown|not scored|no stage|",
+    "ART": r"art|artefact|artifact|m|mt|movement|movement time",
 }
-"""What scorers and file formats call YASA's stages, in the form that _normalize() gives."""
+"""What scorers and file formats call YASA's stages, in lower-case words."""
+
+_NUMBERS = {"0": "WAKE", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "5": "REM", "6": "ART"}
+"""Rechtschaffen and Kales' numbers, as EDF+ ("Sleep stage 4") and NSRR ("Stage 4 sleep|4") use."""
 
 _AMBIGUOUS = (
     "An integer could be Rechtschaffen and Kales' stage or YASA's, and 4 means another stage in "
@@ -34,17 +37,20 @@ _AMBIGUOUS = (
 )
 
 
-def _normalize(label: str) -> str:
-    """Bring a stage label to lower-case words: "Stage 2 sleep|2" becomes "sleep stage 2"."""
-    words = re.sub(r"[^a-z0-9]+", " ", str(label).split("|")[0].lower()).strip()
-    words = re.sub(r"^(?:stage )?(\w+) sleep$", r"sleep stage \1", words)
-    return re.sub(r"^stage ", "sleep stage ", words)
+_SPELLED_OUT = r"stage (\w+) sleep|(?:sleep )?stage (.*)|(\w+) sleep"
 
 
 def _to_stage(label: str) -> str | None:
     """YASA's name of a stage, or None if the label is no stage."""
-    words = _normalize(label)
-    return next((stage for stage, names in _STAGES.items() if re.fullmatch(names, words)), None)
+    words = re.sub(r"[^a-z0-9]+", " ", str(label).split("|")[0].lower()).strip()
+    spelled_out = re.fullmatch(_SPELLED_OUT, f"{words} " if words.endswith("stage") else words)
+    if spelled_out:
+        words = next(group for group in spelled_out.groups() if group is not None)
+        if words.strip() in _NUMBERS:
+            return _NUMBERS[words.strip()]
+    elif not words:
+        return "UNS" if str(label).strip() == "?" else None
+    return next((s for s, names in _STAGES.items() if re.fullmatch(names, words.strip())), None)
 
 
 def _to_hypnogram(stages: Sequence[str], start: datetime | None = None) -> yasa.Hypnogram:
@@ -82,7 +88,7 @@ def _select_stages(labels: Sequence[str], source: str) -> list[str | None]:
         {
             str(label)
             for label, stage in zip(labels, stages, strict=True)
-            if stage is None and _normalize(label).startswith("sleep stage")
+            if stage is None and "stage" in str(label).lower()
         }
     ):
         raise ValueError(f"{source} has unknown stages: {odd}. Rename them to W, N1, N2, N3, R.")
@@ -100,6 +106,22 @@ def _from_annotations(annotations: mne.Annotations, source: str, offset: float) 
     )
 
 
+def _from_profusion(root: ElementTree.Element, path: Path) -> yasa.Hypnogram:
+    """Read the stages of a Profusion file.
+
+    Not with YASA, which takes 9 for wake: in NSRR's cohorts it is an epoch that nobody scored.
+    """
+    codes = [(stage.text or "").strip() for stage in root.iter("SleepStage")]
+    known = _NUMBERS | {"9": "UNS"}
+    length = root.findtext("EpochLength") or "none"
+    if length.strip() not in ("30", "30.0") or not codes or not set(codes) <= set(known):
+        raise ValueError(
+            f"{path} should have epochs of 30 s and stages 0 to 6 or 9, got EpochLength {length} "
+            f"and the stages {sorted(set(codes))}."
+        )
+    return _to_hypnogram([known[code] for code in codes])
+
+
 def _from_xml(path: Path) -> tuple[yasa.Hypnogram, float]:
     """Read Compumedics Profusion's or NSRR's XML, whose times count from the recording's start."""
     text = path.read_bytes()
@@ -110,7 +132,7 @@ def _from_xml(path: Path) -> tuple[yasa.Hypnogram, float]:
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is not well-formed XML: {error}.") from error
     if root.find("SleepStages") is not None:
-        return yasa.Hypnogram.from_profusion(str(path)), 0.0
+        return _from_profusion(root, path), 0.0
     events = [
         [event.findtext(tag) or "" for tag in ("EventConcept", "Start", "Duration")]
         for event in root.iter("ScoredEvent")
@@ -127,7 +149,10 @@ def _from_xml(path: Path) -> tuple[yasa.Hypnogram, float]:
 
 def _from_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     """Read a table: one stage a row (30 s), or events with onset and duration in seconds."""
-    table = pd.read_csv(path, sep=None, engine="python", dtype=str)
+    with path.open(encoding="utf-8") as file:
+        header = file.readline()
+    separator = next((mark for mark in "\t;" if mark in header), ",")
+    table = pd.read_csv(path, sep=separator, dtype=str)
     table.columns = [str(column).strip().lower() for column in table.columns]
     column = next(
         (c for c in ("stage", "trial_type", "description", "value") if c in table.columns), None
