@@ -175,7 +175,7 @@ def beats_from_heart_rate(
     Parameters
     ----------
     times : array_like, shape (n,)
-        When the heart rate was measured, in s from the beginning of the recording.
+        When the heart rate was measured, in s from the beginning of the recording, in any order.
     bpm : array_like, shape (n,)
         The heart rate in beats per minute.
     duration : float
@@ -198,11 +198,15 @@ def beats_from_heart_rate(
         ``"N"`` for each.
     """
     at, measured = np.asarray(times, dtype=np.float64), np.asarray(bpm, dtype=np.float64)
-    if at.ndim != 1 or at.shape != measured.shape or at.size < 2 or not (np.diff(at) >= 0).all():
+    if at.ndim != 1 or at.shape != measured.shape or at.size < 2:
         raise ValueError(
-            "times and bpm must be two arrays of one length, times ascending, got shapes "
+            "times and bpm must be two arrays of one length, two values at least, got shapes "
             f"{at.shape} and {measured.shape}."
         )
+    if not (np.isfinite(at).all() and np.isfinite(measured).all()):
+        raise ValueError("times and bpm must be finite; leave out what was not measured.")
+    order = np.argsort(at, kind="stable")
+    at, measured = at[order], measured[order]
     subject = draw_subject(rng) if subject is None else subject
     n = n_grid(duration)
     calm = np.full(int(np.ceil(duration / EPOCH_S)), 2)
