@@ -149,7 +149,9 @@ def simulate_beats(
     )
     bpm += subject.arousal_heart_rate * arousal_response(activity.arousal, 5.0, 0.35)
     # The heart follows work within seconds and recovers from it in a quarter of a minute.
-    effort = ndimage.gaussian_filter1d(signal.lfilter([1 / 60], [1, -59 / 60], activity.movement), 6)
+    effort = ndimage.gaussian_filter1d(
+        signal.lfilter([1 / 60], [1, -59 / 60], activity.movement), 6
+    )
     bpm += 4.0 * subject.arousal_heart_rate * effort
     posture = rng.normal(0, 1.5, activity.posture[-1] + 1)
     bpm += posture[activity.posture]
