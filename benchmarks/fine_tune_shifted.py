@@ -1,7 +1,7 @@
 """Does fine-tuning help with a cohort unlike others: python benchmarks/fine_tune_shifted.py.
 
-A simulated cohort of older people with wearable sensors (mne_wav2sleep.subjects.OLDER_WEARABLE): 6
-nights to fine-tune with, 10 others to compare before and after with.
+A simulated cohort of older people with wearable sensors, OLDER_WEARABLE: 6 nights to fine-tune
+with, 10 others to compare before and after with.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from mne_wav2sleep.simulate import simulate_night
-from mne_wav2sleep.subjects import OLDER_WEARABLE
+from mne_wav2sleep.simulation import OLDER_WEARABLE
 from mne_wav2sleep.training import Night, evaluate, fine_tune, prepare_nights
 from mne_wav2sleep.weights import load_model
 

@@ -19,9 +19,14 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-from mne_wav2sleep.beats import beats_from_heart_rate, simulate_beats
-from mne_wav2sleep.physiology import simulate_activity, simulate_breathing, simulate_stages
-from mne_wav2sleep.subjects import draw_subject
+from mne_wav2sleep.simulation import (
+    beats_from_heart_rate,
+    draw_subject,
+    simulate_activity,
+    simulate_beats,
+    simulate_breathing,
+    simulate_stages,
+)
 
 FIRST_SEED = 90_000
 STAGES = ("W", "N1", "N2", "N3", "REM")

@@ -22,10 +22,17 @@ import numpy as np
 import yasa
 from tqdm import tqdm
 
-from mne_wav2sleep.beats import beats_from_heart_rate, breathing_from_beats
 from mne_wav2sleep.model import Wav2SleepConfig
 from mne_wav2sleep.simulate import simulate_night
-from mne_wav2sleep.subjects import Population, draw_subject
+from mne_wav2sleep.simulation import (
+    Population,
+    beats_from_heart_rate,
+    breathing_from_beats,
+    draw_subject,
+    render_belt,
+    render_ecg,
+    render_ppg,
+)
 from mne_wav2sleep.training import (
     Masking,
     Night,
@@ -35,7 +42,6 @@ from mne_wav2sleep.training import (
     prepare_nights,
     train,
 )
-from mne_wav2sleep.waves import render_belt, render_ecg, render_ppg
 
 SEED = 2411
 # Chosen by the seed before anything was trained; records a and b are one subject.

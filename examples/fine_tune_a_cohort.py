@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from mne_wav2sleep.simulate import simulate_night
-from mne_wav2sleep.subjects import OLDER_WEARABLE
+from mne_wav2sleep.simulation import OLDER_WEARABLE
 from mne_wav2sleep.training import Night, evaluate, fine_tune, prepare_nights
 
 work = Path(sys.argv[1] if len(sys.argv) > 1 else "fine-tuning")

@@ -10,11 +10,19 @@ import yasa
 from mne.utils import verbose as _verbose
 from numpy.typing import NDArray
 
-from .beats import RHYTHMS, simulate_beats
 from .modalities import EPOCH_S
-from .physiology import simulate_activity, simulate_breathing, simulate_stages
-from .subjects import Population, draw_subject
-from .waves import render_belt, render_ecg, render_ppg
+from .simulation import (
+    RHYTHMS,
+    Population,
+    draw_subject,
+    render_belt,
+    render_ecg,
+    render_ppg,
+    simulate_activity,
+    simulate_beats,
+    simulate_breathing,
+    simulate_stages,
+)
 
 # Name, MNE type: MNE has no type for pulse waves.
 _CHANNELS = {

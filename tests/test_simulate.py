@@ -7,15 +7,21 @@ from conftest import SHARED
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
 from mne_wav2sleep import match_channels, simulate_night
-from mne_wav2sleep.beats import beats_from_heart_rate, breathing_from_beats, simulate_beats
-from mne_wav2sleep.physiology import (
-    GRID_HZ,
+from mne_wav2sleep.simulation import (
+    OLDER_WEARABLE,
+    Population,
+    beats_from_heart_rate,
+    breathing_from_beats,
+    draw_subject,
+    render_belt,
+    render_ecg,
+    render_ppg,
     simulate_activity,
+    simulate_beats,
     simulate_breathing,
     simulate_stages,
 )
-from mne_wav2sleep.subjects import OLDER_WEARABLE, Population, draw_subject
-from mne_wav2sleep.waves import render_belt, render_ecg, render_ppg
+from mne_wav2sleep.simulation.physiology import GRID_HZ
 
 
 def stages_of(raw):

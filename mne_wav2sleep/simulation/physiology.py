@@ -12,7 +12,7 @@ import yasa
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, signal
 
-from .modalities import EPOCH_S
+from ..modalities import EPOCH_S
 from .subjects import Subject, draw_subject
 
 GRID_HZ = 4.0

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, signal
 
-from .modalities import EPOCH_S
+from ..modalities import EPOCH_S
 from .physiology import (
     GRID_HZ,
     Activity,
