@@ -10,8 +10,8 @@ import mne_wav2sleep
 ORDER = [
     "modalities",
     "channels",
-    "recording",
     "signals",
+    "recording",
     "tensors",
     "model",
     "hypnogram",
@@ -46,6 +46,7 @@ def test_every_module_has_its_place():
 
 @pytest.mark.parametrize("module", ORDER)
 def test_imports_run_one_way(module):
+    assert "mne_wav2sleep" not in imports_of(module)  # our own are imported relatively
     own = {name[1:] for name in imports_of(module) if name.startswith(".")}
     assert own <= set(ORDER[: ORDER.index(module)])
 
