@@ -42,7 +42,7 @@ def _fast_modulation(
     band = signal.butter(2, (0.05, 0.14), "bandpass", fs=GRID_HZ, output="sos")
     waves = signal.sosfiltfilt(band, rng.standard_normal(n))
     waves /= waves.std()
-    drift = np.exp(0.3 * slow_noise(rng, n, 300.0) - 0.05)
+    drift = np.exp(0.25 * slow_noise(rng, n, 200.0) + 0.25 * slow_noise(rng, n, 1500.0) - 0.06)
     return np.asarray(
         drift
         * (
@@ -143,10 +143,16 @@ def simulate_beats(
     bpm = subject.heart_rate + by_stage(subject.stage_heart_rate, stages, n)
     # Most of the fall is over after half a night.
     bpm += subject.heart_rate_trend * (np.sqrt(np.minimum(hours / 8, 1)) - 0.6)
-    bpm += 1.5 * slow_noise(rng, n, 1500.0)
-    bpm += by_stage(subject.stage_vlf, stages, n) * slow_noise(rng, n, 25.0)
+    bpm += 2.4 * slow_noise(rng, n, 1500.0)
+    bpm += by_stage(subject.stage_vlf, stages, n) * (
+        slow_noise(rng, n, 20.0) + 0.6 * slow_noise(rng, n, 120.0)
+    )
     bpm += subject.arousal_heart_rate * arousal_response(activity.arousal, 5.0, 0.35)
-    bpm += 0.6 * subject.arousal_heart_rate * ndimage.gaussian_filter1d(activity.movement, 12.0)
+    # The heart follows work within seconds and recovers from it in a quarter of a minute.
+    effort = ndimage.gaussian_filter1d(
+        signal.lfilter([1 / 60], [1, -59 / 60], activity.movement), 6
+    )
+    bpm += 4.0 * subject.arousal_heart_rate * effort
     posture = rng.normal(0, 1.5, activity.posture[-1] + 1)
     bpm += posture[activity.posture]
     for start, stop in breathing.events:
@@ -175,7 +181,7 @@ def beats_from_heart_rate(
     Parameters
     ----------
     times : array_like, shape (n,)
-        When the heart rate was measured, in s from the beginning of the recording.
+        When the heart rate was measured, in s from the beginning of the recording, in any order.
     bpm : array_like, shape (n,)
         The heart rate in beats per minute.
     duration : float
@@ -198,11 +204,15 @@ def beats_from_heart_rate(
         ``"N"`` for each.
     """
     at, measured = np.asarray(times, dtype=np.float64), np.asarray(bpm, dtype=np.float64)
-    if at.ndim != 1 or at.shape != measured.shape or at.size < 2 or not (np.diff(at) >= 0).all():
+    if at.ndim != 1 or at.shape != measured.shape or at.size < 2:
         raise ValueError(
-            "times and bpm must be two arrays of one length, times ascending, got shapes "
+            "times and bpm must be two arrays of one length, two values at least, got shapes "
             f"{at.shape} and {measured.shape}."
         )
+    if not (np.isfinite(at).all() and np.isfinite(measured).all()):
+        raise ValueError("times and bpm must be finite; leave out what was not measured.")
+    order = np.argsort(at, kind="stable")
+    at, measured = at[order], measured[order]
     subject = draw_subject(rng) if subject is None else subject
     n = n_grid(duration)
     calm = np.full(int(np.ceil(duration / EPOCH_S)), 2)

@@ -2,15 +2,25 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
 
 import mne
 import pandas as pd
 
 from .modalities import LOOKALIKES, MODALITIES, Modality
 
-_TYPES_READ_BY_LABEL = ("eeg", "misc", "bio", "ecg", "resp", "eog")
+# Types that readers give to channels of which they know nothing.
+_TYPES_OF_ANYTHING = ("eeg", "misc", "bio")
+# A type that one modality alone may have says by itself what a channel is.
+_TELLING_TYPES = {
+    kind
+    for kind, count in Counter(k for m in MODALITIES.values() for k in m.mne_types).items()
+    if count == 1
+}
 _OVERRULE = {
     name: f"{name.lower().replace('-', '_')}_name" for name in MODALITIES
 }  # the stager's parameter
@@ -18,13 +28,18 @@ _OVERRULE = {
 ChannelName = str | tuple[str, str] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class _Candidate:
-    """A channel that could feed a modality; the lower the rank, the better."""
+    """A channel that could feed a modality, ordered by its fields, False before True."""
 
-    rank: tuple[int, int]
-    channel: str
-    reason: str
+    unplaced: bool
+    untyped: bool
+    unlabelled: bool
+    weak: bool  # a lead's name alone, or one electrode of a pair
+    n_words_beside: int
+    electrode: int  # its place in the list of the modality's electrodes, 0 if it is none
+    position: int
+    channel: str = field(compare=False)
 
 
 def normalize_label(label: str) -> str:
@@ -38,14 +53,16 @@ def normalize_label(label: str) -> str:
     Returns
     -------
     normal : str
-        Lower case, mojibake and accents removed, a space for every run of other characters.
+        Lower case, mojibake and accents removed, words apart by one space.
 
     Examples
     --------
     >>> normalize_label("EKG1-EKG2")
     'ekg1 ekg2'
-    >>> normalize_label("ECG ImpÃ©dance")
-    'ecg impedance'
+    >>> normalize_label("ECG Impédance") == normalize_label("ECG ImpÃ©dance")
+    True
+    >>> normalize_label("PlethWV"), normalize_label("H.R.")
+    ('pleth wv', 'hr')
     """
     for encoding in ("latin-1", "cp1252"):
         try:
@@ -53,61 +70,156 @@ def normalize_label(label: str) -> str:
             break
         except UnicodeError:
             continue
-    plain = unicodedata.normalize("NFKD", label)
+    plain = unicodedata.normalize("NFKD", label).replace("\N{GREEK SMALL LETTER MU}", "u")
     plain = "".join(c for c in plain if not unicodedata.combining(c))
-    # A label in capitals and lower case hides its word breaks: HeartRate, PlethWV.
-    plain = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", plain)
+    # Initials are one word: H.R., E.C.G.
+    plain = re.sub(r"(?<![^\W_])([A-Za-z])\.(?=[A-Za-z](?![^\W_]))", r"\1", plain)
+    # Capitals hide word breaks: HeartRate, RIPThora, PlethWV, but not SpO2.
+    plain = re.sub(
+        r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[A-Z]{2})(?=[A-Z][a-z]{2})|(?<=[a-z]{2})(?=[A-Z])",
+        " ",
+        plain,
+    )
     return re.sub(r"[^a-z0-9]+", " ", plain.lower()).strip()
 
 
+@cache
+def _vocabulary(names: tuple[str, ...], beside: tuple[str, ...]) -> re.Pattern[str]:
+    """Compile an expression for one word of a label: a name with its number, or one beside it."""
+
+    def one_of(words: Iterable[str]) -> str:
+        return "|".join(sorted(words, key=len, reverse=True)).replace(" ", " ?")
+
+    # A name may run into the next word (Brustgurt, EKG1EKG2); a word beside it ends where it ends.
+    return re.compile(
+        rf"(?P<name>{one_of(names)})(?=\d|\b|{one_of(names + beside)})"
+        r"(?P<number>(?<!\d)\d)? ?"  # E12 is not E1
+        rf"|(?P<beside>(?:{one_of(beside)})(?:(?<!\d)\d)?|\b\d)\b ?"
+    )
+
+
+def _is_whole_label(label: str, modality: Modality) -> bool:
+    """Say whether the label, without the number that MNE gives to doublets, is one of those."""
+    return re.sub(r" \d$", "", normalize_label(label)) in modality.labels
+
+
+def _words_beside(
+    label: str, modality: Modality, *, unplaced: bool = False
+) -> tuple[str, ...] | None:
+    """List the words beside the names in a label of the modality, None for any other label."""
+    text = normalize_label(label)
+    names = modality.unplaced if unplaced else modality.names
+    if not unplaced and _is_whole_label(label, modality):
+        return ()
+    words = list(_vocabulary(names, modality.beside).finditer(text)) if names else []
+    if "".join(word.group() for word in words) != text or not any(word["name"] for word in words):
+        return None
+    found = (word["beside"] or word["number"] for word in words)
+    return tuple(word for word in found if word)
+
+
+def find_modality(label: str) -> str | None:
+    """Say which modality a label names, or None.
+
+    Parameters
+    ----------
+    label : str
+        The label as the file has it.
+
+    Returns
+    -------
+    name : str or None
+        A key of :data:`mne_wav2sleep.modalities.MODALITIES`.
+
+    Examples
+    --------
+    >>> find_modality("EKG1-EKG2"), find_modality("Bauchgurt"), find_modality("ECG Quality")
+    ('ECG', 'ABD', None)
+    """
+    return next((m.name for m in MODALITIES.values() if _words_beside(label, m) is not None), None)
+
+
 def find_lookalike(label: str) -> str | None:
-    """Say what a channel is that must not be taken for a signal, or None."""
-    normal = normalize_label(label)
-    return next((what for pattern, what in LOOKALIKES.items() if re.search(pattern, normal)), None)
+    """Say what a channel is that must not be taken for a signal, or None.
 
+    Parameters
+    ----------
+    label : str
+        The label as the file has it.
 
-def _matching_pattern(label: str, patterns: Sequence[str]) -> int | None:
-    """Position of the first pattern that matches the whole label."""
-    normal = normalize_label(label)
-    # MNE numbers channels of one label: ECG-0, ECG-1.
-    forms = (normal, normal.replace(" ", ""), re.sub(r" \d$", "", normal))
-    for rank, pattern in enumerate(patterns):
-        if any(re.fullmatch(pattern, form) for form in forms):
-            return rank
-    return None
+    Returns
+    -------
+    what : str or None
+        A key of :data:`mne_wav2sleep.modalities.LOOKALIKES`.
+
+    Examples
+    --------
+    >>> find_lookalike("ECG Impédance"), find_lookalike("Pulse"), find_lookalike("Pulse Waveform")
+    ('an impedance', 'a rate', None)
+    """
+    if find_modality(label):
+        return None
+    words = normalize_label(label).split()
+    return next(
+        (
+            what
+            for what, patterns in LOOKALIKES.items()
+            if any(fnmatchcase(word, pattern) for word in words for pattern in patterns)
+        ),
+        None,
+    )
 
 
 def _candidates(raw: mne.io.BaseRaw, modality: Modality) -> list[_Candidate]:
     """All channels that could feed a modality, best first."""
     found = []
-    others = [m for m in MODALITIES.values() if m is not modality]
     for position, (channel, kind) in enumerate(
         zip(raw.ch_names, raw.get_channel_types(), strict=True)
     ):
-        readable = kind in _TYPES_READ_BY_LABEL or kind in modality.mne_types
-        if channel in raw.info["bads"] or not readable or find_lookalike(channel):
-            continue
-        rank = _matching_pattern(channel, modality.labels)
         typed = kind in modality.mne_types
-        # A belt that is typed "resp" and labelled as another modality is that other modality.
-        foreign = any(_matching_pattern(channel, m.labels) is not None for m in others)
-        if rank is not None and (typed or kind not in ("ecg", "resp")):
-            reason = f"label {channel!r}" + (f" and MNE type {kind!r}" if typed else "")
-            found.append(_Candidate((rank - 100 * typed, position), channel, reason))
-        elif rank is not None and modality.name == "ABD" and kind == "resp":
-            found.append(
-                _Candidate((rank - 100, position), channel, f"label {channel!r}, MNE type 'resp'")
-            )
-        elif foreign:
+        if channel in raw.info["bads"] or not (typed or kind in _TYPES_OF_ANYTHING):
             continue
-        elif _matching_pattern(channel, modality.unplaced_labels) is not None or (
-            typed and modality.unplaced_labels
-        ):
-            reason = f"belt of unknown place (label {channel!r}), taken as {modality.name}"
-            found.append(_Candidate((200, position), channel, reason))
-        elif typed:
-            found.append(_Candidate((-50, position), channel, f"MNE type {kind!r}"))
-    return sorted(found, key=lambda candidate: candidate.rank)
+        named = find_modality(channel)
+        if named not in (None, modality.name) or find_lookalike(channel):
+            continue
+        beside = _words_beside(channel, modality)
+        unplaced = beside is None and bool(modality.unplaced)
+        if unplaced:
+            beside = _words_beside(channel, modality, unplaced=True)
+        if beside is None and not (typed and (unplaced or kind in _TELLING_TYPES)):
+            continue
+        words = beside or ()
+        sites = [word for word in words if word in modality.electrodes]
+        electrode = 1 + modality.electrodes.index(sites[0]) if len(sites) == 1 else 0
+        found.append(
+            _Candidate(
+                unplaced=unplaced,
+                untyped=not typed,
+                unlabelled=beside is None,
+                weak=electrode > 0 or _is_whole_label(channel, modality),
+                n_words_beside=len(words),
+                electrode=electrode,
+                position=position,
+                channel=channel,
+            )
+        )
+    return sorted(found)
+
+
+def _reason(best: _Candidate, candidates: Sequence[_Candidate], kind: str) -> str:
+    """Why the best of the candidates was taken, in words."""
+    signs = [] if best.unlabelled else [f"label {best.channel!r}"]
+    signs += [] if best.untyped else [f"MNE type {kind!r}"]
+    reason = " and ".join(signs)
+    if best.unplaced:
+        return f"belt of unknown place ({reason}), taken as THX"
+    second = [c.channel for c in candidates if c.electrode and c is not best]
+    if best.electrode and second:
+        reason += (
+            f"; {second[0]!r} looks like a second electrode, and "
+            f"ecg_name={(best.channel, second[0])} would take their difference"
+        )
+    return reason
 
 
 def electrodes(channel: str | tuple[str, str]) -> tuple[str, ...]:
@@ -138,6 +250,19 @@ def _named(
             "itself is flat. Name two different electrodes."
         )
     return names[0] if len(names) == 1 else (names[0], names[1])
+
+
+def _doubts(raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]) -> list[str]:
+    """List what speaks against a channel, or a pair of them, that the user named."""
+    doubts = []
+    for channel in electrodes(name):
+        if what := find_lookalike(channel):
+            doubts.append(f"{channel!r} looks like {what}")
+        if (other := find_modality(channel)) not in (None, modality):
+            doubts.append(f"{channel!r} is labelled as {other}")
+        if channel in raw.info["bads"]:
+            doubts.append(f"{channel!r} is marked bad")
+    return doubts
 
 
 def match_channels(
@@ -172,11 +297,21 @@ def match_channels(
 
     Notes
     -----
-    A channel of MNE type ``ecg`` or ``resp`` goes before one that only its label speaks for.
-    Among labels, the order of the vocabulary in :mod:`mne_wav2sleep.modalities` decides, and then
-    the order of the channels in the recording. Bad channels and lookalikes (rates, SpO2,
-    impedances, status channels, sums, flows, pressures, thermistors) are never taken by
-    themselves. One belt of unknown place counts as THX, where no other channel is THX.
+    A label counts if one of its words names the modality and all others are known to stand beside
+    such a name (:mod:`mne_wav2sleep.modalities`); a label with an unknown word is passed over. So
+    are bad channels, channels whose MNE type and label disagree, and lookalikes whatever their
+    type: rates, SpO2, impedances, status channels, sums, flows, pressures, thermistors.
+
+    Among several channels the first in this order is taken, and the others are its alternatives:
+
+    1. a belt whose place is known before one of unknown place, which counts as THX;
+    2. a channel of MNE type ``ecg`` or ``resp`` before one that only its label speaks for;
+    3. a label that names the modality before one that says nothing;
+    4. a channel named ECG, or a pair, before a lead's name alone (V1) and before one electrode of
+       a pair (ECG L, ECG1), whose difference ``names`` can ask for;
+    5. the label with the fewest words beside the name;
+    6. electrode 1 before 2, left before right;
+    7. the channel that comes first in the recording.
 
     Examples
     --------
@@ -191,24 +326,27 @@ def match_channels(
     names = dict(names or {})
     if unknown := sorted(set(names) - set(modalities)):
         raise ValueError(f"Channels named for {unknown}; the network reads {sorted(modalities)}.")
+    named = {m: _named(raw, m, n) for m, n in names.items() if n is not None and n != "auto"}
+    named_channels = {channel for name in named.values() for channel in electrodes(name)}
+    types = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
     rows: dict[str, tuple[str | tuple[str, str], str, list[str]]] = {}
     for modality in sorted(modalities):
-        name = names.get(modality, "auto")
-        if name is None:
+        if names.get(modality, "auto") is None:
             continue
         candidates = _candidates(raw, MODALITIES[modality])
-        if name == "auto":
-            if not candidates:
-                continue
-            channel: str | tuple[str, str] = candidates[0].channel
-            reason = candidates[0].reason
+        channel: str | tuple[str, str]
+        if modality in named:
+            channel = named[modality]
+            reason = ", though ".join(["named by the user", *_doubts(raw, modality, channel)])
         else:
-            channel, reason = _named(raw, modality, name), "named by the user"
-            for electrode in electrodes(channel):
-                if what := find_lookalike(electrode):
-                    reason += f", though {electrode!r} looks like {what}"
-                if electrode in raw.info["bads"]:
-                    reason += f", though {electrode!r} is marked bad"
+            # A belt of unknown place that the user placed elsewhere is no longer one.
+            best = next(
+                (c for c in candidates if not (c.unplaced and c.channel in named_channels)), None
+            )
+            if best is None:
+                continue
+            channel = best.channel
+            reason = _reason(best, candidates, types[channel])
         others = [c.channel for c in candidates if c.channel not in electrodes(channel)]
         rows[modality] = (channel, reason, others)
     if not rows:

@@ -1,8 +1,14 @@
-"""The signals that wav2sleep knows, and the labels under which recordings carry them.
+"""The signals that wav2sleep knows, and the words with which recordings label them.
 
-Everything here is data. The vocabulary is matched by :mod:`mne_wav2sleep.channels` against labels
-in a normal form: lower case, accents and mojibake removed, every run of other characters turned
-into one space (``"EKG1-EKG2"`` becomes ``"ekg1 ekg2"``, ``"Pouls-Onde"`` ``"pouls onde"``).
+Everything here is data. :mod:`mne_wav2sleep.channels` reads a label as a whole: it belongs to a
+modality if one of its words names that modality and every other word may stand beside the name.
+A word that is not listed, and so an unknown label, is never taken. Words are in the normal form
+of :func:`mne_wav2sleep.channels.normalize_label`: lower case, no accents, single spaces.
+
+The words are those of SHHS, MESA, CFS, CCSHS, CHAT, MrOS, SOF, WSC, HeartBEAT, ABC, HomePAP, MNC,
+NCHSDB, STAGES, HSP, CAP, UCDDB, HMC, DREAMT, MASS, BOAS, CPS, PhysioNet 2018, Apnea-ECG and slpdb,
+of Nox, Alice, Embla, Compumedics, SOMNO, Natus, Nonin, Masimo, Polar and Empatica, and of English,
+German, French, Spanish, Italian, Portuguese and Dutch.
 """
 
 from dataclasses import dataclass
@@ -30,12 +36,20 @@ class Modality:
         Rate in Hz below which the waveform cannot be seen: twice the highest frequency that it
         needs, 15 Hz for QRS complexes, 5 Hz for pulses, 1 Hz for breaths, 5 Hz for eye movements.
     mne_types : tuple of str
-        MNE channel types that say by themselves that a channel carries this modality.
+        MNE channel types that a channel of this modality may have. A type that no other modality
+        has says by itself that a channel carries this one.
+    names : tuple of str
+        Words, or phrases, that name the signal. Other words may be written onto a name (Brustgurt,
+        ECGII), and a digit.
+    beside : tuple of str
+        Words that may stand beside a name, with or without a digit.
     labels : tuple of str
-        Regular expressions for the normal form of a label, the most telling one first; each must
-        match the whole label.
-    unplaced_labels : tuple of str
-        The same for labels that fit, but do not say where the sensor sits.
+        Whole labels that tell less, and go behind those with a name.
+    electrodes : tuple of str
+        Words beside a name that single out one electrode of a pair, the preferred one first.
+    unplaced : tuple of str
+        Names, with the same words beside them, of a signal that fits but does not say where the
+        sensor sits.
     """
 
     name: str
@@ -43,142 +57,188 @@ class Modality:
     samples_per_epoch: int
     lowest_sfreq: float
     mne_types: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-    unplaced_labels: tuple[str, ...] = ()
+    electrodes: tuple[str, ...] = ()
+    unplaced: tuple[str, ...] = ()
 
 
-_HEART = r"(?:ecg|ekg|ele[ck]tro[ck]ardiogram(?:m|a|me|ma)?|elettrocardiogramma)"
-_LEAD = (
-    r"(?:m?l(?:ead)? ?(?:i{1,3}|[123])|mod(?:ified)? l(?:ead)? ?ii|i{1,3}|av[rlf]|v[1-6]|mv[125])"
+def _words(*lines: str) -> tuple[str, ...]:
+    """Words that are separated by spaces."""
+    return tuple(" ".join(lines).split())
+
+
+_ANYWHERE = _words(
+    "nox nonin masimo masino nellcor alice philips embla compumedics grael somno somnomedics",
+    "natus polar h9 h10 empatica e4",
+    "psg rd eg cs",  # BOAS; Embla's remote device; HeartBEAT; the canonical signals of MNC
+    "eeg",  # the EDF signal type, which some systems give to every channel
+    "signal wave waveform raw rohdaten data channel kanal canal sensor dc uv mv",
+    "ref gnd avg x cz fpz m1 m2 a1 a2",  # reference electrodes
 )
-_SIDE = r"(?:l|r|la|ra|ll|links|rechts|left|right|gauche|droite|izq|der|sx|dx|esq|dir)"
-_BELT = (
-    r"(?:effort|efforts|eff|res|resp|respiratory|respiration|belt|band|rip|qrip|pie[zs]o|xact|"
-    r"movement|mov|mvt|exc|excursion|induct\w*|gurt|ceinture|sangle|cinta|fascia|banda|cinto|band|"
-    r"bewegung|anstrengung|atmung|effort resp|esfuerzo|sforzo|esforco|inspanning|wand|sensor)"
+
+_BELT = _ANYWHERE + _words(
+    "effort efforts eff res resp respiratory respiration belt band strap rip qrip ip piezo pieso",
+    "xact xacttrace inductance inductive induct movement mov mvt excursion exc",
+    "gurt induktanz bewegung anstrengung atmung atem atembewegung wand",  # German
+    "ceinture sangle mouvement",  # French
+    "banda cinturon esfuerzo movimiento inductancia",  # Spanish
+    "fascia sforzo respiro movimento induttanza",  # Italian
+    "cinta cinto esforco",  # Portuguese
+    "inspanning beweging",  # Dutch
+    "fast schnell",  # Nox: the same belt at a higher rate
 )
-_ABDOMEN = (
-    r"(?:abd|abdo|abdom|abdome|abdomen|abdominal|abdominale|abdomino|addome|addominale|belly|bauch|"
-    r"buik|ventre|stomach|barriga)"
+
+_LEADS = _words("ii iii avr avl avf v1 v2 v3 v4 v5 v6")
+
+_ELECTRODES = _words(
+    "1 2 3 l r la ra ll lf left right links rechts gauche droite izq der esq dir sx dx"
 )
-_THORAX = (
-    r"(?:tho|thor|thora|thorax|thoracic|thoracique|thorakal|thx|chest|brust|brustkorb|borst|"
-    r"torax|tor|toracico|toracica|torace|poitrine|pecho|peito|ribcage|rib cage)"
-)
-_PULSE_WAVE = (
-    r"(?:pulse ?wave(?:form)?|puls ?(?:welle|kurve)|pols ?golf|polsgolf|"
-    r"onde (?:de )?pouls|onda (?:de |del |di |do )?(?:pulso|polso)|pulse ?wv)"
-)
-_DEVICE = r"(?:(?:nox|nonin|masimo|alice|embla|grael|somno|natus|polar|h9|h10|empatica|e4|osat|finger|wrist|oxi|oximeter|pulse|puls) ?)?"
 
 MODALITIES: dict[str, Modality] = {
     m.name: m
     for m in (
         Modality(
-            "ABD",
-            "abdominal respiratory effort",
-            256,
-            2.0,
-            labels=(
-                rf"{_ABDOMEN}",
-                rf"{_DEVICE}{_ABDOMEN} {_BELT}(?: {_BELT})?",
-                rf"{_DEVICE}{_BELT}(?: {_BELT})? (?:{_BELT} )?{_ABDOMEN}",
-                rf"(?:resp|rip) ?{_ABDOMEN}|{_ABDOMEN}(?:res|rip|eff|effort|belt|resp|gurt|atmung|band|en)|abdm|vab|x ?abd",
-                rf"{_ABDOMEN} ?(?:ref|gnd|[12])",
-            ),
-        ),
-        Modality(
-            "ECG",
-            "electrocardiogram",
-            1024,
-            30.0,
-            mne_types=("ecg",),
-            labels=(
-                rf"{_HEART}",
-                rf"{_HEART} ?(?:1|i) ?{_HEART}? ?(?:2|ii)|{_HEART} ?{_SIDE} {_HEART} ?{_SIDE}",
-                rf"{_HEART} ?(?:ii|2 ref|lead ii|l?ii)",
-                rf"(?:eeg )?{_HEART} ?(?:ref|\d|{_SIDE}|{_LEAD})?(?: (?:ref|\d|a\d|m\d|lead|mv|uv))?",
-                rf"(?:x\d x\d )?{_HEART}(?: ?(?:{_SIDE}|{_LEAD}|{_HEART}|\d|x|[am][12]|ref|avg|gnd|gener|bipolar))+",
-                rf"{_DEVICE}{_HEART}|{_HEART} (?:raw|signal|wave(?:form)?|channel|kanal|canal|data)",
-                r"ml ?ii|mod(?:ified)? lead ii|lead ii|ableitung ii|derivation ii|derivazione ii|ii",
-                rf"(?:lead )?{_LEAD}|{_HEART} ?\d ?{_HEART} ?\d|bipolar ecg",
-            ),
-        ),
-        Modality(
-            "EOG-L",
-            "left electro-oculogram",
-            4096,
-            10.0,
-            labels=(
-                r"e1 ?(?:m2|a2)|loc ?(?:m2|a2)|eog l|eogl|e1|loc|l eog|eog left|left eog",
-                r"eog ?(?:l|left|links|gauche|izq) ?(?:[am]2)?|eog ?1 ?(?:[am]2)?|loc \w+|e1 \w+",
-            ),
-        ),
-        Modality(
-            "EOG-R",
-            "right electro-oculogram",
-            4096,
-            10.0,
-            labels=(
-                r"e2 ?(?:m1|a1|m2|a2)|roc ?(?:m1|a1)|eog r|eogr|e2|roc|r eog|eog right|right eog",
-                r"eog ?(?:r|right|rechts|droit|der) ?(?:[am][12])?|eog ?2 ?(?:[am][12])?"
-                r"|roc \w+|e2 \w+",
-            ),
-        ),
-        Modality(
-            "PPG",
-            "photoplethysmogram (pulse waveform)",
-            1024,
-            10.0,
-            labels=(
-                r"ppg|pleth?|plethy(?:sm)?|plethwv|pleth ?wave(?:form)?|" + _PULSE_WAVE,
-                r"plethysmo(?:gram|graph|graphy|graphie|gramm|gramme|grafia|grafie)?",
-                r"photo ?plethysmo(?:gram|graphy|graphie|gramm|gramme)?",
-                r"(?:foto|photo) ?plet[hi]?[iy]?smo\w+|pletismo\w*|plethysmo\w*",
-                rf"{_DEVICE}(?:ppg|pleth|bvp)(?: ?(?:\d|ir|red|green|raw|signal|wave(?:form)?|nonin|masimo))?",
-                r"bvp|blood volume pulse|puls(?:e)? ?(?:ox(?:imeter)?)? ?wave|"
-                r"sp ?o2 (?:pleth|wave(?:form)?)|pulse ?plethysmo\w*",
-                r"(?:ir|red|green) ?ppg|(?:pleth|ppg) ?\d",
-            ),
-        ),
-        Modality(
-            "THX",
-            "thoracic respiratory effort",
-            256,
-            2.0,
+            name="ABD",
+            description="abdominal respiratory effort",
+            samples_per_epoch=256,
+            lowest_sfreq=2.0,
             mne_types=("resp",),
-            labels=(
-                rf"{_THORAX}",
-                rf"{_DEVICE}{_THORAX} {_BELT}(?: {_BELT})?",
-                rf"{_DEVICE}{_BELT}(?: {_BELT})? (?:{_BELT} )?{_THORAX}",
-                rf"(?:resp|rip) ?{_THORAX}|{_THORAX}(?:res|rip|eff|effort|belt|resp|gurt|atmung|band)|vth|x ?tho",
-                rf"{_THORAX} ?(?:ref|gnd|[12])",
+            names=_words(
+                "abd abdo abdm abdom abdome abdomen abdominal belly stomach",
+                "bauch abdominale abdomino ventre vientre addome addominale barriga buik",
+                "adddome",  # CAP misspells it
             ),
-            unplaced_labels=(
-                r"resp(?:iration|iratory)?(?: ?(?:effort|belt|band|wave(?:form)?|signal|\d))?",
-                r"(?:rip|belt|effort|breathing|breath|atem|atmung|atemgurt|respirazione|"
-                r"respiracion|respiracao|ademhaling|ademband|ceinture respiratoire|respi)(?: ?\d)?",
+            beside=_BELT,
+            labels=("resp a",),  # Apnea-ECG
+        ),
+        Modality(
+            name="ECG",
+            description="electrocardiogram",
+            samples_per_epoch=1024,
+            lowest_sfreq=30.0,
+            mne_types=("ecg",),
+            names=(
+                *_words("ecg ekg electrocardiogram electrocardiogramme electrocardiograma"),
+                *_words("elektrokardiogramm elektrocardiogram elettrocardiogramma"),
+                *_words("eletrocardiograma mli mlii mliii"),
+                *("ml i", "ml ii", "ml iii", "lead ii", "mod lead ii", "modified lead ii"),
+                *("ableitung ii", "derivation ii", "derivacion ii", "derivazione ii"),
+            ),
+            beside=_ANYWHERE
+            + _ELECTRODES
+            + _LEADS
+            + _words(
+                "i v lead ableitung derivation derivacion derivazione derivacao bipolar hf iihf",
+                "lleg rleg emg gener generi generic",
+            ),
+            labels=(*_LEADS, "ecg1 ec"),  # STAGES cuts ECG1-ECG2 off
+            electrodes=_ELECTRODES,
+        ),
+        Modality(
+            name="EOG-L",
+            description="left electro-oculogram",
+            samples_per_epoch=4096,
+            lowest_sfreq=10.0,
+            mne_types=("eog",),
+            names=(
+                *_words("e1 loc leog eogl eog1 lefteye"),
+                *("left eye", "left eog", "l eog", "eog l", "eog 1", "eog left", "eog links"),
+                *("eog gauche", "eog izq", "eog sx", "eog sin"),
+            ),
+            beside=(*_ANYWHERE, "eog", "horiz"),
+        ),
+        Modality(
+            name="EOG-R",
+            description="right electro-oculogram",
+            samples_per_epoch=4096,
+            lowest_sfreq=10.0,
+            mne_types=("eog",),
+            names=(
+                *_words("e2 roc reog eogr eog2"),
+                *("right eye", "right eog", "r eog", "eog r", "eog 2", "eog right", "eog rechts"),
+                *("eog droit", "eog der", "eog dx"),
+            ),
+            beside=(*_ANYWHERE, "eog", "horiz"),
+        ),
+        Modality(
+            name="PPG",
+            description="photoplethysmogram (pulse waveform)",
+            samples_per_epoch=1024,
+            lowest_sfreq=10.0,
+            names=(
+                *_words("ppg bvp pleth plet plth plethy plethysm plethysmo plesmo"),
+                *_words("plethysmogram plethysmograph plethysmography"),
+                *_words("plethysmogramm plethysmogramme plethysmographie plethysmografie"),
+                *_words("pletismograma pletismografia pletismogramma"),
+                *_words("photoplethysmogram photoplethysmography photoplethysmogramm"),
+                *_words("photoplethysmogramme photoplethysmographie fotoplethysmogram"),
+                *_words("fotopletismograma fotopletismografia fotopletismogramma"),
+                *("pulse wave", "pulse waveform", "pulse wv", "blood volume pulse"),
+                *("pulse ox wave", "pulse ox waveform", "pulse oximeter wave"),
+                *("pulse oximeter waveform", "spo2 pleth", "spo2 wave", "spo2 waveform"),
+                *("puls welle", "puls kurve", "onde de pouls", "onde pouls", "pouls onde"),
+                *("onda de pulso", "onda pulso", "onda di polso", "onda polso", "pols golf"),
+            ),
+            beside=_ANYWHERE
+            + _words("pulse puls ox oxi oximeter finger wrist ear red green ir infrared wv wf"),
+        ),
+        Modality(
+            name="THX",
+            description="thoracic respiratory effort",
+            samples_per_epoch=256,
+            lowest_sfreq=2.0,
+            mne_types=("resp",),
+            names=(
+                *_words("tho thor thora thorac thorax thoracic thx thrx chest ribcage"),
+                *_words("brust brustkorb thorakal thoracique poitrine torax toracico toracica"),
+                *_words("pecho torace petto peito borst borstkas thoracale"),
+                "rib cage",
+            ),
+            beside=_BELT,
+            labels=("resp c",),  # Apnea-ECG
+            unplaced=(
+                *_words("resp respi respiration respiratory rip effort belt breath breathing"),
+                *_words("atmung atem atemgurt respirazione respiracion respiracao ademhaling"),
+                *("ademband", "ceinture respiratoire"),
             ),
         ),
     )
 }
 
-LOOKALIKES: dict[str, str] = {
-    r"\b(?:h ?r|heart ?rate|herz(?:frequenz|rate)|frequence cardiaque|fc|freq(?:uencia|uenza)? "
-    r"cardiaca|hartslag|hartfrequentie|bpm|pulse ?rate|puls(?:e)?(?:frequenz)|pr|prate|hrate|"
-    r"(?:ecg|ekg|pleth|ppg) (?:hr|rate)|rr|ibi|r ?r(?: interval)?|rate|freq\w*|cadence)\b": "a rate",
-    r"\b(?:sp ?o ?2|sa ?o ?2|osat|o2 ?sat|sat(?:uration)?|sattigung|saturazione|saturacion|"
-    r"oximetry|saturacao|saturatie)\b(?! (?:pleth|wave))": "an oxygen saturation",
-    r"\bimp(?:edan\w*)?\b|\bimpedenz\b|\bohm\b": "an impedance",
-    r"\b(?:off|status|quality|qual|qualitat|qualite|calidad|valid|beat|battery|lead off|leadoff|"
-    r"b b|event|marker|flag|error|noise|artifact|artefact)\b": "a status or quality channel",
-    r"\b(?:sum|summe|somme|suma|somma|soma|xsum|rip ?sum|phase|xflow|rmi)\b": "a sum or phase of belts",
-    r"\b(?:cal|calibrated|kalibriert|flow|luftfluss|airflow|debit|flujo|flusso|fluxo|vt)\b": "a flow or a calibrated signal",
-    r"\b(?:nasal|nase|nas|nez|nariz|naso|neus|cann?ula|canule|pressure|druck|pression|presion|"
-    r"pressione|pressao|pres|ptaf|cpap|npt)\b": "a pressure",
-    r"\b(?:therm\w*|term\w*|tfm|oronasal|oral|mouth|mund|bouche|buccal|boca|bocca|mond)\b": "a thermistor",
-    r"\b(?:amplitude|ampl|pwa|ptt|pat|transit|index|trend|var|variability|env|envelope)\b": "a derived value",
-    r"\b(?:co2|etco2|capno\w*|snor\w*|ronfl\w*|schnarch\w*|position|pos|activity|acc|accel\w*|"
-    r"temp\w*|light|audio)\b": "another sensor",
+LOOKALIKES: dict[str, tuple[str, ...]] = {
+    "a rate": _words(
+        "hr dhr hrv pr bpm fc rr rri ibi nn ppi rate *rate ritmo freq* frec* *frequen* *freq",
+        "hartslag beat beats qrs puls* pouls polso pols",
+    ),
+    "an oxygen saturation": _words(
+        "*spo2* *sao2* spo sao sa02 *sat satur* *sattigung ox oxim* *oxy*"
+    ),
+    "an impedance": _words("imp imped* ohm"),
+    "a status or quality channel": _words(
+        "*off *status stat *quali* *calid* valid* batter* event* marker flag error noise *used",
+        "art artifact artefact artefakt",
+    ),
+    "a sum or phase of belts": _words("sum *sum summe somme suma somma soma som rmi phase fase"),
+    "a flow or a calibrated signal": _words(
+        "*flow* *flo *fluss* debit flujo flusso fluxo luchtstroom air *air cal calib* kalib*",
+        "vt tv mv tvol tidal* tidvol* *volum* vent mask* *leak*",
+    ),
+    "a pressure": _words(
+        "*nasal* nas nase* *nez nariz naso neus* n np npv cann?la* *can canul* *pres* *druck*",
+        "*druk ptaf npt pap *pap bp *abp map cvp pes",
+    ),
+    "a thermistor": _words(
+        "therm* term* ther tfm oronasal oral oro mouth mund* bouche buccal boca bocca mond"
+    ),
+    "a derived value": _words(
+        "ampl* pwa pwv ptt pat transit velocity ind?x trend var varia* env envelope edr derived dr"
+    ),
+    "a muscle": _words("emg* *muscle *muskel intercos* diaphragm* diafragm* zwerchfell *chin *leg"),
+    "another sensor": _words(
+        "*co2 cap capno* snor* ronf* ronc* russ* schnarch* snurk* mic sound audio light temp*",
+        "pos position* pos?z* body* *lage activity acc accel* grav* move* mvmt beweg*",
+    ),
 }
-"""Regular expressions, searched in the normal form of a label, for what must never be taken."""
+"""What must never be taken, in words (``*`` and ``?`` as in file names), whatever its MNE type."""

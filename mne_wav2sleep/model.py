@@ -4,9 +4,10 @@ Shape suffixes: B recordings, S epochs, T samples, N samples per epoch, C channe
 M signals, K tokens of an epoch (the class token and the signals).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import log2
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from .modalities import MODALITIES, N_EPOCHS_TRAINED
 
 _VECTORS_PER_EPOCH = 4
 _INSTANCE_NORM_EPS = 1e-2
+# 4 MB at 1024 samples and 16 channels: a tile stays in the cache, its memory with the allocator.
+_EPOCHS_PER_TILE = 64
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,32 @@ class _Conv(nn.Module):
     def forward(self, x_BCT: Tensor) -> Tensor:
         return self.conv(functional.pad(x_BCT, (self.left, 0)) if self.left else x_BCT)
 
+    def run_tiles(self, tiles: list[Tensor]) -> list[Tensor]:
+        """Do the same to one recording in tiles (T, C), each longer than the kernel's reach."""
+        right = int(self.conv.padding[0])
+        left = self.left + right
+        weight = self.conv.weight.unsqueeze(2)
+        edge_TC = torch.zeros_like(tiles[0][:left])
+        outputs = []
+        for i, tile_TC in enumerate(tiles):
+            before_TC = tiles[i - 1][-left:] if i else edge_TC
+            after_TC = tiles[i + 1][:right] if i + 1 < len(tiles) else edge_TC[:right]
+            x_TC = torch.cat([before_TC, tile_TC, after_TC])
+            # To conv2d, time-major memory is channels-last, for which its kernels are fastest.
+            x_BCHT = x_TC[None, None].permute(0, 3, 1, 2)
+            y_BCHT = functional.conv2d(x_BCHT, weight, stride=(1, self.conv.stride[0]))
+            outputs.append(y_BCHT[0, :, 0].T.to(tile_TC.dtype))
+        return outputs
+
+
+def _normalise_tiles(tiles: list[Tensor]) -> list[Tensor]:
+    """Instance norm and GELU of one recording in tiles (T, C), which are overwritten."""
+    n_samples = sum(len(tile_TC) for tile_TC in tiles)
+    mean_C = torch.stack([tile_TC.sum(0) for tile_TC in tiles]).sum(0) / n_samples
+    squares = [tile_TC.sub_(mean_C).square().sum(0) for tile_TC in tiles]
+    scale_C = torch.rsqrt(torch.stack(squares).sum(0) / n_samples + _INSTANCE_NORM_EPS)
+    return [functional.gelu(tile_TC.mul_(scale_C)) for tile_TC in tiles]
+
 
 class _ResidualBlock(nn.Module):
     """Three convolutions that halve the time axis, around a shortcut."""
@@ -185,6 +214,17 @@ class _ResidualBlock(nn.Module):
         for conv in (self.conv1, self.conv2, self.conv3):
             y_BCT = functional.gelu(functional.instance_norm(conv(y_BCT), eps=_INSTANCE_NORM_EPS))
         return functional.gelu(y_BCT + self.downsample(x_BCT))
+
+    def run_tiles(self, tiles: list[Tensor]) -> list[Tensor]:
+        """Do the same to one recording in tiles (T, C)."""
+        outputs = tiles
+        for conv in (self.conv1, self.conv2, self.conv3):
+            outputs = _normalise_tiles(conv.run_tiles(outputs))
+        weight = self.downsample.weight.squeeze(2)
+        return [
+            functional.gelu(y_TC.add_(functional.linear(x_TC[::2], weight)))
+            for x_TC, y_TC in zip(tiles, outputs, strict=True)
+        ]
 
 
 class _SignalEncoder(nn.Module):
@@ -214,10 +254,26 @@ class _SignalEncoder(nn.Module):
         n_epochs = n_samples // self.samples_per_epoch
         if self.chunked:
             x_BT = x_BT.reshape(n_recordings * n_epochs, self.samples_per_epoch)
-        y_BCT = self.cnn(x_BT.unsqueeze(1))
+        learning = torch.is_grad_enabled() and (
+            x_BT.requires_grad or any(weight.requires_grad for weight in self.parameters())
+        )
+        if x_BT.is_cpu and not self.chunked and not learning:
+            y_BTC = torch.stack([self._run_tiles(x_T) for x_T in x_BT])
+        else:
+            y_BTC = self.cnn(x_BT.unsqueeze(1)).transpose(1, 2)
         # Time-major within an epoch: all channels of the first vector, then of the second, ...
-        y_BSF = y_BCT.transpose(1, 2).reshape(n_recordings, n_epochs, -1)
-        return functional.gelu(self.linear(y_BSF))
+        return functional.gelu(self.linear(y_BTC.reshape(n_recordings, n_epochs, -1)))
+
+    def _run_tiles(self, x_T: Tensor) -> Tensor:
+        """Run the CNN on one recording in tiles (T, C), which takes half the time on a CPU.
+
+        A night's activations do not fit into its caches, and moving them costs more than computing
+        them does. With gradients, which need them kept, there is nothing to be gained.
+        """
+        tiles = list(x_T.unsqueeze(1).split(_EPOCHS_PER_TILE * self.samples_per_epoch))
+        for block in cast("Iterator[_ResidualBlock]", iter(self.cnn)):
+            tiles = block.run_tiles(tiles)
+        return torch.cat(tiles)
 
 
 class _SignalEncoders(nn.Module):

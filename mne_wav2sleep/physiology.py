@@ -136,9 +136,10 @@ def simulate_stages(
     rates = _TRANSITIONS / _TRANSITIONS.sum(axis=1, keepdims=True)
     deep = float(np.clip(1.3 - 0.012 * (subject.age - 20), 0.25, 1.3)) * np.exp(rng.normal(0, 0.3))
     cycle_epochs = 2 * np.clip(rng.normal(95, 12), 70, 125)
-    settling, lability = np.exp(rng.normal(0, 0.4)), np.exp(rng.normal(0, 0.25))
+    settling, lability = np.exp(rng.normal(0, 0.4)), np.exp(rng.normal(0, 0.3))
+    last_sleep = n_epochs - rng.exponential(12) * subject.wakefulness
     stages: list[int] = [0]
-    onset = None
+    onset, restless = None, 0
     while len(stages) < n_epochs:
         if onset is None and 2 in stages:
             onset = stages.index(2)
@@ -147,23 +148,31 @@ def simulate_stages(
         hours = asleep / 120
         slow = position < 0.65 and onset is not None
         rem = position > 0.84 - 0.06 * min(cycle, 4) and onset is not None
-        p = rates * lability
-        p[0] *= settling * (1.0 if onset is None else 2.2)
-        p[1:, 0] *= subject.wakefulness * (0.6 + 0.08 * hours)
-        p[1, 2] *= 1.3
-        p[2, 3] *= deep * (0.2 + 3.5 * slow * np.exp(-hours / 2.5))
+        # Awakenings are brief; now and then sleep does not come back for long.
+        if restless == 0 and onset is not None and rng.random() < 0.03 * subject.wakefulness:
+            restless = int(np.clip(rng.lognormal(1.0, 0.8), 1, 24))
+        awake = restless > 0 or len(stages) > last_sleep
+        restless = max(restless - 1, 0)
+        p = rates.copy()
+        p[1:, 0] *= lability * subject.wakefulness * (0.7 + 0.08 * hours)
+        p[1:4, 1] *= lability
+        p[0] *= settling if onset is None else 7.0
+        p[1] *= 1.8
+        p[2, 3] *= deep * (0.2 + 4.5 * slow * np.exp(-hours / 2.5))
         p[3, :3] *= (0.7 if slow else 2.5) / np.sqrt(deep)
         p[2, 4] *= 9.0 if rem else 0.15
-        p[4, :3] *= 0.6 if rem else 2.5
+        p[4, :3] *= 1.2 if rem else 2.5
+        if rem:
+            p[:2, 4] *= 15.0
+        if awake:
+            p[0] *= 0.08
+            p[1:3, 0] *= 6.0
         np.fill_diagonal(p, 0)
         p /= np.maximum(p.sum(axis=1, keepdims=True) / 0.9, 1)
         np.fill_diagonal(p, 1 - p.sum(axis=1))
         matrix = pd.DataFrame(p, index=_STAGES, columns=_STAGES)
         piece = yasa.simulate_hypnogram(
-            5.0,
-            matrix,
-            matrix.iloc[stages[-1]],
-            seed=int(rng.integers(2**31)),
+            5.0, matrix, matrix.iloc[stages[-1]], seed=int(rng.integers(2**31))
         )
         stages += [_STAGES.index(stage) for stage in piece.hypno]
     return np.array(stages[:n_epochs], dtype=np.int64)

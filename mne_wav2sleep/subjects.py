@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 # Heart rate against N2 (bpm), mean and SD over subjects: between the MIT-BIH polysomnographic
 # database (+4.3, +0.2, +2.0, +1.6; apnoea patients) and Sleep-Accel (+4.1, +2.1, +1.4, +3.6;
 # healthy). Part of it comes from movements and arousals, which are simulated apart.
-_HEART_RATE = ((2.6, 1.0, 0.0, 1.3, 2.3), (2.6, 1.6, 0.0, 1.8, 2.4))
+_HEART_RATE = ((2.6, 0.7, 0.0, 1.7, 2.4), (3.2, 1.6, 0.0, 1.7, 2.6))
 # Natural logarithm of the amplitude of the respiratory and of the LF modulation against N2, chosen
 # to give the MIT-BIH polysomnographic database's RMSSD (-15, -1, 0, -9, +2 ms) and ln(LF/HF)
 # (+0.55, +0.35, 0, -0.08, +0.75); N3's LF is lower, as in healthy sleepers (Bonnet & Arand 1997).
-_RESPIRATORY = ((-0.30, -0.05, 0.0, -0.05, -0.15), (0.25, 0.15, 0.0, 0.20, 0.30))
+_RESPIRATORY = ((-0.35, -0.05, 0.0, -0.05, -0.10), (0.25, 0.15, 0.0, 0.20, 0.35))
 _LF = ((0.00, 0.12, 0.0, -0.20, 0.22), (0.25, 0.15, 0.0, 0.20, 0.25))
 # SD of the very slow changes of heart rate (bpm): most in wake and REM, least in N3 (Vanoli 1995,
 # Circulation 91:1918; Busek 2005, Physiol Res 54:369).
-_VLF = (2.0, 1.6, 1.3, 0.9, 1.9)
+_VLF = (3.4, 2.2, 1.3, 0.8, 3.0)
 # Breathing: rate against N2 (1/min), coefficient of variation of breath length, SD of ln(depth).
 # N3 is most regular, REM and wake least (Douglas 1982, Thorax 37:840; Gutierrez 2016, Physiol Rep
 # 4:e12949; Rostig 2005, Sleep 28:411).

@@ -23,6 +23,7 @@ ORDER = [
     "beats",
     "waves",
     "simulate",
+    "stages",
     "cli",
 ]
 PACKAGE = Path(mne_wav2sleep.__file__).parent

@@ -86,6 +86,18 @@ def test_causal_variants_do_not_see_the_future(chunk):
     assert (change[:10].max() < 1e-6) == chunk
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_tiles_of_a_recording_give_what_the_whole_gives(causal, monkeypatch):
+    torch.manual_seed(0)
+    model = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"}, encoder_causal=causal)).eval()
+    x = {"ABD": torch.randn(2, 20 * 256).cumsum(1)}
+    with_gradients = model(x)
+    assert with_gradients.requires_grad
+    monkeypatch.setattr("mne_wav2sleep.model._EPOCHS_PER_TILE", 3)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), with_gradients, rtol=0, atol=2e-5)
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [

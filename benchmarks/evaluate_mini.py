@@ -1,0 +1,86 @@
+"""How well weights do on nights that "mini" never saw: python benchmarks/evaluate_mini.py --help.
+
+Simulated nights of held-out seeds from every subset of the signals, beside a guess that knows how
+often each stage comes; and waves rendered on the real beats and heart rates of the subjects that
+train_mini.py set aside, from the ECG alone.
+"""
+
+import argparse
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import yasa
+from train_mini import Plan, find_records, plan_real, prepare, split_subjects
+
+from mne_wav2sleep.training import evaluate
+
+FIRST_HELD_OUT = 90_000
+
+
+def guess_by_prior(nights, seed=0):
+    """Kappa and accuracy (%) of stages drawn as often as they come, and of the commonest one."""
+    rng = np.random.default_rng(seed)
+    scored = {night.subject: night.read_hypnogram(4) for night in nights}
+    stages = np.concatenate([hyp.hypno.to_numpy(dtype=object) for hyp in scored.values()])
+    rows = {}
+    for name, draw in (
+        ("drawn by prior", lambda n: rng.choice(stages, n)),
+        ("commonest stage", lambda n: np.full(n, pd.Series(stages).mode()[0], dtype=object)),
+    ):
+        guessed = {
+            subject: yasa.Hypnogram(list(draw(hyp.n_epochs)), n_stages=4, scorer=name)
+            for subject, hyp in scored.items()
+        }
+        agreement = yasa.EpochByEpochAgreement(scored, guessed).get_agreement(pooled=True)
+        rows[name] = agreement[["kappa", "accuracy"]]
+    return pd.DataFrame(rows).T
+
+
+def main() -> None:
+    """Prepare the nights that were set aside, evaluate, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="mini")
+    parser.add_argument("--slpdb", type=Path, required=True)
+    parser.add_argument("--sleep-accel", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("mini-work"))
+    parser.add_argument("--simulated", type=int, default=20)
+    parser.add_argument("--part", default="test", choices=["test", "validation"])
+    parser.add_argument("--copies", type=int, default=1, help="renderings of each real night")
+    options = parser.parse_args()
+    folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
+    split = split_subjects(folders)
+    first = FIRST_HELD_OUT if options.part == "test" else FIRST_HELD_OUT // 2
+    simulated = [
+        Plan("simulated", f"s{first + i}", None, first + i) for i in range(options.simulated)
+    ]
+    real = plan_real(folders, split, options.part, options.copies)
+    apart = joblib.Parallel(n_jobs=2)(
+        joblib.delayed(prepare)(plan, options.work / "held-out", augment=False)
+        for plan in simulated + real
+    )
+    print(f"{len(simulated)} simulated nights from the seed {first}, four stages, pooled\n")
+    nights = apart[: len(simulated)]
+    found = evaluate(nights, options.weights)
+    print(found.pooled.round(3).to_string(), "\n")
+    print(guess_by_prior(nights).round(3).to_string(), "\n")
+    subjects = {d: split[d][options.part] for d in folders}
+    n_records = {
+        d: len([p for s in subjects[d] for p in find_records(folders[d], d)[s]]) for d in folders
+    }
+    print(f"Waves rendered on real beats, ECG alone, subjects {subjects}, records {n_records}\n")
+    for n_stages in (3, 4):
+        found = evaluate(
+            apart[len(simulated) :], options.weights, subsets=[("ECG",)], n_stages=n_stages
+        )
+        print(f"{n_stages} stages, pooled\n{found.pooled.round(3).to_string()}\n")
+        spread = found.by_night.groupby(["dataset", "subject"])["kappa"].mean()
+        print(f"kappa by subject\n{spread.round(3).to_string()}")
+        print(
+            spread.groupby("dataset").agg(["mean", "std", "min", "max"]).round(3).to_string(), "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
