@@ -155,8 +155,8 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     with path.open("rb") as file:  # a file that cannot be opened is not damaged
         if path.suffix != ".safetensors" and not zipfile.is_zipfile(file):
             raise WeightsError(
-                f"{path} is no zip archive, as torch.save writes: it is damaged, or a pickle, whose "
-                "code is never run. Get it again from its source."
+                f"{path} is no zip archive, as torch.save writes: it is damaged, or a pickle, "
+                "whose code is never run. Get it again from its source."
             )
     try:
         if path.suffix == ".safetensors":
@@ -266,9 +266,7 @@ def read_model(folder: Path) -> Wav2Sleep:
     return build_model(config, read_state_dict(path), path)
 
 
-def save_model(
-    model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = torch.float32
-) -> Path:
+def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
     """Write a model folder.
 
     Parameters
@@ -295,7 +293,9 @@ def save_model(
     """
     folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
+    state = {
+        name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()
+    }
     save_file(state, folder / "model.safetensors")
     config = {"format": "mne-wav2sleep", "model": asdict(model.config)}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -14,12 +14,12 @@ from .channels import ChannelName, match_channels
 from .hypnogram import STAGE_NAMES, to_hypnogram, to_proba
 from .recording import find_rates, open_recording, read_signals
 from .tensors import make_batch
-from .weights import load_model, scorer_of
+from .weights import REGISTRY, load_model
 
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHORT = 120
-"""Epochs, 1 h, that warn if a recording has fewer: no source says what is too short, but an hour holds
-no whole sleep cycle, and is a tenth of what the network always saw."""
+"""Epochs, 1 h, under which a recording warns. No source says what is too short; an hour holds no
+whole sleep cycle, and is a tenth of what the network always saw."""
 
 
 def _choose_device(device: str | torch.device) -> torch.device:
@@ -110,10 +110,10 @@ class SleepStagerW2S:
         self._device = _choose_device(device)
         self._precision = precision
         self._weights = weights
-        self._scorer = scorer_of(weights)
         self._verbose = verbose
         self._recording = open_recording(raw)
         self.model = load_model(weights).to(self._device)
+        self._scorer = REGISTRY[weights].scorer if weights in REGISTRY else "wav2sleep"
         names = {
             "ABD": abd_name,
             "ECG": ecg_name,
@@ -240,9 +240,7 @@ class SleepStagerW2S:
         dtype = _PRECISIONS[self._precision]
         # Some devices have no autocast, not even to be switched off.
         precision: AbstractContextManager = (
-            nullcontext()
-            if dtype == torch.float32
-            else torch.autocast(self._device.type, dtype)
+            nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)
         )
         with torch.inference_mode(), precision:
             return self.model(x)[0, : self._recording.n_epochs]

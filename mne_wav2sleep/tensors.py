@@ -8,7 +8,7 @@ from mne.utils import warn
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .modalities import MODALITIES, N_EPOCHS_TRAINED
+from .modalities import EPOCH_S, MODALITIES, N_EPOCHS_TRAINED
 from .signals import interpolate_to_grid, is_constant, zscore
 
 
@@ -50,8 +50,9 @@ def make_batch(
     for name, (data, sfreq) in signals.items():
         samples = MODALITIES[name].samples_per_epoch
         grid = interpolate_to_grid(data, sfreq, samples, n_padded)
-        # The padding holds the mean, which a single glitch between grid points moves.
-        if is_constant(grid[: n_epochs * samples]):
+        # Not the padding: it holds the mean, which a single glitch between grid points moves.
+        n_recorded = max(int((data.size - 1) / sfreq / EPOCH_S * samples), 1)
+        if is_constant(grid[:n_recorded]):
             warn(f"{name} is left out: its channel is constant at the network's sampling times.")
             continue
         x[name] = torch.from_numpy(zscore(grid)).unsqueeze(0).to(device)

@@ -104,9 +104,9 @@ REGISTRY: dict[str, Weights] = {
             "simulated nights, and waves rendered over the real beats of a few public nights",
             scorer="wav2sleep-mini",
             bundled=True,
-            caution="The weights 'mini' were trained on simulated nights and on waves rendered over "
-            "the real beats of a few public nights. They are for trying out, teaching and tests, "
-            "never for results; for those, take weights='wav2sleep'.",
+            caution="The weights 'mini' were trained on simulated nights and on waves rendered "
+            "over the real beats of a few public nights. They are for trying out, teaching and "
+            "tests, never for results; for those, take weights='wav2sleep'.",
         ),
     )
 }
@@ -133,13 +133,13 @@ def list_weights() -> pd.DataFrame:
             modalities = ", ".join(sorted(read_weights_config(name).signals))
         except WeightsError:
             modalities = "not known, as its files are missing"
-        by_hand = "download" if entry.sha256 else "your own copy"
+        source = "download" if entry.sha256 else "your own copy"
         rows[name] = {
             "modalities": modalities,
             "stages": ", ".join(entry.stage_names),
             "licence": entry.licence,
             "size": entry.size,
-            "source": "bundled" if entry.bundled else by_hand,
+            "source": "bundled" if entry.bundled else source,
             "trained_on": entry.trained_on,
             "caution": entry.caution or "",
         }
@@ -191,14 +191,7 @@ def read_weights_config(weights: str | Path) -> Wav2SleepConfig:
     Returns
     -------
     config : Wav2SleepConfig
-        The architecture.
-
-    Raises
-    ------
-    WeightsError
-        If there is no config where one should be, or it does not describe a network.
-    TypeError, ValueError
-        If ``weights`` is neither a known name nor a folder.
+        The architecture; errors are those of :func:`load_model`.
     """
     found = _resolve(weights)
     if isinstance(found, Path):
@@ -206,14 +199,8 @@ def read_weights_config(weights: str | Path) -> Wav2SleepConfig:
     return found.config or read_config(_bundled_folder(found))
 
 
-def scorer_of(weights: str | Path) -> str:
-    """Say what hypnograms of these weights name as their scorer."""
-    found = _resolve(weights)
-    return found.scorer if isinstance(found, Weights) else "wav2sleep"
-
-
 def _repository(entry: Weights) -> pooch.Pooch:
-    """The cache, as pooch keeps it."""
+    """Describe the cache to pooch."""
     file = f"{entry.name}/state_dict.pth"
     return pooch.create(
         path=pooch.os_cache("mne-wav2sleep"),
@@ -330,10 +317,11 @@ def fetch_weights(name: str = "wav2sleep", *, verbose: bool | str | int | None =
             downloader=pooch.HTTPDownloader(progressbar=logger.level <= logging.INFO, timeout=30),
         )
     except requests.HTTPError as error:
-        status = error.response.status_code
+        status = getattr(error.response, "status_code", "unknown")
         what = "does not have" if status == 404 else "refused"
-        problem = f"The server {what} the weights {name!r} (HTTP status {status})."
-        raise WeightsError(f"{problem} {remedy}") from error
+        raise WeightsError(
+            f"The server {what} the weights {name!r} (HTTP status {status}). {remedy}"
+        ) from error
     except (ChunkedEncodingError, ContentDecodingError) as error:
         came = re.search(r"(\d+) bytes read", str(error))
         raise WeightsError(

@@ -226,8 +226,8 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     if first >= n_epochs or first + hyp.n_epochs <= 0:
         raise ValueError(
             f"the hypnogram (begins {onset / 60:.1f} min after the recording, lasts "
-            f"{hyp.n_epochs / 2:.1f} min) and the recording ({n_samples / sfreq / 60:.1f} min) do not "
-            "overlap. Check the dates of both."
+            f"{hyp.n_epochs / 2:.1f} min) and the recording ({n_samples / sfreq / 60:.1f} min) do "
+            "not overlap. Check the dates of both."
         )
     if hyp.n_epochs > n_epochs + 1 and first == 0:
         raise ValueError(
