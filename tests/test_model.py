@@ -55,7 +55,7 @@ def released_shapes():
     for block in range(2):
         for i in range(5):
             layer = f"sequence_mixer.dilated_convs.{block}.conv_layers.{i}"
-            shapes[f"{layer}.conv.conv.weight"] = (features, features, 5)
+            shapes[f"{layer}.conv.weight"] = (features, features, 5)
             shapes |= {f"{layer}.norm.{kind}": (1, features, 1) for kind in ("weight", "bias")}
     return shapes | {"classifier.weight": (4, features), "classifier.bias": (4,)}
 

@@ -2,16 +2,19 @@ import hashlib
 import http.server
 import json
 import pickle
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pooch
 import pytest
 import torch
 import yaml
 from conftest import DATA
 
 from mne_wav2sleep import (
+    SleepStagerW2S,
     WeightsError,
     list_weights,
     load_model,
@@ -20,6 +23,7 @@ from mne_wav2sleep import (
     weights,
 )
 from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.simulate import simulate_night
 
 RELEASED = yaml.safe_load((DATA / "released_config.yaml").read_text())
 
@@ -28,8 +32,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.requests.append(self.path)
         body = self.server.body
-        if self.path == "/missing":
-            self.send_error(404)
+        if self.path in ("/404", "/503"):
+            self.send_error(int(self.path[1:]))
             return
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -65,6 +69,7 @@ def publish(server, tmp_path, monkeypatch):
             weights.REGISTRY["wav2sleep"],
             url=f"http://127.0.0.1:{port or server.server_address[1]}{route}",
             sha256=sha256 or hashlib.sha256(server.body).hexdigest(),
+            size=len(server.body),
         )
         monkeypatch.setitem(weights.REGISTRY, "wav2sleep", entry)
 
@@ -80,20 +85,42 @@ def test_a_right_download_loads_and_is_fetched_once(publish, server, golden_mode
     assert weights.verify_weights("wav2sleep") == weights.weights_path("wav2sleep")
 
 
+def closed_port():
+    """A port that was free a moment ago, so that nothing listens there."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "message", "tries"),
     [
-        ({"sha256": "0" * 64}, "Nothing was kept"),
-        ({"route": "/cut"}, "Nothing was kept|could not be downloaded"),
-        ({"route": "/missing"}, "does not have the weights.*404"),
-        ({"port": 9}, "no network"),
+        ({"sha256": "0" * 64}, "its SHA-256 is not 0000.*Nothing was kept", 3),
+        ({"route": "/cut"}, r"broke off; {half} of {size} bytes had come\. Nothing was kept", 3),
+        ({"route": "/404"}, r"does not have the weights 'wav2sleep' \(HTTP status 404\)", 3),
+        ({"route": "/503"}, r"refused the weights 'wav2sleep' \(HTTP status 503\)", 3),
+        ({"port": closed_port()}, "there seems to be no network", 0),
     ],
 )
-def test_a_failed_download_says_so_and_leaves_nothing(publish, settings, message):
+def test_a_failed_download_says_so_and_leaves_nothing(
+    publish, settings, message, tries, server, tmp_path, capfd
+):
     publish(**settings)
-    with pytest.raises(WeightsError, match=message):
+    size = len(server.body)
+    with pytest.raises(WeightsError, match=message.format(size=size, half=size // 2)):
         weights.fetch_weights(verbose=False)
-    assert not weights.weights_path().exists()
+    assert len(server.requests) == tries
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_is_shown_unless_verbose_is_false(publish, capfd):
+    publish()
+    weights.fetch_weights(verbose=True)
+    assert "100%" in capfd.readouterr().err
+    weights.weights_path().unlink()
+    weights.fetch_weights(verbose=False)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_damaged_file_in_the_cache_is_removed_or_fetched_anew(publish, server):
@@ -106,7 +133,23 @@ def test_a_damaged_file_in_the_cache_is_removed_or_fetched_anew(publish, server)
     with pytest.raises(WeightsError, match="weights fetch"):
         weights.verify_weights()
     path.write_bytes(b"half a file")
-    assert weights.fetch_weights(verbose=False).read_bytes() == server.body
+    with pytest.warns(
+        RuntimeWarning, match=r"damaged .* has been removed\. It is downloaded again"
+    ):
+        assert weights.fetch_weights(verbose=False).read_bytes() == server.body
+
+
+def test_a_damaged_file_does_not_survive_a_fetch_without_network(publish):
+    publish(port=closed_port())
+    path = weights.weights_path()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half a file")
+    with (
+        pytest.warns(RuntimeWarning, match="has been removed"),
+        pytest.raises(WeightsError, match="no network"),
+    ):
+        weights.fetch_weights(verbose=False)
+    assert not path.exists()
 
 
 def test_a_cache_that_cannot_be_written(publish, monkeypatch, tmp_path):
@@ -117,16 +160,73 @@ def test_a_cache_that_cannot_be_written(publish, monkeypatch, tmp_path):
         weights.fetch_weights(verbose=False)
 
 
-def test_without_a_hash_nothing_is_downloaded():
+@pytest.mark.parametrize("ask", [weights.fetch_weights, weights.verify_weights])
+def test_without_a_hash_nothing_is_downloaded_and_nothing_removed(ask, monkeypatch, tmp_path):
+    monkeypatch.setenv("MNE_WAV2SLEEP_DATA", str(tmp_path))
     with pytest.raises(WeightsError, match="not known"):
-        weights.fetch_weights("wav2sleep-eog")
+        ask("wav2sleep-eog")
+    path = weights.weights_path("wav2sleep-eog")
+    path.parent.mkdir()
+    path.write_bytes(b"a copy of the user's")
+    with pytest.raises(WeightsError, match="not known"):
+        ask("wav2sleep-eog")
+    assert path.exists()
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MNE_WAV2SLEEP_DATA", "~/cache")
+    assert weights.weights_path() == tmp_path / "cache" / "wav2sleep" / "state_dict.pth"
+    monkeypatch.setenv("MNE_WAV2SLEEP_DATA", "")
+    assert weights.weights_path().parents[1] == pooch.os_cache("mne-wav2sleep")
+
+
+@pytest.fixture
+def bundled(small_folder, monkeypatch):
+    """Bundled weights, as if the small network were them."""
+    path = weights.weights_path
+    monkeypatch.setattr(
+        weights, "weights_path", lambda name="wav2sleep": small_folder if name == "mini" else path()
+    )
+    return small_folder
+
+
+def test_bundled_weights_load_with_a_caution_each_time(bundled):
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="'mini' were trained on .* never for results"):
+            model = load_model("mini")
+    assert model.config == model_folder.read_config(bundled)
+    assert list_weights().loc["mini", ["modalities", "source"]].tolist() == [
+        "ABD, ECG, PPG, THX",
+        "bundled",
+    ]
+    assert weights.fetch_weights("mini") == weights.verify_weights("mini") == bundled
+
+
+def test_bundled_weights_name_themselves_as_scorer(bundled):
+    with pytest.warns(RuntimeWarning, match="never for results"):
+        stager = SleepStagerW2S(simulate_night(duration=3600, modalities=["THX"]), weights="mini")
+    assert stager.predict().scorer == "wav2sleep-mini"
+
+
+def test_bundled_weights_that_are_not_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "__file__", str(tmp_path / "weights.py"))
+    assert weights.weights_path("mini") == tmp_path / "data" / "mini"
+    for ask in (load_model, weights.fetch_weights, weights.verify_weights):
+        with pytest.raises(WeightsError, match="installation lacks them"):
+            ask("mini")
+    assert "missing" in list_weights().loc["mini", "modalities"]
 
 
 def test_the_registry():
     entry = weights.REGISTRY["wav2sleep"]
     assert "8b6e46ab3ef6e3945282b81f631933c59db0b205" in entry.url
     assert len(entry.sha256) == 64
-    assert list(list_weights().index) == ["wav2sleep", "wav2sleep-eog"]
+    assert list_weights()["source"].to_dict() == {
+        "wav2sleep": "download",
+        "wav2sleep-eog": "your own copy",
+        "mini": "bundled",
+    }
 
 
 def make_folder(folder, config=RELEASED, state=None):
@@ -146,6 +246,15 @@ def test_the_released_layout_loads_and_round_trips_to_the_bit(golden_model, tmp_
     assert len(state) == 177
     assert all(torch.equal(state[k], v) for k, v in golden_model.state_dict().items())
     assert again.config == golden_model.config
+
+
+def test_half_precision_is_half_the_size_and_loads_as_float32(golden_model, tmp_path):
+    folder = save_model(golden_model, tmp_path, dtype=torch.float16)
+    assert (folder / "model.safetensors").stat().st_size < 0.55 * 9_666_562
+    state = load_model(folder).state_dict()
+    for name, tensor in golden_model.state_dict().items():
+        assert state[name].dtype == torch.float32
+        torch.testing.assert_close(state[name], tensor, rtol=1e-3, atol=1e-6)
 
 
 def test_the_config_as_released_is_the_registrys(tmp_path):
@@ -220,11 +329,22 @@ def test_every_variant_of_the_released_config_loads_and_runs(variant, tmp_path):
         ({"signal_encoders.signal_map": {"EEG": "EEG"}}, "EEG"),
         ({"epoch_mixer.feature_dim": 64}, "feature_dim is 64"),
         ({"epoch_mixer": None}, "does not describe"),
+        ({"epoch_mixer.nhead": 0}, "mixer_heads = 0"),
+        ({"signal_encoders.signal_map": {"ECG": "keys"}}, "encoder 'keys'"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(changes, message, tmp_path):
     with pytest.raises(WeightsError, match=message):
         load_model(make_folder(tmp_path / "m", vary(changes)))
+
+
+def test_a_config_whose_network_cannot_be_built_is_refused(tmp_path, golden_model):
+    huge = dict.fromkeys(
+        ("signal_encoders.feature_dim", "epoch_mixer.feature_dim", "sequence_mixer.feature_dim"),
+        2**62,
+    )
+    with pytest.raises(WeightsError, match=r"state_dict\.pth makes no network"):
+        load_model(make_folder(tmp_path / "m", vary(huge), golden_model.state_dict()))
 
 
 def test_yaml_and_pickle_never_run_code(tmp_path, golden_model):
@@ -243,9 +363,29 @@ def test_yaml_and_pickle_never_run_code(tmp_path, golden_model):
     with pytest.raises(WeightsError, match="never run"):
         load_model(folder)
     (folder / "state_dict.pth").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(WeightsError, match="never run"):
+    with pytest.raises(WeightsError, match=r"no zip archive.*never run"):
+        load_model(folder)
+    torch.save({"x": Evil()}, folder / "state_dict.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(WeightsError, match=r"no zip archive.*never run"):
         load_model(folder)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("kind", [AssertionError, OSError, TypeError, IndexError])
+def test_whatever_a_parser_raises_is_a_damaged_file(kind, tmp_path, monkeypatch, golden_model):
+    folder = make_folder(tmp_path / "m", state=golden_model.state_dict())
+
+    def fail(*_, **__):
+        raise kind("a byte was flipped")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(WeightsError, match=f"damaged.*{kind.__name__}"):
+        load_model(folder)
+
+
+def test_a_file_that_cannot_be_opened_is_not_called_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        model_folder.read_state_dict(tmp_path / "none.pth")
 
 
 @pytest.mark.parametrize(
@@ -254,8 +394,11 @@ def test_yaml_and_pickle_never_run_code(tmp_path, golden_model):
         (lambda s: s.pop("classifier.bias"), "1 tensors are missing.*classifier.bias"),
         (lambda s: s.update(more=torch.zeros(1)), "1 are not expected.*more"),
         (lambda s: s.update({"classifier.bias": torch.zeros(5)}), r"shape \(5,\)"),
-        (lambda s: s.update({"classifier.bias": torch.full((4,), torch.nan)}), "not finite"),
-        (lambda s: s.update(note="text"), "does not hold a state dict"),
+        (
+            lambda s: s.update({"classifier.bias": torch.full((4,), torch.nan)}),
+            "not finite.*Get it again",
+        ),
+        (lambda s: s.update(note="text"), "does not hold a state dict.*Save it with"),
     ],
 )
 def test_a_state_dict_that_does_not_fit_is_refused(change, message, golden_model, tmp_path):
