@@ -55,10 +55,10 @@ CONFIG = Wav2SleepConfig(
 SETTINGS = TrainingSettings(
     learning_rate=2e-3,
     warmup_steps=100,
-    decay_steps=700,
+    decay_steps=1200,
     batch_size=4,
-    max_passes=200,
-    patience=200,
+    max_passes=40,
+    patience=40,
     crop=480,
     # Every signal is often the only one, since the network has to do without any of them.
     masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.4, "PPG": 0.5}),
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--slpdb", type=Path, required=True)
     parser.add_argument("--sleep-accel", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("mini-work"))
-    parser.add_argument("--simulated", type=int, default=240, help="simulated nights")
+    parser.add_argument("--simulated", type=int, default=200, help="simulated nights")
     parser.add_argument("--copies", type=int, default=10, help="renderings of each real night")
     parser.add_argument("--passes", type=int, default=SETTINGS.max_passes)
     parser.add_argument("--prepare-only", action="store_true")
@@ -213,7 +213,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     (options.work / "split.json").write_text(json.dumps(split, indent=2) + "\n")
     simulated = [Plan("simulated", f"s{i}", None, i) for i in range(options.simulated)]
-    n_apart = max(options.simulated // 20, 2)
+    n_apart = 4
     training = plan_real(folders, split, "training", options.copies) + simulated[n_apart:]
     # Interleaved, so that an interrupted preparation has something of everything.
     order = np.random.default_rng(SEED).permutation(len(training))

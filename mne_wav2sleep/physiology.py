@@ -137,9 +137,12 @@ def simulate_stages(
     deep = float(np.clip(1.3 - 0.012 * (subject.age - 20), 0.25, 1.3)) * np.exp(rng.normal(0, 0.3))
     cycle_epochs = 2 * np.clip(rng.normal(95, 12), 70, 125)
     settling, lability = np.exp(rng.normal(0, 0.4)), np.exp(rng.normal(0, 0.3))
-    last_sleep = n_epochs - rng.exponential(12) * subject.wakefulness
-    stages: list[int] = [0]
-    onset, restless = None, 0
+    # Recordings begin before the lights go off, and end after the last sleep.
+    lights_off = min(rng.exponential(30), n_epochs / 6)
+    last_sleep = n_epochs - min(rng.exponential(16) * subject.wakefulness, n_epochs / 6)
+    stages = [0] * max(round(lights_off), 1)
+    onset: int | None = None
+    restless = 0
     while len(stages) < n_epochs:
         if onset is None and 2 in stages:
             onset = stages.index(2)

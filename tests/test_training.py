@@ -331,6 +331,10 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(nights, tmp_path
     one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
     start = Wav2Sleep(TINY).state_dict()
     for name in one:
+        if name.endswith("in_proj_bias"):
+            # Attention does not depend on the keys' bias: its gradient is rounding, which Adam
+            # scales up to the size of any other.
+            one[name], two[name] = (np.delete(w[name], slice(8, 16)) for w in (one, two))
         np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=1e-4, err_msg=name)
     assert any(not np.allclose(one[k], start[k].numpy()) for k in one)
 
