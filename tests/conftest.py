@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import golden_recipe
 import matplotlib
 import numpy as np
 import pytest
@@ -19,6 +18,8 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 @pytest.fixture(scope="session")
 def golden():
+    import golden_recipe  # here, since tests import this file where pytest sets no path
+
     return golden_recipe
 
 
