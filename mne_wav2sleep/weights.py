@@ -143,7 +143,8 @@ def list_weights() -> pd.DataFrame:
             "trained_on": entry.trained_on,
             "caution": entry.caution or "",
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+    return table.astype({"size": "Int64"})
 
 
 def _entry(name: str) -> Weights:
