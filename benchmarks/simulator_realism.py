@@ -108,7 +108,10 @@ def print_effects(title, nights):
     effects = stage_effects(nights)
     for column, name in enumerate(("heart rate (bpm)", "ln(LF/HF)", "RMSSD (ms)")):
         mean, sd = np.nanmean(effects[..., column], 0), np.nanstd(effects[..., column], 0)
-        cells = [f"{m:+.2f} ± {s:.2f}" if i != 2 else "" for i, (m, s) in enumerate(zip(mean, sd))]
+        cells = [
+            f"{m:+.2f} ± {s:.2f}" if i != 2 else ""
+            for i, (m, s) in enumerate(zip(mean, sd, strict=True))
+        ]
         print(f"{title:22} {name:17}" + "".join(f"{cell:>16}" for cell in cells))
 
 

@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--slpdb", type=Path, required=True)
     parser.add_argument("--sleep-accel", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("mini-work"))
-    parser.add_argument("--simulated", type=int, default=200, help="simulated nights")
+    parser.add_argument("--simulated", type=int, default=140, help="simulated nights")
     parser.add_argument("--copies", type=int, default=10, help="renderings of each real night")
     parser.add_argument("--passes", type=int, default=SETTINGS.max_passes)
     parser.add_argument("--prepare-only", action="store_true")

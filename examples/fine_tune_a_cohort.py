@@ -2,8 +2,8 @@
 Fine-tune on your own scored nights
 ===================================
 
-Simulated nights stand in for a cohort here; with your own, ``Night("p01.edf", "p01.xml", "p01")``. Run
-it with a folder to write to::
+Simulated nights stand in for a cohort here; yours would be ``Night("p01.edf", "p01.xml", "p01")``.
+Run it with a folder to write to::
 
     python examples/fine_tune_a_cohort.py work
 
@@ -20,7 +20,7 @@ from mne_wav2sleep.training import Night, evaluate, fine_tune, prepare_nights
 work = Path(sys.argv[1] if len(sys.argv) > 1 else "fine-tuning")
 
 # %%
-# The stages are the Raw's own annotations here (``None``); a file or a yasa.Hypnogram goes there too.
+# The stages are the Raw's own annotations here (``None``); a file or a yasa.Hypnogram will do too.
 nights = []
 for i in range(8):
     raw = simulate_night(duration=6 * 3600, sfreq=64, seed=i, population=OLDER_WEARABLE)

@@ -9,11 +9,12 @@ How a night becomes a hypnogram, a module a step::
     model       the wav2sleep network gives logits per 30-s epoch
     hypnogram   logits become probabilities and a yasa.Hypnogram
 
-:class:`SleepStagerW2S` does all of it.
+:class:`SleepStagerW2S` does all of it; :func:`simulate_night` makes a night to try it on.
 """
 
 from .channels import match_channels
 from .model_folder import WeightsError, save_model
+from .simulate import simulate_night
 from .staging import SleepStagerW2S
 from .weights import list_weights, load_model
 
@@ -24,5 +25,6 @@ __all__ = [
     "load_model",
     "match_channels",
     "save_model",
+    "simulate_night",
 ]
 __version__ = "0.1.0"

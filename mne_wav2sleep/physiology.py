@@ -210,7 +210,9 @@ def simulate_breathing(
     subject = draw_subject(rng) if subject is None else subject
     n = n_grid(stages.size * EPOCH_S)
     breath_s = 60 / subject.breathing_rate
-    irregular = by_stage(subject.stage_breath_length, stages, n)
+    # Regular and irregular breathing also alternate within a stage.
+    unrest = np.exp(0.35 * slow_noise(rng, n, 120.0) + 0.25 * slow_noise(rng, n, 900.0) - 0.09)
+    irregular = unrest * by_stage(subject.stage_breath_length, stages, n)
     per_minute = subject.breathing_rate + by_stage(subject.stage_breathing_rate, stages, n)
     # Half of a breath's deviation is its own, half is shared with the breaths of the same minute.
     log_rate = irregular * (slow_noise(rng, n, breath_s) + 0.5 * slow_noise(rng, n, 40.0))
@@ -219,9 +221,10 @@ def simulate_breathing(
     phase = np.cumsum(rate) / GRID_HZ
     breath = phase.astype(np.int64)
     own = rng.standard_normal(breath[-1] + 1)
-    own[rng.random(own.size) < breath_s / 500] += 4.0  # a sigh about every 8 min
-    depth = np.exp(by_stage(subject.stage_breath_depth, stages, n) * own[breath])
-    depth *= np.exp(0.12 * slow_noise(rng, n, 60.0))
+    # A sigh about every 8 min.
+    sigh = np.where(rng.random(own.size) < breath_s / 500, rng.uniform(1.8, 3.0, own.size), 1.0)
+    depth = np.exp(unrest * by_stage(subject.stage_breath_depth, stages, n) * own[breath])
+    depth *= sigh[breath] * np.exp(0.12 * slow_noise(rng, n, 60.0))
     paradox = np.zeros(n)
     events = _draw_apneas(stages, rng, apnea_index)
     time = np.arange(n) / GRID_HZ

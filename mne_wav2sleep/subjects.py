@@ -25,8 +25,8 @@ _VLF = (3.4, 2.2, 1.3, 0.8, 3.0)
 # N3 is most regular, REM and wake least (Douglas 1982, Thorax 37:840; Gutierrez 2016, Physiol Rep
 # 4:e12949; Rostig 2005, Sleep 28:411).
 _BREATHING_RATE = ((0.6, 0.3, 0.0, 0.1, 0.9), (1.2, 0.6, 0.0, 0.7, 1.0))
-_BREATH_LENGTH_CV = (0.22, 0.17, 0.10, 0.06, 0.18)
-_BREATH_DEPTH_SD = (0.35, 0.25, 0.14, 0.08, 0.28)
+_BREATH_LENGTH_CV = (0.20, 0.16, 0.11, 0.075, 0.165)
+_BREATH_DEPTH_SD = (0.30, 0.23, 0.15, 0.10, 0.25)
 # Share of the rib cage in a breath, against wake: it falls in REM with the tone of the intercostal
 # muscles (Tusiewicz 1977, J Appl Physiol 43:600).
 _RIB_CAGE = (1.0, 1.05, 1.1, 1.1, 0.75)
@@ -214,9 +214,9 @@ def draw_subject(
 
     def spread(table: tuple[float, ...], sd: float) -> NDArray[np.float64]:
         """Let stages differ from N2 by more or less than the table says."""
-        ratio = np.log(np.array(table) / table[2])
+        ratio = np.log(np.array(table) / table[2]) + 0.12 * rng.standard_normal(5)
         return np.asarray(
-            table[2] * np.exp(sd * rng.standard_normal() + effect * ratio * rng.uniform(0.4, 1.6))
+            table[2] * np.exp(sd * rng.standard_normal() + effect * ratio * rng.uniform(0.3, 1.5))
         )
 
     median, log_sd = population.rmssd
