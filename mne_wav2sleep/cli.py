@@ -5,8 +5,8 @@ Exit codes: 0 done, 1 the recording, the weights or the output cannot be used, 2
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ import pandas as pd
 import typer
 import yaml
 import yasa
+from mne.utils import use_log_level
 
 from .channels import ChannelName, match_channels
 from .model_folder import read_config
@@ -24,7 +25,13 @@ from .recording import find_rates, open_recording
 from .simulate import simulate_night
 from .stages import read_stages
 from .staging import SleepStagerW2S
-from .weights import fetch_weights, list_weights, verify_weights, weights_path
+from .weights import (
+    fetch_weights,
+    list_weights,
+    read_weights_config,
+    verify_weights,
+    weights_path,
+)
 
 app = typer.Typer(
     help="Stage sleep from ECG, PPG and respiratory belts.",
@@ -32,19 +39,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 weights_app = typer.Typer(
-    help="Published weights: list, fetch, path, verify.", no_args_is_help=True
+    help="Weights with a name: list, fetch, path, verify.", no_args_is_help=True
 )
 app.add_typer(weights_app, name="weights")
 
 Night = Annotated[Path, typer.Argument(help="EDF, BDF, FIF, BrainVision, ...", show_default=False)]
-WeightsName = Annotated[str, typer.Argument(help="Name of published weights.")]
+WeightsName = Annotated[str, typer.Argument(help="Name of weights, of `weights list`.")]
+WeightsOption = Annotated[str, typer.Option(help="Name, or model folder.")]
 
 
 @contextmanager
-def _clean_errors() -> Iterator[None]:
-    """End with one sentence and exit code 1, not with a traceback."""
+def _clean_errors(verbose: str | None = None) -> Iterator[None]:
+    """End with one sentence and exit code 1, not with a traceback; MNE's log goes to stderr."""
     try:
-        yield
+        with redirect_stdout(sys.stderr), use_log_level(verbose):
+            yield
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
@@ -64,10 +73,10 @@ def _pair(values: list[str] | None) -> ChannelName:
     return _name(values[0]) if len(values) == 1 else (values[0], values[1])
 
 
-def _show_mapping(mapping: pd.DataFrame) -> None:
-    """Print the mapping, and what is not in it."""
+def _show_mapping(mapping: pd.DataFrame, signals: Iterable[str]) -> None:
+    """Print the mapping, and which of the network's signals are not in it."""
     _show(mapping)
-    for modality in sorted({"ABD", "ECG", "PPG", "THX"} - set(mapping.index)):
+    for modality in sorted(set(signals) - set(mapping.index)):
         typer.echo(
             f"{modality}: none; name a channel with --{modality.lower()} of the stage command"
         )
@@ -80,15 +89,16 @@ def _show(table: pd.DataFrame) -> None:
 
 
 @app.command()
-def channels(night: Night) -> None:
+def channels(night: Night, weights: WeightsOption = "wav2sleep") -> None:
     """Show which channel feeds which modality, without staging.
 
     Example: mne-wav2sleep channels night.edf
     """
-    with _clean_errors():
+    with _clean_errors("warning"):
+        signals = sorted(read_weights_config(weights).signals)
         recording = open_recording(night)
-        found = find_rates(recording, match_channels(recording.raw))
-    _show_mapping(found)
+        found = find_rates(recording, match_channels(recording.raw, modalities=signals))
+    _show_mapping(found, signals)
 
 
 @app.command()
@@ -104,7 +114,9 @@ def stage(
     ppg: Annotated[str, typer.Option(help="PPG channel, auto or none.")] = "auto",
     abd: Annotated[str, typer.Option(help="Abdominal belt, auto or none.")] = "auto",
     thx: Annotated[str, typer.Option(help="Thoracic belt, auto or none.")] = "auto",
-    weights: Annotated[str, typer.Option(help="Name, or model folder.")] = "wav2sleep",
+    eog_l: Annotated[str, typer.Option(help="Left EOG, for weights that read it.")] = "auto",
+    eog_r: Annotated[str, typer.Option(help="Right EOG, for weights that read it.")] = "auto",
+    weights: WeightsOption = "wav2sleep",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32, bfloat16, float16.")] = "float32",
 ) -> None:
@@ -112,8 +124,8 @@ def stage(
 
     Example: mne-wav2sleep stage night.edf --out hyp.json
     """
-    with _clean_errors():
-        if out is not None and out.suffix not in (".json", ".csv", ".tsv"):
+    with _clean_errors("warning"):
+        if out is not None and out.suffix.lower() not in (".json", ".csv", ".tsv"):
             raise ValueError(f"--out must end in .json, .csv or .tsv, got {out.name!r}.")
         if out is not None and not out.absolute().parent.is_dir():
             raise ValueError(f"There is no folder {out.absolute().parent} to write {out.name} to.")
@@ -123,6 +135,8 @@ def stage(
             ppg_name=_name(ppg),
             abd_name=_name(abd),
             thx_name=_name(thx),
+            eog_l_name=_name(eog_l),
+            eog_r_name=_name(eog_r),
             weights=weights,
             device=device,
             precision=precision,
@@ -130,17 +144,18 @@ def stage(
         hyp = stager.predict()
         if out is not None:
             _write(hyp, out)
-    _show(stager.channels)
+    _show_mapping(stager.channels, stager.model.config.signals)
     _show_statistics(hyp)
 
 
 def _write(hyp: yasa.Hypnogram, out: Path) -> None:
     """Write a hypnogram as YASA's JSON, or as events as in BIDS."""
-    if out.suffix == ".json":
+    suffix = out.suffix.lower()
+    if suffix == ".json":
         hyp.to_json(out)
     else:
         events = hyp.as_events().rename(columns={"description": "trial_type"})
-        events.to_csv(out, sep="\t" if out.suffix == ".tsv" else ",", index=False)
+        events.to_csv(out, sep="\t" if suffix == ".tsv" else ",", index=False)
 
 
 def _show_statistics(hyp: yasa.Hypnogram) -> None:
@@ -349,7 +364,7 @@ def evaluate_command(
 
 @weights_app.command("list")
 def list_command() -> None:
-    """List the published weights. Example: mne-wav2sleep weights list."""
+    """List the weights that have a name. Example: mne-wav2sleep weights list."""
     _show(list_weights().T)
 
 
@@ -357,21 +372,24 @@ def list_command() -> None:
 def fetch_command(name: WeightsName = "wav2sleep") -> None:
     """Download weights into the cache. Example: mne-wav2sleep weights fetch."""
     with _clean_errors():
-        typer.echo(fetch_weights(name))
+        path = fetch_weights(name, verbose=True)
+    typer.echo(path)
 
 
 @weights_app.command("path")
 def path_command(name: WeightsName = "wav2sleep") -> None:
     """Print where weights are kept. Example: mne-wav2sleep weights path."""
     with _clean_errors():
-        typer.echo(weights_path(name))
+        path = weights_path(name)
+    typer.echo(path)
 
 
 @weights_app.command("verify")
 def verify_command(name: WeightsName = "wav2sleep") -> None:
-    """Check the hash of downloaded weights. Example: mne-wav2sleep weights verify."""
+    """Check downloaded or bundled weights. Example: mne-wav2sleep weights verify."""
     with _clean_errors():
-        typer.echo(f"{verify_weights(name)}: the SHA-256 is right")
+        path = verify_weights(name)
+    typer.echo(f"{path} is as it should be")
 
 
 def main() -> None:

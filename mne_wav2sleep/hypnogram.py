@@ -35,7 +35,8 @@ def to_proba(logits: Tensor, stage_names: Sequence[str]) -> pd.DataFrame:
     RuntimeError
         If the network gave something that is not a number.
     """
-    proba = torch.softmax(logits.to("cpu", torch.float64), dim=-1).numpy()
+    # First to the CPU: MPS has no float64.
+    proba = torch.softmax(logits.cpu().double(), dim=-1).numpy()
     frame = pd.DataFrame(proba, columns=list(stage_names))
     if frame.isna().to_numpy().any():
         raise RuntimeError(

@@ -96,6 +96,28 @@ class Wav2SleepConfig:
                     f"The config shares the encoder {encoder!r} among signals with {sorted(widths)}"
                     " samples per epoch; signals that share an encoder need the same number."
                 )
+            # Encoders become attributes of a torch module, which restricts their names.
+            if not encoder or "." in encoder or hasattr(nn.ModuleDict(), encoder):
+                raise ValueError(
+                    f"The config names an encoder {encoder!r}, which torch cannot use as a name. "
+                    "Name it after its signal."
+                )
+        sizes = {
+            "feature_dim": self.feature_dim,
+            "initial_channels": self.initial_channels,
+            "max_channels": self.max_channels,
+            "mixer_layers": self.mixer_layers,
+            "mixer_heads": self.mixer_heads,
+            "mixer_dim_ff": self.mixer_dim_ff,
+            "sequence_blocks": self.sequence_blocks,
+            "sequence_dilations": self.sequence_dilations,
+            "sequence_kernel": self.sequence_kernel,
+        }
+        if small := [f"{name} = {size}" for name, size in sizes.items() if size < 1]:
+            raise ValueError(f"Sizes in a config must be 1 or more, got {', '.join(small)}.")
+        for dropout in (self.mixer_dropout, self.sequence_dropout):
+            if not 0 <= dropout < 1:
+                raise ValueError(f"Dropout must be 0 or more and less than 1, got {dropout}.")
         if self.n_classes not in (4, 5):
             raise ValueError(f"n_classes must be 4 or 5 sleep stages, got {self.n_classes}.")
         if self.feature_dim % self.mixer_heads:
@@ -110,24 +132,15 @@ class Wav2SleepConfig:
         if self.padded_epochs < 0:
             raise ValueError(f"padded_epochs must be 0 or more, got {self.padded_epochs}.")
         if self.chunk_causal and not self.encoder_causal:
-            raise ValueError("chunk_causal needs causal: true as well, and it is false.")
+            raise ValueError(
+                "chunk_causal is true and encoder_causal is false; set both (causal: true in a "
+                "released config), or neither."
+            )
         if self.sequence_kernel % 2 == 0 and not self.sequence_causal:
             raise ValueError(
                 "A sequence mixer that is not causal needs an odd kernel, got "
                 f"{self.sequence_kernel}."
             )
-        sizes = {
-            "feature_dim": self.feature_dim,
-            "initial_channels": self.initial_channels,
-            "max_channels": self.max_channels,
-            "mixer_layers": self.mixer_layers,
-            "mixer_dim_ff": self.mixer_dim_ff,
-            "sequence_blocks": self.sequence_blocks,
-            "sequence_dilations": self.sequence_dilations,
-            "sequence_kernel": self.sequence_kernel,
-        }
-        if small := [f"{name} = {size}" for name, size in sizes.items() if size < 1]:
-            raise ValueError(f"Sizes in a config must be 1 or more, got {', '.join(small)}.")
 
 
 class _Conv(nn.Module):

@@ -7,6 +7,7 @@ A model folder holds ``config.yaml`` and ``state_dict.pth`` as released, or ``co
 import json
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .model import Wav2Sleep, Wav2SleepConfig
@@ -152,6 +152,12 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     WeightsError
         If the file is damaged, or holds anything but tensors.
     """
+    with path.open("rb") as file:  # a file that cannot be opened is not damaged
+        if path.suffix != ".safetensors" and not zipfile.is_zipfile(file):
+            raise WeightsError(
+                f"{path} is no zip archive, as torch.save writes: it is damaged, or a pickle, "
+                "whose code is never run. Get it again from its source."
+            )
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -165,13 +171,17 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is not a plain file of tensors: it is damaged, or holds code, which is never "
             "run. Get it again from its source."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # what parsers raise on untrusted bytes cannot be listed
         raise WeightsError(
             f"{path} is damaged and cannot be read ({type(error).__name__}). Copy or download it "
             "again."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise WeightsError(f"{path} does not hold a state dict (names and tensors, nothing else).")
+        raise WeightsError(
+            f"{path} does not hold a state dict (names and tensors, nothing else), but "
+            f"{type(state).__name__} with other things. Save it with "
+            "torch.save(model.state_dict(), path)."
+        )
     return state
 
 
@@ -197,10 +207,17 @@ def build_model(
     Raises
     ------
     WeightsError
-        If a tensor is missing, extra, of another shape, or not finite.
+        If the config makes no network, or a tensor is missing, extra, of another shape, or not
+        finite.
     """
-    with torch.device("meta"):
-        model = Wav2Sleep(config)
+    try:
+        with torch.device("meta"):
+            model = Wav2Sleep(config)
+    except Exception as error:  # torch's own checks, of sizes that overflow for one
+        raise WeightsError(
+            f"The config of {path} makes no network ({str(error).splitlines()[0]}). Use the config "
+            "that came with the weights."
+        ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or extra:
@@ -215,7 +232,10 @@ def build_model(
             f"the config says {expected[name]}. Use the config that came with the weights."
         )
     if broken := [name for name in expected if not torch.isfinite(state[name]).all()]:
-        raise WeightsError(f"{path} has values that are not finite in {broken[0]}.")
+        raise WeightsError(
+            f"{path} has values that are not finite, in {broken[0]} for one, so it cannot stage. "
+            "Get it again from its source, or save weights that training has not broken."
+        )
     model.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
     return model.eval().requires_grad_(False)
 
@@ -246,7 +266,7 @@ def read_model(folder: Path) -> Wav2Sleep:
     return build_model(config, read_state_dict(path), path)
 
 
-def save_model(model: Wav2Sleep, folder: str | Path) -> Path:
+def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
     """Write a model folder.
 
     Parameters
@@ -255,15 +275,27 @@ def save_model(model: Wav2Sleep, folder: str | Path) -> Path:
         The network.
     folder : str or Path
         Where ``config.json`` and ``model.safetensors`` go; made if it does not exist.
+    dtype : torch.dtype
+        The type to store, such as ``torch.float16`` for half the size. Loading gives float32.
 
     Returns
     -------
     folder : Path
-        The model folder, which :func:`read_model` reads to the same bits.
+        The model folder, for ``load_model`` and ``weights=``; from float32, the same bits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> path = save_model(Wav2Sleep(Wav2SleepConfig(feature_dim=8)), folder, dtype=torch.float16)
+    >>> sorted(file.name for file in path.iterdir())
+    ['config.json', 'model.safetensors']
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    state = {
+        name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()
+    }
     save_file(state, folder / "model.safetensors")
     config = {"format": "mne-wav2sleep", "model": asdict(model.config)}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

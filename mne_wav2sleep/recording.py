@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from numpy.typing import NDArray
 
 from .channels import electrodes
 from .modalities import EPOCH_S, MODALITIES
+from .signals import is_constant
 
 _MIXED_RATES = (".edf", ".bdf")
-"""Formats whose channels have rates of their own, read by MNE at the highest one."""
+"""Formats whose channels have rates of their own, read by MNE at the highest one.
+
+So does GDF, which is read at that highest rate here too: no such night is known to test with.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,32 @@ class Recording:
     n_epochs: int
 
 
-def _read_header(path: Path, *, verbose: str = "error", **include: Any) -> mne.io.BaseRaw:
+def count_epochs(n_samples: float, sfreq: float) -> int:
+    """Count the complete 30-s epochs of a recording.
+
+    Parameters
+    ----------
+    n_samples : float
+        Its samples.
+    sfreq : float
+        Its sampling rate in Hz.
+
+    Returns
+    -------
+    n_epochs : int
+        Complete epochs; a last one that lacks less than half a sample counts.
+
+    Examples
+    --------
+    >>> count_epochs(60 * 128 - 1, 128.0), count_epochs(60 * 128, 128.0)
+    (1, 2)
+    """
+    # Half a sample, as a night is no whole number of samples at odd rates; and FIF keeps the rate
+    # as float32, good to 6e-8.
+    return int((n_samples + 0.5) / sfreq / EPOCH_S * (1 + 1e-7))
+
+
+def _read_header(path: Path, *, verbose: str | None = "error", **include: Any) -> mne.io.BaseRaw:
     """Open a file with MNE, without reading its samples."""
     options: dict[str, Any] = dict(include)
     if path.suffix.lower() in _MIXED_RATES:
@@ -57,27 +87,63 @@ def _read_header(path: Path, *, verbose: str = "error", **include: Any) -> mne.i
         ) from error
 
 
+def _mixed_rate_files(raw: mne.io.BaseRaw) -> list[Path]:
+    """Files of a Raw, as far as they are there, whose channels have rates of their own."""
+    files = [Path(name) for name in raw.filenames if name is not None]
+    return [file for file in files if file.suffix.lower() in _MIXED_RATES and file.exists()]
+
+
+def _header_rates(path: Path) -> list[tuple[str, float]]:
+    """Label and rate in Hz of each signal of an EDF or BDF file, in the order in which MNE reads.
+
+    MNE gives the highest rate alone, and opening the file once per channel would read all of it
+    each time, for its annotations. Positions are those of the EDF specification, section 2.1.
+    """
+    with path.open("rb") as file:
+        fixed = file.read(256)
+        seconds, n_signals = float(fixed[244:252]) or 1.0, int(fixed[252:256])
+        fields = file.read(256 * n_signals)
+    labels = [fields[16 * i : 16 * (i + 1)].decode("latin-1").strip() for i in range(n_signals)]
+    counts = [int(fields[216 * n_signals + 8 * i :][:8]) for i in range(n_signals)]
+    annotations = ("EDF Annotations", "BDF Annotations")
+    return [
+        (label, count / seconds)
+        for label, count in zip(labels, counts, strict=True)
+        if label not in annotations
+    ]
+
+
 def _warn_of_discontinuity(raw: mne.io.BaseRaw) -> None:
-    """Say that a file may have gaps, which MNE reads as if there were none."""
-    for name in raw.filenames:
-        if name is None or name.suffix.lower() not in _MIXED_RATES or not name.exists():
-            continue
-        with name.open("rb") as file:
+    """Say where a recording has gaps or joins, which MNE reads as if there were none."""
+    for path in _mixed_rate_files(raw):
+        with path.open("rb") as file:
             kind = file.read(197)[192:]  # EDF+ specification, section 2.1.1
         if kind in (b"EDF+D", b"BDF+D"):
             warn(
-                f"{name.name} is a discontinuous recording ({kind.decode()}), which MNE reads as "
+                f"{path.name} is a discontinuous recording ({kind.decode()}), which MNE reads as "
                 "if it had no gaps: stages after a gap come too early. Convert it to a continuous "
                 "file, with the gaps filled, if it has any."
             )
+    for texts, what in (
+        (("BAD_ACQ_SKIP",), "nothing was recorded, which MNE reads as zeros"),
+        (("BAD boundary", "EDGE boundary"), "pieces were joined, from where on the clock is wrong"),
+    ):
+        onsets = raw.annotations.onset[np.isin(raw.annotations.description, texts)]
+        if onsets.size:
+            first = (onsets.min() - raw.first_time) / 60
+            warn(
+                f"The recording has {np.unique(onsets).size} places, the first after {first:.1f} "
+                f"min, where {what} (annotated {' and '.join(texts)}): stages around them are "
+                "doubtful. Cut it there with raw.crop, and stage the parts on their own."
+            )
 
 
-def open_recording(raw: mne.io.BaseRaw | str | Path) -> Recording:
+def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     """Open a recording without reading its samples.
 
     Parameters
     ----------
-    raw : mne.io.BaseRaw, str or Path
+    raw : mne.io.BaseRaw or path-like
         A Raw, or a file of any format that :func:`mne.io.read_raw` reads.
 
     Returns
@@ -94,25 +160,20 @@ def open_recording(raw: mne.io.BaseRaw | str | Path) -> Recording:
     ValueError
         If the file cannot be read, or has no complete 30-s epoch.
     """
+    mne.utils._validate_type(raw, (mne.io.BaseRaw, "path-like"), "raw")
     path = None
-    if isinstance(raw, str | Path):
-        path = Path(raw)
+    if not isinstance(raw, mne.io.BaseRaw):
+        path = Path(raw).expanduser()
         if not path.exists():
             raise FileNotFoundError(f"There is no recording at {path}. Check the path.")
         # MNE's own warnings, of a file that was cut off for one, are for the user; they come once.
-        raw = _read_header(path, verbose="warning")
-    elif not isinstance(raw, mne.io.BaseRaw):
-        raise TypeError(
-            f"A recording must be an mne.io.Raw or the path of one, got {type(raw).__name__}."
-        )
+        raw = _read_header(path, verbose=None)
     _warn_of_discontinuity(raw)
-    duration = raw.n_times / raw.info["sfreq"]
-    # A rate such as 125.3 Hz must not lose its last epoch to rounding.
-    n_epochs = int(duration / EPOCH_S + 1e-9)
+    n_epochs = count_epochs(raw.n_times, raw.info["sfreq"])
     if n_epochs == 0:
         raise ValueError(
-            f"The recording is {duration:.1f} s long; staging needs at least one epoch of "
-            f"{EPOCH_S:.0f} s."
+            f"The recording is {raw.n_times / raw.info['sfreq']:.1f} s long; staging needs at "
+            f"least one epoch of {EPOCH_S:.0f} s. Give a longer one."
         )
     start = raw.info["meas_date"]
     if start is not None:
@@ -133,39 +194,51 @@ def find_rates(recording: Recording, channels: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     channels : pandas.DataFrame
-        The mapping, its ``sfreq`` the recorded rate where the recording is a file.
+        The mapping, its ``sfreq`` the recorded rate where the recording is an EDF or BDF file.
+
+    Raises
+    ------
+    ValueError
+        If two channels of different rates are to be subtracted.
     """
-    source = recording.path
-    if source is None and not recording.raw.preload and len(recording.raw.filenames) == 1:
-        # A Raw made in memory, or renamed since, has no file that could be asked.
-        source = recording.raw.filenames[0]
-        named = {name for channel in channels["channel"] for name in electrodes(channel)}
-        if source is None or not named <= set(_read_header(Path(source)).ch_names):
-            return channels
-    if source is None or Path(source).suffix.lower() not in _MIXED_RATES:
+    if recording.path is None:
+        _warn_of_resampling(recording.raw, channels)
         return channels
-    rates = []
+    if recording.path.suffix.lower() not in _MIXED_RATES:
+        return channels
+    rates = [rate for _, rate in _header_rates(recording.path)]
+    recorded = dict(zip(recording.raw.ch_names, rates, strict=True))
+    sfreq = []
     for channel in channels["channel"]:
-        found = {
-            float(_read_header(Path(source), include=[name]).info["sfreq"])
-            for name in electrodes(channel)
-        }
+        found = {recorded[name] for name in electrodes(channel)}
         if len(found) > 1:
             raise ValueError(
                 f"The channels {channel!r} were recorded at different rates, {sorted(found)} Hz, "
                 "so their difference is not defined. Name one of them."
             )
-        rates.append(found.pop())
-    if recording.path is not None:
-        return channels.assign(sfreq=rates)
-    if set(rates) != {float(recording.raw.info["sfreq"])}:
-        warn(
-            f"This Raw reads {Path(source).name}, whose channels were recorded at {rates} Hz, "
-            f"and resamples them to {recording.raw.info['sfreq']} Hz, which alters slow channels. "
-            f"Give the path instead, SleepStagerW2S({str(source)!r}), to stage every channel at "
-            "its own rate."
-        )
-    return channels
+        sfreq.append(found.pop())
+    return channels.assign(sfreq=sfreq)
+
+
+def _warn_of_resampling(raw: mne.io.BaseRaw, channels: pd.DataFrame) -> None:
+    """Say that a Raw has resampled its channels, as far as its files can still be asked."""
+    named = {name for channel in channels["channel"] for name in electrodes(channel)}
+    for path in _mixed_rate_files(raw):
+        try:
+            recorded = dict(_header_rates(path))
+        except (OSError, ValueError):
+            continue
+        if not named <= set(recorded):  # renamed since
+            continue
+        rates = sorted({recorded[name] for name in named})
+        # One rate above the Raw's own is a decimation of the user's.
+        if len(rates) > 1 or rates[0] < raw.info["sfreq"]:
+            warn(
+                f"This Raw reads {path.name}, whose channels were recorded at {rates} Hz, and "
+                f"has resampled them to {raw.info['sfreq']} Hz, which alters slow channels. Give "
+                f"the path instead, SleepStagerW2S({str(path)!r}), to stage every channel at its "
+                "own rate."
+            )
 
 
 def read_signals(
@@ -207,7 +280,7 @@ def read_signals(
             first, *second = electrodes(channel)
             signal = data[first] - data[second[0]] if second else data[first]
             finite = np.isfinite(signal)
-            if not finite.any() or np.ptp(signal[finite]) == 0:
+            if not finite.any() or is_constant(signal[finite]):
                 warn(
                     f"{modality} is left out: its channel {channel!r} "
                     + ("is constant." if finite.any() else "has no finite sample.")

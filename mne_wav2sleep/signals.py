@@ -6,6 +6,28 @@ from numpy.typing import NDArray
 from .modalities import EPOCH_S
 
 
+def is_constant(data: NDArray[np.floating]) -> bool:
+    """Say whether a signal is flat but for rounding.
+
+    Parameters
+    ----------
+    data : array, shape (n_samples,)
+        A signal in any unit, finite.
+
+    Returns
+    -------
+    constant : bool
+        Whether its range is under 1e-12 of its largest absolute value.
+
+    Examples
+    --------
+    >>> is_constant(np.array([0.1, 0.1 + 1e-16])), is_constant(np.array([0.1, 0.1 + 1e-6]))
+    (True, False)
+    """
+    low, high = data.min(), data.max()
+    return bool(high - low <= 1e-12 * max(abs(low), abs(high)))
+
+
 def interpolate_to_grid(
     data: NDArray[np.floating], sfreq: float, samples_per_epoch: int, n_epochs: int
 ) -> NDArray[np.float64]:
@@ -32,7 +54,21 @@ def interpolate_to_grid(
     grid : array, shape (n_epochs * samples_per_epoch,)
         The signal on the grid, in its own unit. Past the end of the recording it holds the mean
         of ``data``.
+
+    Raises
+    ------
+    ValueError
+        If ``data`` is empty.
+
+    Examples
+    --------
+    >>> interpolate_to_grid(np.arange(61.0), sfreq=1.0, samples_per_epoch=4, n_epochs=2)
+    array([ 7.5, 15. , 22.5, 30. , 37.5, 45. , 52.5, 60. ])
     """
+    if not data.size:
+        raise ValueError(
+            "A signal without samples has no place on the grid. Leave the channel out."
+        )
     grid = np.full(n_epochs * samples_per_epoch, data.mean(), dtype=np.float64)
     position = np.arange(1, grid.size + 1) * (EPOCH_S / samples_per_epoch * sfreq)
     position = position[: np.searchsorted(position, data.size - 1, side="right")]
@@ -55,7 +91,21 @@ def zscore(grid: NDArray[np.float64]) -> NDArray[np.float32]:
     -------
     z : array of float32, shape (n_samples,)
         The network's input, without a unit.
+
+    Raises
+    ------
+    ValueError
+        If the signal is constant.
+
+    Examples
+    --------
+    >>> zscore(np.array([3.0, 4.0, 5.0]))
+    array([-1.,  0.,  1.], dtype=float32)
     """
+    if is_constant(grid):
+        raise ValueError(
+            f"A constant signal, {grid[0]:g} throughout, cannot be z-scored. Leave it out."
+        )
     centred = grid - grid.mean()
     # Squares of very small or very large units would leave the range of float64.
     centred /= np.abs(centred).max()

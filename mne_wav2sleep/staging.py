@@ -1,5 +1,7 @@
 """Sleep staging from heart and breathing, in one class."""
 
+from contextlib import AbstractContextManager, nullcontext
+from os import PathLike
 from pathlib import Path
 
 import mne
@@ -12,10 +14,12 @@ from .channels import ChannelName, match_channels
 from .hypnogram import STAGE_NAMES, to_hypnogram, to_proba
 from .recording import find_rates, open_recording, read_signals
 from .tensors import make_batch
-from .weights import load_model
+from .weights import REGISTRY, load_model
 
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHORT = 120
+"""Epochs, 1 h, under which a recording warns. No source says what is too short; an hour holds no
+whole sleep cycle, and is a tenth of what the network always saw."""
 
 
 def _choose_device(device: str | torch.device) -> torch.device:
@@ -41,16 +45,17 @@ class SleepStagerW2S:
 
     Parameters
     ----------
-    raw : mne.io.BaseRaw, str or Path
+    raw : mne.io.BaseRaw or path-like
         A Raw, or a file of any format that :func:`mne.io.read_raw` reads. A path is the better way
-        for EDF and BDF: each channel is read at its own recorded rate.
+        for EDF and BDF: each channel is read at its own recorded rate. GDF, whose channels may
+        differ as well, is read at the highest of their rates.
     ecg_name, ppg_name, abd_name, thx_name : str or None
         Channel that carries the modality, ``"auto"``, or None to leave it out. ``ecg_name`` also
         takes a pair of names, whose difference is used.
     eog_l_name, eog_r_name : str or None
         The same for weights that read the EOG.
     weights : str or Path
-        Name of published weights (see :func:`~mne_wav2sleep.list_weights`), or a model folder.
+        Name of weights (see :func:`~mne_wav2sleep.list_weights`), or a model folder.
     device : str or torch.device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     precision : str
@@ -88,7 +93,7 @@ class SleepStagerW2S:
     @verbose
     def __init__(
         self,
-        raw: mne.io.BaseRaw | str | Path,
+        raw: mne.io.BaseRaw | str | PathLike[str],
         *,
         ecg_name: ChannelName = "auto",
         ppg_name: ChannelName = "auto",
@@ -108,6 +113,7 @@ class SleepStagerW2S:
         self._verbose = verbose
         self._recording = open_recording(raw)
         self.model = load_model(weights).to(self._device)
+        self._scorer = REGISTRY[weights].scorer if weights in REGISTRY else "wav2sleep"
         names = {
             "ABD": abd_name,
             "ECG": ecg_name,
@@ -152,6 +158,8 @@ class SleepStagerW2S:
     def predict_proba(self) -> pd.DataFrame:
         """Compute the probability of each stage for each epoch.
 
+        It is computed once: a Raw that is changed after that needs another stager.
+
         Returns
         -------
         proba : pandas.DataFrame, shape (n_epochs, n_stages)
@@ -161,6 +169,21 @@ class SleepStagerW2S:
         ------
         ValueError
             If none of the mapped channels has a signal in it.
+        RuntimeError
+            If the network gives something that is not a number.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from mne_wav2sleep import save_model
+        >>> from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+        >>> from mne_wav2sleep.simulate import simulate_night
+        >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8, padded_epochs=0))  # random weights
+        >>> folder = save_model(network, tempfile.mkdtemp())
+        >>> raw = simulate_night(duration=3600, modalities=["THX"], seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights=folder, verbose="error")
+        >>> stager.predict_proba().shape
+        (120, 4)
         """
         if self._proba is None:
             with use_log_level(self._verbose):
@@ -187,8 +210,24 @@ class SleepStagerW2S:
         ------
         ValueError
             If none of the mapped channels has a signal in it.
+        RuntimeError
+            If the network gives something that is not a number.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from mne_wav2sleep import save_model
+        >>> from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+        >>> from mne_wav2sleep.simulate import simulate_night
+        >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8, padded_epochs=0))  # random weights
+        >>> folder = save_model(network, tempfile.mkdtemp())
+        >>> raw = simulate_night(duration=3600, modalities=["THX"], seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights=folder, verbose="error")
+        >>> hyp = stager.predict()
+        >>> hyp.n_epochs, hyp.n_stages
+        (120, 4)
         """
-        return to_hypnogram(self.predict_proba(), self._recording.start, "wav2sleep")
+        return to_hypnogram(self.predict_proba(), self._recording.start, self._scorer)
 
     def _run(self, x: dict[str, torch.Tensor]) -> torch.Tensor:
         """Run the network on one recording and cut the padded epochs off."""
@@ -199,8 +238,9 @@ class SleepStagerW2S:
                 f"{trained} ({trained / 120:g} h) that the network was trained on."
             )
         dtype = _PRECISIONS[self._precision]
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32),
-        ):
+        # Some devices have no autocast, not even to be switched off.
+        precision: AbstractContextManager = (
+            nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)
+        )
+        with torch.inference_mode(), precision:
             return self.model(x)[0, : self._recording.n_epochs]

@@ -1,6 +1,5 @@
 """What several tests share."""
 
-import importlib.util
 from pathlib import Path
 
 import matplotlib
@@ -17,16 +16,11 @@ DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
 
 
-def load_golden_recipe():
-    spec = importlib.util.spec_from_file_location("golden_recipe", DATA / "golden_recipe.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def golden():
-    return load_golden_recipe()
+    import golden_recipe  # here, since tests import this file where pytest sets no path
+
+    return golden_recipe
 
 
 @pytest.fixture(scope="session")

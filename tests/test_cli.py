@@ -6,7 +6,9 @@ import yasa
 from conftest import SHARED, make_wave
 from typer.testing import CliRunner
 
+from mne_wav2sleep import save_model
 from mne_wav2sleep.cli import app
+from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
 
 HOUR = 3600
 
@@ -31,17 +33,48 @@ def test_stage_writes_what_yasa_reads(night, small_folder, tmp_path):
     hyp = yasa.Hypnogram.from_json(tmp_path / "hyp.json")
     assert (hyp.n_epochs, hyp.n_stages) == (120, 4)
     invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "hyp.csv")
-    events = pd.read_csv(tmp_path / "hyp.csv")
-    assert list(events["onset"][:2]) == [0, 30]
-    assert list(events["trial_type"]) == list(hyp.hypno)
+    invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "HYP.TSV")
+    for events in (pd.read_csv(tmp_path / "hyp.csv"), pd.read_csv(tmp_path / "HYP.TSV", sep="\t")):
+        assert list(events["onset"][:2]) == [0, 30]
+        assert list(events["trial_type"]) == list(hyp.hypno)
+
+
+def test_stdout_holds_the_tables_alone(night, small_folder):
+    result = invoke("stage", night, "--weights", small_folder)
+    assert result.stderr == ""
+    assert result.stdout.split()[:2] == ["channel", "reason"]
+    assert "PPG: none; name a channel with --ppg" in result.stdout
+    assert "%N1" not in result.stdout
 
 
 def test_stage_takes_names(night, small_folder):
     pair = ("--ecg", "EKG", "--ecg", "EKG2", "--thx", "none")
     result = invoke("stage", night, "--weights", small_folder, *pair)
     assert result.exit_code == 0, result.output
-    assert "('EKG', 'EKG2')" in result.output
-    assert "THX" not in result.output
+    assert "(EKG, EKG2)" in result.output
+    assert "THX: none" in result.output
+
+
+def test_eog_for_weights_that_read_it(tmp_path):
+    config = Wav2SleepConfig(
+        signals={"EOG-L": "EOG-L", "EOG-R": "EOG-R"},
+        n_classes=5,
+        feature_dim=8,
+        initial_channels=2,
+        max_channels=4,
+    )
+    folder = save_model(Wav2Sleep(config), tmp_path / "eog")
+    info = mne.create_info(["E1-M2", "left", "right"], 64.0, "eeg")
+    data = np.array([make_wave(64.0, HOUR, seed) for seed in range(3)])
+    night = tmp_path / "night_raw.fif"
+    mne.io.RawArray(data, info, verbose="error").save(night, verbose="error")
+    result = invoke("channels", night, "--weights", folder)
+    assert "E1-M2" in result.output
+    assert "EOG-R: none; name a channel with --eog-r" in result.output
+    result = invoke("stage", night, "--weights", folder, "--eog-l", "left", "--eog-r", "right")
+    assert result.exit_code == 0, result.output
+    assert "named by the user" in result.output
+    assert "%N1" in result.output
 
 
 def test_channels_shows_the_mapping(night):
@@ -81,6 +114,15 @@ def test_weights_commands(tmp_path, monkeypatch):
     assert "ABD, ECG, PPG, THX" in invoke("weights", "list").output
     assert str(tmp_path) in invoke("weights", "path").output
     assert invoke("weights", "verify").exit_code == 1
+
+
+def test_weights_commands_of_bundled_weights(small_folder, monkeypatch):
+    monkeypatch.setattr("mne_wav2sleep.weights.weights_path", lambda _: small_folder)
+    result = invoke("weights", "fetch", "mini")
+    assert "nothing to download" in result.stderr
+    assert result.stdout.strip() == str(small_folder)
+    assert "as it should be" in invoke("weights", "verify", "mini").output
+    assert "mini" in invoke("weights", "path", "mini").output
 
 
 def test_a_night_of_real_beats_goes_through_and_is_compared(small_folder, tmp_path):

@@ -26,9 +26,45 @@ def test_logits_are_the_original_networks(case, golden, golden_model):
     np.testing.assert_allclose(golden_model(x, available).numpy(), expected, rtol=0, atol=2e-4)
 
 
-def test_the_released_size():
+def released_shapes():
+    """Names and shapes of the released tensors, from their description alone."""
+    features, shapes = 128, {}
+    for signal, n_blocks in {"ABD": 6, "ECG": 8, "PPG": 8, "THX": 6}.items():
+        encoder, n_in = f"signal_encoders.encoders.{signal}", 1
+        for i in range(n_blocks):
+            n_out = min(16 * 2 ** (i // 2), 128)
+            for conv, n in (("conv1", n_in), ("conv2", n_out), ("conv3", n_out)):
+                shapes[f"{encoder}.cnn.{i}.{conv}.conv.weight"] = (n_out, n, 3)
+            shapes[f"{encoder}.cnn.{i}.downsample.weight"] = (n_out, n_in, 1)
+            n_in = n_out
+        shapes[f"{encoder}.linear.weight"] = (features, 4 * n_in)
+        shapes[f"{encoder}.linear.bias"] = (features,)
+    shapes["epoch_mixer.register_tokens"] = (1, 1, features, 1)
+    for i in range(2):
+        layer = f"epoch_mixer.transformer_encoder.layers.{i}"
+        linear = {
+            "self_attn.in_proj_": (3 * features, features),
+            "self_attn.out_proj.": (features, features),
+            "linear1.": (512, features),
+            "linear2.": (features, 512),
+        }
+        for name, shape in linear.items():
+            shapes[f"{layer}.{name}weight"], shapes[f"{layer}.{name}bias"] = shape, shape[:1]
+        for norm in ("norm1", "norm2"):
+            shapes |= {f"{layer}.{norm}.{kind}": (features,) for kind in ("weight", "bias")}
+    for block in range(2):
+        for i in range(5):
+            layer = f"sequence_mixer.dilated_convs.{block}.conv_layers.{i}"
+            shapes[f"{layer}.conv.weight"] = (features, features, 5)
+            shapes |= {f"{layer}.norm.{kind}": (1, features, 1) for kind in ("weight", "bias")}
+    return shapes | {"classifier.weight": (4, features), "classifier.bias": (4,)}
+
+
+def test_the_released_names_and_shapes():
     model = Wav2Sleep(Wav2SleepConfig())
-    assert len(model.state_dict()) == 177
+    found = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert len(found) == 177
+    assert found == released_shapes()
     assert sum(p.numel() for p in model.parameters()) == 2_391_172
 
 
@@ -125,6 +161,14 @@ def test_a_batch_that_does_not_fit_is_refused(x, message, golden_model):
         ({"chunk_causal": True}, "causal: true"),
         ({"sequence_kernel": 4}, "odd kernel"),
         ({"mixer_layers": 0}, "1 or more"),
+        ({"mixer_heads": 0}, "1 or more, got mixer_heads = 0"),
+        ({"mixer_heads": -8}, "1 or more, got mixer_heads = -8"),
+        ({"mixer_dropout": 1.5}, "Dropout"),
+        ({"sequence_dropout": -0.1}, "Dropout"),
+        ({"sequence_dropout": float("nan")}, "Dropout"),
+        ({"signals": {"ECG": "a.b"}}, "names an encoder 'a.b'"),
+        ({"signals": {"ECG": ""}}, "names an encoder ''"),
+        ({"signals": {"ECG": "keys"}}, "names an encoder 'keys'"),
     ],
 )
 def test_a_config_that_makes_no_network_is_refused(settings, message):

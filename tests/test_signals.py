@@ -47,3 +47,26 @@ def test_zscore_counts_everything_and_is_unbiased():
 def test_zscore_takes_any_unit(gain):
     wave = np.random.default_rng(0).standard_normal(1000)
     np.testing.assert_allclose(zscore(wave * gain), zscore(wave), rtol=0, atol=1e-6)
+
+
+def test_a_constant_signal_has_no_zscore():
+    with pytest.raises(ValueError, match="constant signal"):
+        zscore(np.full(10, 0.1))
+
+
+@pytest.mark.parametrize("padded_epochs", [0, 30])
+def test_a_glitch_between_grid_points_is_no_signal(padded_epochs):
+    """Sample 15 at 1000 Hz is seen by no grid point, but moves the mean that padding holds."""
+    flat = np.full(20 * 30_000, 0.1)
+    flat[15] = 1.0
+    wave = np.sin(np.arange(20 * 30_000) / 500)
+    with pytest.warns(RuntimeWarning, match="ECG is left out"):
+        x = make_batch(
+            {"ECG": (flat, 1000.0), "THX": (wave, 1000.0)}, 20, padded_epochs=padded_epochs
+        )
+    assert set(x) == {"THX"}
+    with (
+        pytest.warns(RuntimeWarning, match="ECG is left out"),
+        pytest.raises(ValueError, match="nothing to stage"),
+    ):
+        make_batch({"ECG": (flat, 1000.0)}, 20)

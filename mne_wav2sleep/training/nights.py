@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ..channels import ChannelName, match_channels
 from ..hypnogram import STAGE_NAMES
 from ..modalities import EPOCH_S, MODALITIES
-from ..recording import Recording, find_rates, open_recording, read_signals
+from ..recording import Recording, count_epochs, find_rates, open_recording, read_signals
 from ..signals import interpolate_to_grid
 from ..stages import read_stages
 
@@ -206,10 +206,10 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     Returns the stages and the seconds of the recording before its first epoch, under 30.
     """
     hyp, onset = read_stages(night.hypnogram, recording.raw, recording.start)
-    duration = recording.raw.n_times / recording.raw.info["sfreq"]
+    n_samples, sfreq = recording.raw.n_times, recording.raw.info["sfreq"]
     if onset is None:
         # Nothing but the lengths can tell whether the two belong together.
-        excess = hyp.n_epochs - int(duration / EPOCH_S + 1e-9)
+        excess = hyp.n_epochs - recording.n_epochs
         if abs(excess) > 1:
             raise ValueError(
                 f"the hypnogram has {hyp.n_epochs} epochs of 30 s, {abs(excess)} "
@@ -221,13 +221,13 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     shift = onset % EPOCH_S
     if EPOCH_S - shift < 0.01:  # clocks are kept to the microsecond
         shift = 0.0
-    n_epochs = int((duration - shift) / EPOCH_S + 1e-9)
+    n_epochs = count_epochs(n_samples - shift * sfreq, sfreq)
     first = round((onset - shift) / EPOCH_S)
     if first >= n_epochs or first + hyp.n_epochs <= 0:
         raise ValueError(
             f"the hypnogram (begins {onset / 60:.1f} min after the recording, lasts "
-            f"{hyp.n_epochs / 2:.1f} min) and the recording ({duration / 60:.1f} min) do not "
-            "overlap. Check the dates of both."
+            f"{hyp.n_epochs / 2:.1f} min) and the recording ({n_samples / sfreq / 60:.1f} min) do "
+            "not overlap. Check the dates of both."
         )
     if hyp.n_epochs > n_epochs + 1 and first == 0:
         raise ValueError(

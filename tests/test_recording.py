@@ -1,0 +1,173 @@
+import shutil
+from os import PathLike
+
+import edfio
+import mne
+import numpy as np
+import pytest
+from conftest import make_wave
+
+from mne_wav2sleep import match_channels, recording
+from mne_wav2sleep.recording import count_epochs, find_rates, open_recording, read_signals
+
+RATES = {"ECG": 256.0, "Thor": 32.0}
+
+
+def make_raw(sfreq=64.0, seconds=600.0, labels=("ECG", "Thor")):
+    data = np.array([make_wave(sfreq, seconds, seed) for seed in range(len(labels))])
+    return mne.io.RawArray(data, mne.create_info(list(labels), sfreq, "eeg"), verbose="error")
+
+
+def write_edf(path, seconds=600, rates=RATES):
+    """An EDF+ or BDF+ with annotations."""
+    kind, signal = (
+        (edfio.Bdf, edfio.BdfSignal) if path.suffix == ".bdf" else (edfio.Edf, edfio.EdfSignal)
+    )
+    signals = [
+        signal(1e6 * make_wave(sfreq, seconds, seed), sfreq, label=label, physical_dimension="uV")
+        for seed, (label, sfreq) in enumerate(rates.items())
+    ]
+    kind(signals, annotations=[edfio.EdfAnnotation(1, None, "Lights off")]).write(path)
+    return path
+
+
+def write_brainvision(folder):
+    """A header beside its data, as BrainVision keeps them."""
+    data = np.array([make_wave(64.0, 600, seed) for seed in range(2)])
+    (1e6 * data.T).astype("<f4").tofile(folder / "night.eeg")
+    (folder / "night.vmrk").write_text(
+        "Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\nCodepage=UTF-8\n"
+        "DataFile=night.eeg\n[Marker Infos]\n"
+    )
+    (folder / "night.vhdr").write_text(
+        "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nCodepage=UTF-8\n"
+        "DataFile=night.eeg\nMarkerFile=night.vmrk\nDataFormat=BINARY\n"
+        "DataOrientation=MULTIPLEXED\nNumberOfChannels=2\nSamplingInterval=15625\n"
+        "[Binary Infos]\nBinaryFormat=IEEE_FLOAT_32\n"
+        "[Channel Infos]\nCh1=ECG,,1,µV\nCh2=Thor,,1,µV\n",
+        encoding="utf-8",
+    )
+    return folder / "night.vhdr", data
+
+
+def read(source):
+    opened = open_recording(source)
+    return read_signals(opened, find_rates(opened, match_channels(opened.raw)))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_file_whose_data_are_beside_its_header(lazy, tmp_path):
+    path, data = write_brainvision(tmp_path)
+    signals = read(mne.io.read_raw_brainvision(path, verbose="error") if lazy else path)
+    for signal, expected in zip((signals["ECG"], signals["THX"]), data, strict=True):
+        assert signal[1] == 64
+        np.testing.assert_allclose(signal[0], expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".EDF"])
+def test_every_channel_at_its_own_rate_and_the_file_opened_once_per_rate(
+    suffix, tmp_path, monkeypatch
+):
+    """Opening reads the whole file, for its annotations."""
+    path = write_edf(tmp_path / f"night{suffix.lower()}")
+    path = path.rename(tmp_path / f"night{suffix}")
+    opened, read_raw = [], mne.io.read_raw
+    monkeypatch.setattr(mne.io, "read_raw", lambda *a, **k: opened.append(a) or read_raw(*a, **k))
+    signals = read(path)
+    assert {name: sfreq for name, (_, sfreq) in signals.items()} == {"ECG": 256, "THX": 32}
+    np.testing.assert_allclose(signals["THX"][0], make_wave(32.0, 600, 1), rtol=0, atol=1e-7)
+    assert len(opened) == 1 + 2
+
+
+def test_a_pair_of_different_rates_has_no_difference(tmp_path):
+    path = write_edf(tmp_path / "pair.edf", rates={"ECG L": 256.0, "ECG R": 128.0})
+    opened = open_recording(path)
+    mapping = match_channels(opened.raw, names={"ECG": ("ECG L", "ECG R")})
+    with pytest.raises(ValueError, match="different rates"):
+        find_rates(opened, mapping)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("sfreq", [125.3, 34.1333, 99.9, 60 * np.pi])
+def test_no_epoch_is_lost_at_odd_rates(sfreq, saved, tmp_path):
+    """FIF keeps the rate as float32."""
+    raw = make_raw(sfreq, 3600.0)
+    if saved:
+        raw.save(tmp_path / "odd_raw.fif", verbose="error")
+        raw = tmp_path / "odd_raw.fif"
+    assert open_recording(raw).n_epochs == 120
+
+
+@pytest.mark.parametrize(("samples", "epochs"), [(7679, 1), (7680, 2), (7681, 2), (3839, 0)])
+def test_only_complete_epochs_count(samples, epochs):
+    assert count_epochs(samples, 128.0) == epochs
+
+
+class _Fspath(PathLike):
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return str(self.path)
+
+
+def test_paths_of_any_kind(tmp_path, monkeypatch):
+    path = write_edf(tmp_path / "night.edf")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for given in ("~/night.edf", _Fspath(path), str(path)):
+        assert open_recording(given).path == path
+
+
+def mixed_rate_warnings(raw):
+    opened = open_recording(raw)
+    with pytest.warns(RuntimeWarning) as caught:
+        find_rates(opened, match_channels(raw))
+    return [str(w.message) for w in caught]
+
+
+def test_a_raw_that_resampled_its_channels_is_said(tmp_path):
+    paths = [write_edf(tmp_path / f"{name}.edf") for name in ("first", "second")]
+    raws = [mne.io.read_raw(path, verbose="error") for path in paths]
+    assert "[32.0, 256.0] Hz" in mixed_rate_warnings(raws[0].copy().load_data())[0]
+    both = mne.concatenate_raws(raws, verbose="error")
+    both.annotations.delete(range(len(both.annotations)))
+    first, second = mixed_rate_warnings(both)
+    assert "first.edf" in first
+    assert "second.edf" in second
+    one_rate = mne.io.read_raw_edf(paths[0], include=["Thor"], verbose="error")
+    renamed = raws[1].copy().rename_channels({"Thor": "Chest"})
+    decimated = one_rate.copy().load_data().resample(16, verbose="error")
+    for raw in (one_rate, renamed, decimated):
+        opened = open_recording(raw)
+        find_rates(opened, match_channels(raw))
+    shutil.copy(__file__, paths[1])
+    opened = open_recording(raws[1])
+    find_rates(opened, match_channels(raws[1]))  # the file is no EDF any more
+
+
+def test_gaps_and_joins_are_said(tmp_path):
+    raw = make_raw()
+    raw.set_annotations(mne.Annotations([60, 200], [30, 10], "BAD_ACQ_SKIP"))
+    with pytest.warns(RuntimeWarning, match=r"2 places, the first after 1\.0 min.*zeros"):
+        open_recording(raw)
+    joined = mne.concatenate_raws([make_raw(), make_raw()], verbose="error")
+    with pytest.warns(RuntimeWarning, match=r"1 places, the first after 10\.0 min.*clock is wrong"):
+        open_recording(joined)
+    with pytest.warns(RuntimeWarning, match=r"first after 5\.0 min.*clock is wrong"):
+        open_recording(joined.copy().crop(300))
+    open_recording(joined.crop(660))
+
+
+def test_a_channel_that_is_flat_but_for_rounding_is_left_out():
+    raw = make_raw()
+    raw._data[0] = 0.1 + 1e-17 * np.random.default_rng(0).standard_normal(raw.n_times)
+    raw._data[0, ::2] += 2e-17
+    raw._data[0, 5] = np.nextafter(0.1, 1)
+    with pytest.warns(RuntimeWarning, match="ECG is left out: its channel 'ECG' is constant"):
+        assert set(read(raw)) == {"THX"}
+
+
+def test_the_rates_of_a_header(tmp_path):
+    path = write_edf(tmp_path / "night.edf", rates={"ECG": 256.0, "Thor": 32.0, "Temp": 0.5})
+    assert recording._header_rates(path) == [("ECG", 256), ("Thor", 32), ("Temp", 0.5)]
