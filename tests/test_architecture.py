@@ -25,6 +25,7 @@ ORDER = [
     "simulation.waves",
     "simulation",
     "simulate",
+    "demo",
     "training.nights",
     "training.masking",
     "training.loading",
