@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 import yaml
-import yasa
 from mne.utils import use_log_level
 
 from .channels import ChannelName, match_channels
@@ -201,14 +200,10 @@ def demo(
     """
     out = out.expanduser()
     with _clean_errors("warning"):
-        stager, truth = stage_demo_night(out, recording=edf, seed=seed)
-        hyp = stager.predict()
-    _show(stager.channels)
-    _show(tabulate_statistics(hyp))
-    if truth is not None:
-        agreement = yasa.EpochByEpochAgreement([truth], [hyp])
-        _show(agreement.get_agreement().round(2).to_frame("against the simulated truth"))
-        _show(agreement.get_confusion_matrix())
+        stager, agreement = stage_demo_night(out, recording=edf, seed=seed)
+        statistics = tabulate_statistics(stager.predict())
+    for table in (stager.channels, statistics, *agreement):
+        _show(table)
     typer.echo(f"hypnogram.json, hypnogram.tsv, epochs.csv and hypnogram.png are in {out}")
 
 

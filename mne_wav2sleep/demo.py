@@ -1,8 +1,10 @@
 """A night staged with the bundled weights, written and drawn, to see what one gets."""
 
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import yasa
 
 from .hypnogram import write_hypnogram
@@ -13,7 +15,7 @@ from .staging import SleepStagerW2S
 
 def stage_demo_night(
     folder: Path, *, recording: Path | None = None, seed: int = 0
-) -> tuple[SleepStagerW2S, yasa.Hypnogram | None]:
+) -> tuple[SleepStagerW2S, list[pd.DataFrame]]:
     """Stage a night with the weights ``"mini"`` and write all that comes of it.
 
     Parameters
@@ -31,8 +33,8 @@ def stage_demo_night(
     -------
     stager : SleepStagerW2S
         What staged the night.
-    truth : yasa.Hypnogram or None
-        The simulated stages; None for a recording.
+    agreement : list of pandas.DataFrame
+        Agreement with the simulated stages, and the confusion matrix; nothing for a recording.
     """
     folder.mkdir(parents=True, exist_ok=True)
     raw = simulate_night(seed=seed) if recording is None else recording
@@ -40,7 +42,9 @@ def stage_demo_night(
     hyp = stager.predict()
     truth = None
     if recording is None:
-        truth = read_stages(None, raw, None)[0].consolidate_stages(4)
+        stages = read_stages(None, raw, None)[0].consolidate_stages(4).hypno.to_numpy()
+        # YASA compares, and draws, only what has the same clock.
+        truth = yasa.Hypnogram(stages, n_stages=4, start=hyp.start, scorer="simulation")
     for name in ("hypnogram.json", "hypnogram.tsv"):
         write_hypnogram(hyp, folder / name)
     epochs = hyp.proba.assign(stage=hyp.hypno.to_numpy())
@@ -48,20 +52,35 @@ def stage_demo_night(
         epochs.insert(0, "clock", hyp.hypno.index.tz_localize(None))
     epochs.to_csv(folder / "epochs.csv")
     _draw(hyp, truth, folder / "hypnogram.png")
-    return stager, truth
+    return stager, [] if truth is None else _compare(truth, hyp)
+
+
+def _compare(truth: yasa.Hypnogram, hyp: yasa.Hypnogram) -> list[pd.DataFrame]:
+    """Tabulate the agreement with the truth, and the confusion matrix."""
+    agreement = yasa.EpochByEpochAgreement([truth], [hyp])
+    with warnings.catch_warnings():
+        # A stage need not come up in a night.
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true", UserWarning)
+        scores = agreement.get_agreement().round(2)
+    return [
+        scores.to_frame("against the simulated truth (%, but kappa and mcc)"),
+        agreement.get_confusion_matrix(),
+    ]
 
 
 def _draw(hyp: yasa.Hypnogram, truth: yasa.Hypnogram | None, path: Path) -> None:
     """Draw the stages, the true ones above where they are known, and the probabilities below."""
-    rows = {f"Staged by {hyp.scorer}": hyp.plot_hypnogram}
-    if truth is not None:
-        rows = {"Simulated truth": truth.plot_hypnogram, **rows}
-    rows[f"Probability of each stage by {hyp.scorer}"] = hyp.plot_hypnodensity
+    rows = {} if truth is None else {"Simulated truth": truth.plot_hypnogram}
+    rows[f"Staged by {hyp.scorer}"] = hyp.plot_hypnogram
+    rows[f"Probabilities by {hyp.scorer}"] = hyp.plot_hypnodensity
     figure, axes = plt.subplots(
-        len(rows), figsize=(12, 3.5 * len(rows)), layout="constrained", sharex=True
+        len(rows), figsize=(12, 3 * len(rows)), layout="constrained", sharex=True
     )
-    for axis, (title, plot) in zip(axes, rows.items(), strict=True):
+    # The last one to be drawn sets the limits, and the probabilities end an epoch too early.
+    for axis, (title, plot) in zip(axes[::-1], reversed(rows.items()), strict=True):
         plot(ax=axis)
         axis.set_title(title, loc="left")
+        axis.label_outer()
+    axes[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, reverse=True)
     figure.savefig(path)
     plt.close(figure)
