@@ -22,7 +22,7 @@ import numpy as np
 import yasa
 from tqdm import tqdm
 
-from mne_wav2sleep.model import Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.simulate import simulate_night
 from mne_wav2sleep.simulation import (
     Population,

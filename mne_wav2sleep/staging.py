@@ -176,7 +176,8 @@ class SleepStagerW2S:
         --------
         >>> import tempfile
         >>> from mne_wav2sleep import save_model
-        >>> from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+        >>> from mne_wav2sleep.config import Wav2SleepConfig
+        from mne_wav2sleep.model import Wav2Sleep
         >>> from mne_wav2sleep.simulate import simulate_night
         >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8, padded_epochs=0))  # random weights
         >>> folder = save_model(network, tempfile.mkdtemp())
@@ -217,7 +218,8 @@ class SleepStagerW2S:
         --------
         >>> import tempfile
         >>> from mne_wav2sleep import save_model
-        >>> from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+        >>> from mne_wav2sleep.config import Wav2SleepConfig
+        from mne_wav2sleep.model import Wav2Sleep
         >>> from mne_wav2sleep.simulate import simulate_night
         >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8, padded_epochs=0))  # random weights
         >>> folder = save_model(network, tempfile.mkdtemp())

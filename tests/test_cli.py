@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from mne_wav2sleep import save_model
 from mne_wav2sleep.cli import app
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 
 HOUR = 3600
 

@@ -3,7 +3,8 @@ import pytest
 import torch
 from conftest import DATA
 
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 
 CASES = [
     "all_20",

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from mne_wav2sleep import SleepStagerW2S, load_model, save_model
 from mne_wav2sleep.cli import app
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 from mne_wav2sleep.training import (
     Masking,
     Night,

@@ -17,7 +17,8 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional
 
-from ..model import Wav2Sleep, Wav2SleepConfig
+from ..config import Wav2SleepConfig
+from ..model import Wav2Sleep
 from ..model_folder import save_model
 from ..weights import load_model
 from .card import write_card
