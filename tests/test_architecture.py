@@ -28,6 +28,7 @@ ORDER = [
     "simulate",
     "training.nights",
     "training.masking",
+    "training.settings",
     "training.loading",
     "training.evaluate",
     "training.card",

@@ -343,6 +343,7 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(nights, tmp_path
 def test_fine_tuning_changes_what_is_trainable_alone(nights, trained, tmp_path):
     settings = replace(QUICK, max_passes=2)
     folder = fine_tune(nights, tmp_path / "m", weights=trained, settings=settings)
+    assert "Mean gain by subject" in (folder / "README.md").read_text()
     before, after = weights_of(trained), weights_of(folder)
     for name in before:
         changed = (before[name] != after[name]).any()

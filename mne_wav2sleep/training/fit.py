@@ -4,7 +4,7 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,69 +22,14 @@ from ..model import Wav2Sleep
 from ..model_folder import save_model
 from ..weights import load_model
 from .card import write_card
+from .evaluate import evaluate
 from .loading import NightDataset, PassSampler, check_apart, make_loader, split_by_subject
 from .masking import Masking
 from .nights import Night, PreparedNight, prepare_nights
+from .settings import FINE_TUNING, TrainingSettings, check_settings
 
 _PARTS = ("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier")
 _FEW_SUBJECTS = 5
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train; the defaults are the authors' (arXiv 2411.04644, section 4, and later code).
-
-    Attributes
-    ----------
-    learning_rate, weight_decay : float
-        AdamW's.
-    warmup_steps, decay_steps : int
-        The learning rate rises linearly over the first, then falls by a factor of e every so many
-        steps.
-    clip : float
-        Largest norm of the gradient.
-    batch_size : int
-        Recordings per step, on each process.
-    max_passes, patience : int
-        Passes over the nights at most, and how many without a lower validation loss end it.
-    crop : int or None
-        30-s epochs of a night per step, cropped at random, or padded where it is shorter. None:
-        whole nights, padded as the network's config says.
-    masking : Masking
-        How signals are dropped and flipped.
-    dataset_weights : mapping of str to float or None
-        How often each dataset is drawn, relative to the others; None for every night once a pass.
-    validation_fraction : float
-        The part of the subjects to validate with, where no validation nights are given.
-    precision : str
-        Lightning's: ``"32-true"``, ``"bf16-mixed"``, ``"16-mixed"``.
-    n_workers : int
-        Processes that read nights ahead.
-    seed : int
-        Decides everything that is drawn.
-    """
-
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    warmup_steps: int = 2000
-    decay_steps: int = 6000
-    clip: float = 1.0
-    batch_size: int = 16
-    max_passes: int = 50
-    patience: int = 5
-    crop: int | None = None
-    masking: Masking = field(default_factory=Masking)
-    dataset_weights: Mapping[str, float] | None = None
-    validation_fraction: float = 0.2
-    precision: str = "32-true"
-    n_workers: int = 0
-    seed: int = 0
-
-
-FINE_TUNING = TrainingSettings(
-    learning_rate=3e-4, warmup_steps=20, decay_steps=200, batch_size=4, max_passes=50
-)
-"""Settings for a handful of nights: the reference's schedule, shortened to their few steps."""
 
 
 class _Module(pl.LightningModule):
@@ -208,25 +153,6 @@ class _Nights(pl.LightningDataModule):
         return make_loader(self.validation, None, 1, self.settings.n_workers)
 
 
-def _check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:
-    """Refuse settings with which no training is possible."""
-    for name in ("learning_rate", "batch_size", "max_passes", "decay_steps", "patience", "crop"):
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            if name == "crop" and value is None:
-                continue
-            raise ValueError(f"The setting {name} must be a number above 0, got {value!r}.")
-    datasets = {night.dataset for night in nights}
-    if settings.dataset_weights is not None and (
-        not set(settings.dataset_weights) <= datasets
-        or not sum(settings.dataset_weights.get(d, 0) for d in datasets) > 0
-    ):
-        raise ValueError(
-            f"dataset_weights names {sorted(settings.dataset_weights)}; the datasets to train with "
-            f"are {sorted(datasets)}, and one of them needs a weight above 0."
-        )
-
-
 def _remember(folder: Path, run: Mapping[str, Any]) -> None:
     """Note in the folder what is being trained, or refuse to go on with something else."""
     path = folder / "training.json"
@@ -301,7 +227,7 @@ def _train(
     check_apart(training, apart)
     if not training or not apart:
         raise ValueError("Training needs one night at least to learn from, and one to validate.")
-    _check_settings(settings, training)
+    check_settings(settings, training)
     data = _Nights(training, apart, model.config, settings)
     run = {
         "base": base,
@@ -315,12 +241,13 @@ def _train(
     if (folder / "model.safetensors").exists():
         logger.info(f"{folder} holds this training already; nothing to do.")
         return folder
+    before = None if base is None else evaluate(apart, model, subsets="recorded")
     module = _Module(model, settings, trainable)
     best = _fit(module, data, folder, accelerator, devices)
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     model = module.model.cpu().eval().requires_grad_(False)
-    write_card(folder, model, training, apart, run)
+    write_card(folder, model, training, apart, run, before)
     return save_model(model, folder)
 
 
