@@ -168,7 +168,9 @@ def _remember(folder: Path, run: Mapping[str, Any]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _fit(module: _Module, data: _Nights, folder: Path, accelerator: str, devices: int) -> Path:
+def _fit(
+    module: _Module, data: _Nights, folder: Path, accelerator: str, devices: int
+) -> pl.Trainer:
     """Train until validation stops it, from the last checkpoint if there is one."""
     settings = module.settings
     checkpoint = ModelCheckpoint(
@@ -203,7 +205,7 @@ def _fit(module: _Module, data: _Nights, folder: Path, accelerator: str, devices
         last = folder / "checkpoints" / "last.ckpt"
         resume = str(last) if last.exists() else None
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    return Path(checkpoint.best_model_path)
+    return trainer
 
 
 def _train(
@@ -238,17 +240,22 @@ def _train(
         "validation": [night.path.name for night in apart],
     }
     _remember(folder, json.loads(json.dumps(run, default=str)))
-    if (folder / "model.safetensors").exists():
+    if (folder / "config.json").exists():  # the last file that is written
         logger.info(f"{folder} holds this training already; nothing to do.")
         return folder
     before = None if base is None else evaluate(apart, model, subsets="recorded")
     module = _Module(model, settings, trainable)
-    best = _fit(module, data, folder, accelerator, devices)
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
-    model = module.model.cpu().eval().requires_grad_(False)
-    write_card(folder, model, training, apart, run, before)
-    return save_model(model, folder)
+    trainer = _fit(module, data, folder, accelerator, devices)
+    if trainer.is_global_zero:
+        best = folder / "checkpoints" / "best.ckpt"
+        module.load_state_dict(
+            torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+        )
+        model = module.model.cpu().eval().requires_grad_(False)
+        write_card(folder, model, training, apart, run, before)
+        save_model(model, folder)
+    trainer.strategy.barrier()  # no process goes on before the folder is whole
+    return folder
 
 
 def train(
@@ -358,5 +365,13 @@ def fine_tune(
         )
     model = load_model(weights)
     return _train(
-        model, nights, folder, validation, settings, trainable, str(weights), accelerator, devices
+        model,
+        nights,
+        folder,
+        validation,
+        settings,
+        trainable,
+        Path(weights).name,
+        accelerator,
+        devices,
     )
