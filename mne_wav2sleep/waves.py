@@ -74,7 +74,7 @@ def _to_samples(curve: NDArray[np.float64], n_samples: int, sfreq: float) -> Wav
     position = np.arange(n_samples) * (GRID_HZ / sfreq)
     left = position.astype(np.int32)
     weight = (position - left).astype(np.float32)
-    short = np.append(curve, curve[-1]).astype(np.float32)
+    short = curve.astype(np.float32)
     return np.asarray(short[left] + weight * np.diff(short, append=short[-1])[left])
 
 
@@ -102,7 +102,7 @@ def _at(curve: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _breath(breathing: Breathing, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """What breathing does to a sensor of the heart, with a lag of its own."""
+    """Draw what breathing does to a sensor of the heart, with a lag of its own."""
     wave = np.sin(2 * np.pi * breathing.phase[:n] + rng.uniform(0, 2 * np.pi))
     return np.asarray(wave * np.sqrt(breathing.depth[:n]))
 
@@ -143,8 +143,7 @@ def _check(
     times = np.asarray([] if beat_times is None else beat_times, dtype=np.float64)
     if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) < 0).any():
         raise ValueError(
-            "beat_times must be a one-dimensional array of ascending times in seconds, got one "
-            f"of shape {times.shape}."
+            f"beat_times must be ascending times in seconds, got an array of shape {times.shape}."
         )
     return times
 
@@ -198,9 +197,7 @@ def render_ecg(
     population = Population() if population is None else population
     kind = np.full(times.size, "N") if kinds is None else np.asarray(kinds)
     if kind.shape != times.shape:
-        raise ValueError(
-            f"kinds must name the kind of each of the {times.size} beats, got shape {kind.shape}."
-        )
+        raise ValueError(f"kinds must name the kind of each of the {times.size} beats.")
     n_samples, n = round(duration * sfreq), n_grid(duration)
     lead = str(rng.choice(population.ecg_leads))
     gain = rng.lognormal(0, 0.35) * (-1 if rng.random() < population.inverted else 1)
@@ -370,10 +367,9 @@ def render_belt(
     population = Population() if population is None else population
     n_samples, n = round(duration * sfreq), n_grid(duration)
     inspiration, pause = rng.uniform(0.35, 0.48), rng.uniform(0.7, 1.4)
-    inward = 0.5 * _BREATH / inspiration
     outward = np.maximum(_BREATH - inspiration, 0) / (1 - inspiration)
     outward = 0.5 + 0.5 * outward ** (1 / (1 + 0.3 * pause))
-    warped = np.where(inspiration > _BREATH, inward, outward)
+    warped = np.where(outward > 0.5, outward, 0.5 * _BREATH / inspiration)
     shape = (-np.cos(2 * np.pi * warped)).astype(np.float32)
     lag = 0.04 * rng.standard_normal() + 0.02 * slow_noise(rng, n, 900.0)
     if place == "abdomen":
