@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 
@@ -232,7 +233,11 @@ def _named(
 ) -> str | tuple[str, str]:
     """Check a channel, or a pair of them, that the user named."""
     names = electrodes(name) if isinstance(name, str | tuple | list) else ()
-    if len(names) not in (1, 2) or (len(names) == 2 and modality != "ECG"):
+    if (
+        len(names) not in ((1, 2) if modality == "ECG" else (1,))
+        or not all(isinstance(channel, str) for channel in names)
+        or "auto" in names
+    ):
         raise ValueError(
             f"{_OVERRULE[modality]} must be one channel name"
             + (" or a pair of them" if modality == "ECG" else "")
@@ -240,9 +245,12 @@ def _named(
         )
     for channel in names:
         if channel not in raw.ch_names:
+            plain = {name.strip().lower(): name for name in raw.ch_names}
+            close = get_close_matches(channel.strip().lower(), plain, n=1)
+            hint = f"Did you mean {plain[close[0]]!r}? " if close else ""
             raise ValueError(
                 f"{_OVERRULE[modality]} names the channel {channel!r}, which the recording does "
-                f"not have. Its channels are: {', '.join(map(repr, raw.ch_names))}."
+                f"not have. {hint}Its channels are: {', '.join(map(repr, raw.ch_names))}."
             )
     if len(set(names)) < len(names):
         raise ValueError(
@@ -292,15 +300,17 @@ def match_channels(
 
     Raises
     ------
-    ValueError
-        If a named channel does not exist, a channel is named twice, or no channel fits.
+    TypeError, ValueError
+        If an argument is of another kind, a named channel does not exist or is named twice, or no
+        channel fits.
 
     Notes
     -----
     A label counts if one of its words names the modality and all others are known to stand beside
     such a name (:mod:`mne_wav2sleep.modalities`); a label with an unknown word is passed over. So
     are bad channels, channels whose MNE type and label disagree, and lookalikes whatever their
-    type: rates, SpO2, impedances, status channels, sums, flows, pressures, thermistors.
+    type: rates, SpO2, impedances, status channels, sums, flows, pressures, thermistors. A channel
+    that is named for one modality is no longer a candidate for another.
 
     Among several channels the first in this order is taken, and the others are its alternatives:
 
@@ -322,39 +332,51 @@ def match_channels(
     {'ECG': 'EKG', 'THX': 'Thor'}
     """
     if not isinstance(raw, mne.io.BaseRaw):
-        raise TypeError(f"raw must be an mne.io.Raw, got {type(raw).__name__}.")
+        raise TypeError(
+            f"raw must be an mne.io.Raw, got {type(raw).__name__}. Open a file with "
+            "mne.io.read_raw, or ask SleepStagerW2S(file).channels or `mne-wav2sleep channels`."
+        )
+    if not isinstance(names, Mapping | None):
+        raise TypeError(
+            f"names must map modalities to channels, such as {{'ECG': 'EKG'}}, got {names!r}."
+        )
+    if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
+        raise ValueError(
+            f"modalities must be a list of some of {', '.join(MODALITIES)}, got {modalities!r}."
+        )
     names = dict(names or {})
     if unknown := sorted(set(names) - set(modalities)):
         raise ValueError(f"Channels named for {unknown}; the network reads {sorted(modalities)}.")
+    wanted = [m for m in sorted(modalities) if names.get(m, "auto") is not None]
+    if not wanted:
+        raise ValueError(
+            f"All of {', '.join(sorted(modalities))} are left out, so there is nothing to stage. "
+            "Leave at least one of them to 'auto', or name a channel for it."
+        )
     named = {m: _named(raw, m, n) for m, n in names.items() if n is not None and n != "auto"}
     named_channels = {channel for name in named.values() for channel in electrodes(name)}
     types = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
     rows: dict[str, tuple[str | tuple[str, str], str, list[str]]] = {}
-    for modality in sorted(modalities):
-        if names.get(modality, "auto") is None:
-            continue
+    for modality in wanted:
         candidates = _candidates(raw, MODALITIES[modality])
         channel: str | tuple[str, str]
         if modality in named:
             channel = named[modality]
             reason = ", though ".join(["named by the user", *_doubts(raw, modality, channel)])
         else:
-            # A belt of unknown place that the user placed elsewhere is no longer one.
-            best = next(
-                (c for c in candidates if not (c.unplaced and c.channel in named_channels)), None
-            )
-            if best is None:
+            candidates = [c for c in candidates if c.channel not in named_channels]
+            if not candidates:
                 continue
-            channel = best.channel
-            reason = _reason(best, candidates, types[channel])
+            channel = candidates[0].channel
+            reason = _reason(candidates[0], candidates, types[channel])
         others = [c.channel for c in candidates if c.channel not in electrodes(channel)]
         rows[modality] = (channel, reason, others)
     if not rows:
         raise ValueError(
-            f"No channel for {', '.join(sorted(modalities))} was recognised. The recording has: "
+            f"No channel for {', '.join(wanted)} was recognised. The recording has: "
             f"{', '.join(map(repr, raw.ch_names))}"
             + (f" (bad: {', '.join(raw.info['bads'])})" if raw.info["bads"] else "")
-            + f". Name one, for example {_OVERRULE[sorted(modalities)[0]]}={raw.ch_names[0]!r}."
+            + f". Name one, for example {_OVERRULE[wanted[0]]}='NAME OF THE CHANNEL'."
         )
     used = [name for row in rows.values() for name in electrodes(row[0])]
     if twice := sorted({name for name in used if used.count(name) > 1}):

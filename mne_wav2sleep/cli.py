@@ -1,10 +1,12 @@
 """The command mne-wav2sleep.
 
-Exit codes: 0 done, 1 the recording, the weights or the output cannot be used, 2 wrong usage.
+Exit codes: 0 done; 1 the recording, the weights, the device or the output cannot be used; 2 wrong
+usage, which depends on none of them.
 """
 
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import fields, replace
@@ -12,19 +14,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import typer
 import yaml
 import yasa
 from mne.utils import use_log_level
 
+from . import __version__
 from .channels import ChannelName, match_channels
+from .demo import stage_demo_night
+from .hypnogram import tabulate_statistics, write_hypnogram
 from .model_folder import read_config
 from .recording import find_rates, open_recording
-from .simulate import simulate_night
-from .stages import read_stages
-from .staging import SleepStagerW2S
+from .staging import PRECISIONS, SleepStagerW2S
 from .weights import (
     fetch_weights,
     list_weights,
@@ -33,11 +35,7 @@ from .weights import (
     weights_path,
 )
 
-app = typer.Typer(
-    help="Stage sleep from ECG, PPG and respiratory belts.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 weights_app = typer.Typer(
     help="Weights with a name: list, fetch, path, verify.", no_args_is_help=True
 )
@@ -50,9 +48,21 @@ WeightsOption = Annotated[str, typer.Option(help="Name, or model folder.")]
 
 @contextmanager
 def _clean_errors(verbose: str | None = None) -> Iterator[None]:
-    """End with one sentence and exit code 1, not with a traceback; MNE's log goes to stderr."""
+    """End with one sentence and exit code 1, not with a traceback.
+
+    Warnings, each once, and MNE's log go to stderr.
+    """
+    shown = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in shown:
+            typer.echo(f"Warning: {message}", err=True)
+        shown.add(str(message))
+
     try:
-        with redirect_stdout(sys.stderr), use_log_level(verbose):
+        with redirect_stdout(sys.stderr), use_log_level(verbose), warnings.catch_warnings():
+            warnings.simplefilter("always", RuntimeWarning)  # MNE's and ours
+            warnings.showwarning = show
             yield
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
@@ -66,11 +76,31 @@ def _name(value: str) -> ChannelName:
 
 def _pair(values: list[str] | None) -> ChannelName:
     """Read --ecg, given once for a channel or twice for a difference."""
-    if not values:
-        return "auto"
-    if len(values) > 2:
-        raise ValueError(f"--ecg takes one channel, or two for their difference, got {values}.")
-    return _name(values[0]) if len(values) == 1 else (values[0], values[1])
+    first, *second = values or ["auto"]
+    if not second:
+        return _name(first)
+    if len(second) > 1 or {first.lower(), second[0].lower()} & {"auto", "none"}:
+        raise typer.BadParameter(
+            f"takes one channel, auto or none, or two channels for their difference, got {values}.",
+            param_hint="--ecg",
+        )
+    return first, second[0]
+
+
+def _version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Stage sleep from ECG, PPG and respiratory belts."""
 
 
 def _show_mapping(mapping: pd.DataFrame, signals: Iterable[str]) -> None:
@@ -109,7 +139,10 @@ def stage(
         typer.Option(help="Write the hypnogram: .json (YASA) or .csv / .tsv (events as in BIDS)."),
     ] = None,
     ecg: Annotated[
-        list[str] | None, typer.Option(help="ECG channel; twice for a difference; none.")
+        list[str] | None,
+        typer.Option(
+            help="ECG channel, auto or none; twice for a difference.", show_default="auto"
+        ),
     ] = None,
     ppg: Annotated[str, typer.Option(help="PPG channel, auto or none.")] = "auto",
     abd: Annotated[str, typer.Option(help="Abdominal belt, auto or none.")] = "auto",
@@ -118,17 +151,23 @@ def stage(
     eog_r: Annotated[str, typer.Option(help="Right EOG, for weights that read it.")] = "auto",
     weights: WeightsOption = "wav2sleep",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32, bfloat16, float16.")] = "float32",
+    precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show MNE's log as well.")] = False,
 ) -> None:
     """Stage a recording and print its sleep statistics.
 
     Example: mne-wav2sleep stage night.edf --out hyp.json
     """
-    with _clean_errors("warning"):
-        if out is not None and out.suffix.lower() not in (".json", ".csv", ".tsv"):
-            raise ValueError(f"--out must end in .json, .csv or .tsv, got {out.name!r}.")
-        if out is not None and not out.absolute().parent.is_dir():
-            raise ValueError(f"There is no folder {out.absolute().parent} to write {out.name} to.")
+    out = None if out is None else out.expanduser().absolute()
+    if out is not None and out.suffix.lower() not in (".json", ".csv", ".tsv"):
+        raise typer.BadParameter(f"must end in .json, .csv or .tsv, got {out}.", param_hint="--out")
+    if precision not in PRECISIONS:
+        raise typer.BadParameter(
+            f"must be one of {', '.join(PRECISIONS)}, got {precision!r}.", param_hint="--precision"
+        )
+    with _clean_errors("info" if verbose else "warning"):
+        if out is not None and not out.parent.is_dir():
+            raise ValueError(f"There is no folder {out.parent} to write {out.name} to.")
         stager = SleepStagerW2S(
             night,
             ecg_name=_pair(ecg),
@@ -143,24 +182,9 @@ def stage(
         )
         hyp = stager.predict()
         if out is not None:
-            _write(hyp, out)
+            write_hypnogram(hyp, out)
     _show_mapping(stager.channels, stager.model.config.signals)
-    _show_statistics(hyp)
-
-
-def _write(hyp: yasa.Hypnogram, out: Path) -> None:
-    """Write a hypnogram as YASA's JSON, or as events as in BIDS."""
-    suffix = out.suffix.lower()
-    if suffix == ".json":
-        hyp.to_json(out)
-    else:
-        events = hyp.as_events().rename(columns={"description": "trial_type"})
-        events.to_csv(out, sep="\t" if suffix == ".tsv" else ",", index=False)
-
-
-def _show_statistics(hyp: yasa.Hypnogram) -> None:
-    """Print YASA's sleep statistics."""
-    _show(pd.Series(hyp.sleep_statistics(), name="value").to_frame().round(2))
+    _show(tabulate_statistics(hyp))
 
 
 @app.command()
@@ -175,40 +199,17 @@ def demo(
 
     Example: mne-wav2sleep demo
     """
-    with _clean_errors():
-        out.mkdir(parents=True, exist_ok=True)
-        truth = None
-        if edf is None:
-            raw = simulate_night(seed=seed, verbose="error")
-            truth, _ = read_stages(None, raw, None)
-            truth = truth.consolidate_stages(4)
-        stager = SleepStagerW2S(raw if edf is None else edf, weights="mini")
+    out = out.expanduser()
+    with _clean_errors("warning"):
+        stager, truth = stage_demo_night(out, recording=edf, seed=seed)
         hyp = stager.predict()
-        _write(hyp, out / "hypnogram.json")
-        _write(hyp, out / "hypnogram.tsv")
-        hyp.proba.assign(stage=hyp.hypno.to_numpy()).to_csv(out / "epochs.csv")
-        _draw(hyp, truth, out / "hypnogram.png")
     _show(stager.channels)
-    _show_statistics(hyp)
+    _show(tabulate_statistics(hyp))
     if truth is not None:
         agreement = yasa.EpochByEpochAgreement([truth], [hyp])
         _show(agreement.get_agreement().round(2).to_frame("against the simulated truth"))
         _show(agreement.get_confusion_matrix())
     typer.echo(f"hypnogram.json, hypnogram.tsv, epochs.csv and hypnogram.png are in {out}")
-
-
-def _draw(hyp: yasa.Hypnogram, truth: yasa.Hypnogram | None, path: Path) -> None:
-    """Draw the stages, the true ones above where they are known, and the network's doubt."""
-    hyps = [hyp] if truth is None else [truth, hyp]
-    figure, axes = plt.subplots(
-        len(hyps) + 1, figsize=(10, 2.5 * (len(hyps) + 1)), layout="constrained", squeeze=False
-    )
-    for axis, one in zip(axes[:, 0], hyps, strict=False):
-        one.plot_hypnogram(ax=axis)
-        axis.set_title(one.scorer)
-    hyp.plot_hypnodensity(ax=axes[-1, 0])
-    figure.savefig(path)
-    plt.close(figure)
 
 
 def _training() -> ModuleType:

@@ -1,7 +1,8 @@
-"""From the network's logits to a yasa.Hypnogram."""
+"""From the network's logits to a yasa.Hypnogram, and to what is written and printed of it."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -72,3 +73,48 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
         scorer=scorer,
         proba=proba,
     )
+
+
+def write_hypnogram(hyp: yasa.Hypnogram, path: Path) -> None:
+    """Write a hypnogram to a file.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram.
+    path : Path
+        A ``.json`` file for all of it, as YASA reads it, or a ``.csv`` or ``.tsv`` file for its
+        stages alone, as events in BIDS: onset and duration in s from the start of the recording.
+    """
+    if path.suffix.lower() == ".json":
+        hyp.to_json(path)
+        return
+    events = hyp.as_events().rename(columns={"description": "trial_type"})
+    events.to_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", index=False)
+
+
+def tabulate_statistics(hyp: yasa.Hypnogram) -> pd.DataFrame:
+    """Tabulate YASA's sleep statistics with their units.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram.
+
+    Returns
+    -------
+    statistics : pandas.DataFrame
+        One row per statistic, with the columns ``value``, to two decimals, and ``unit``.
+
+    Examples
+    --------
+    >>> tabulate_statistics(yasa.Hypnogram(["WAKE"] + 3 * ["N2"], n_stages=5)).loc[["TST", "SE"]]
+         value unit
+    TST    1.5  min
+    SE    75.0    %
+    """
+    # YASA's own list of what is not in minutes.
+    units = {"SE": "%", "SME": "%", "SFI": "per h"}
+    table = pd.Series(hyp.sleep_statistics(), name="value").to_frame().round(2)
+    table["unit"] = ["%" if name[0] == "%" else units.get(name, "min") for name in table.index]
+    return table

@@ -25,6 +25,7 @@ class WeightsError(RuntimeError):
     """Weights cannot be had, or are not what they should be."""
 
 
+_FORMAT = "mne-wav2sleep"
 _RELEASED_KEYS = {
     "signal_encoders": {
         "feature_dim": "feature_dim",
@@ -125,10 +126,15 @@ def read_config(folder: Path) -> Wav2SleepConfig:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path is ours else yaml.safe_load(text)
         if path is ours:
+            if data.get("format") != _FORMAT or set(data) != {"format", "model"}:
+                raise ValueError(
+                    f"it should hold the format {_FORMAT!r} and a model, got the format "
+                    f"{data.get('format')!r} and {sorted(data)} (written by a newer version?)"
+                )
             return _make_config(data["model"])
         return _config_from_released(data)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise WeightsError(
             f"{path} does not describe a wav2sleep network: {what}. Use the config that came with "
             "the weights."
@@ -284,6 +290,11 @@ def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = tor
     folder : Path
         The model folder, for ``load_model`` and ``weights=``; from float32, the same bits.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``model`` is no Wav2Sleep, or ``folder`` a file.
+
     Examples
     --------
     >>> import tempfile
@@ -292,12 +303,21 @@ def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = tor
     >>> sorted(file.name for file in path.iterdir())
     ['config.json', 'model.safetensors']
     """
+    if not isinstance(model, Wav2Sleep):
+        raise TypeError(
+            f"model must be a Wav2Sleep, of load_model for one, got {type(model).__name__}."
+        )
     folder = Path(folder).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(
+            f"{folder} cannot be a model folder: a file is in the way. Give the name of a folder."
+        ) from error
     state = {
         name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()
     }
     save_file(state, folder / "model.safetensors")
-    config = {"format": "mne-wav2sleep", "model": asdict(model.config)}
+    config = {"format": _FORMAT, "model": asdict(model.config)}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder

@@ -1,5 +1,6 @@
 """A Raw or a file, and the mapped channels of it, each at its own recorded rate."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from os import PathLike
@@ -9,7 +10,7 @@ from typing import Any
 import mne
 import numpy as np
 import pandas as pd
-from mne.utils import warn
+from mne.utils import _pl, warn
 from numpy.typing import NDArray
 
 from .channels import electrodes
@@ -21,6 +22,11 @@ _MIXED_RATES = (".edf", ".bdf")
 
 So does GDF, which is read at that highest rate here too: no such night is known to test with.
 """
+_FOLDERS = (".ds", ".mff")
+"""Formats that are a folder."""
+_EXTREME = 50
+"""Standard deviations from the mean. No source says what is extreme; a QRS complex reaches about
+10, and no more than 1 in 2500 samples can be so far out."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,12 @@ def count_epochs(n_samples: float, sfreq: float) -> int:
     return int((n_samples + 0.5) / sfreq / EPOCH_S * (1 + 1e-7))
 
 
+def first_sentence(error: Exception) -> str:
+    """Shorten an error of another library to its type and first sentence, without full stop."""
+    text = re.split(r"\.\s", " ".join(str(error).split()))[0].rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def _read_header(path: Path, *, verbose: str | None = "error", **include: Any) -> mne.io.BaseRaw:
     """Open a file with MNE, without reading its samples."""
     options: dict[str, Any] = dict(include)
@@ -81,9 +93,11 @@ def _read_header(path: Path, *, verbose: str | None = "error", **include: Any) -
     except Exception as error:
         if "latin1" in str(error) and "encoding" not in options and options:
             return _read_header(path, verbose=verbose, **include, encoding="latin1")
+        brainvision = path.suffix.lower() in (".eeg", ".vmrk")
         raise ValueError(
-            f"{path} cannot be read as a recording: {error} Check that the file is complete "
-            "and in a format that mne.io.read_raw reads."
+            f"{path} cannot be read as a recording ({first_sentence(error)}). Check that the file "
+            "is complete and in a format that mne.io.read_raw reads"
+            + ("; of a BrainVision recording, give the .vhdr file." if brainvision else ".")
         ) from error
 
 
@@ -131,9 +145,10 @@ def _warn_of_discontinuity(raw: mne.io.BaseRaw) -> None:
         onsets = raw.annotations.onset[np.isin(raw.annotations.description, texts)]
         if onsets.size:
             first = (onsets.min() - raw.first_time) / 60
+            count = np.unique(onsets).size
             warn(
-                f"The recording has {np.unique(onsets).size} places, the first after {first:.1f} "
-                f"min, where {what} (annotated {' and '.join(texts)}): stages around them are "
+                f"The recording has {count} place{_pl(count)}, the first after {first:.1f} min, "
+                f"where {what} (annotated {' and '.join(texts)}): stages around them are "
                 "doubtful. Cut it there with raw.crop, and stage the parts on their own."
             )
 
@@ -166,6 +181,10 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
         path = Path(raw).expanduser()
         if not path.exists():
             raise FileNotFoundError(f"There is no recording at {path}. Check the path.")
+        if path.is_dir() and path.suffix.lower() not in _FOLDERS:
+            raise ValueError(f"{path} is a folder, no recording. Give the file in it.")
+        if path.is_file() and not path.stat().st_size:
+            raise ValueError(f"{path} is empty (0 bytes). Copy or export it again.")
         # MNE's own warnings, of a file that was cut off for one, are for the user; they come once.
         raw = _read_header(path, verbose=None)
     _warn_of_discontinuity(raw)
@@ -206,8 +225,7 @@ def find_rates(recording: Recording, channels: pd.DataFrame) -> pd.DataFrame:
         return channels
     if recording.path.suffix.lower() not in _MIXED_RATES:
         return channels
-    rates = [rate for _, rate in _header_rates(recording.path)]
-    recorded = dict(zip(recording.raw.ch_names, rates, strict=True))
+    recorded = _recorded_rates(recording.path, recording.raw, channels)
     sfreq = []
     for channel in channels["channel"]:
         found = {recorded[name] for name in electrodes(channel)}
@@ -220,9 +238,32 @@ def find_rates(recording: Recording, channels: pd.DataFrame) -> pd.DataFrame:
     return channels.assign(sfreq=sfreq)
 
 
+def _mapped(channels: pd.DataFrame) -> set[str]:
+    """All channels of a mapping, those of a pair one by one."""
+    return {name for channel in channels["channel"] for name in electrodes(channel)}
+
+
+def _recorded_rates(path: Path, raw: mne.io.BaseRaw, channels: pd.DataFrame) -> dict[str, float]:
+    """Rates in Hz of the channels of an EDF or BDF file, by MNE's names; MNE's if in doubt."""
+    try:
+        rates = [rate for _, rate in _header_rates(path)]
+    except ValueError:  # a number that MNE reads and float() does not
+        rates = []
+    if len(rates) == len(raw.ch_names):
+        return dict(zip(raw.ch_names, rates, strict=True))
+    names = sorted(_mapped(channels))
+    sfreq = float(_read_header(path, include=names).info["sfreq"])
+    warn(
+        f"The header of {path.name} lists {len(rates)} signals, MNE {len(raw.ch_names)} channels: "
+        f"which rate belongs to which is not known, and all are read at {sfreq:g} Hz, to which MNE "
+        "resamples the slower ones. Check the file."
+    )
+    return dict.fromkeys(names, sfreq)
+
+
 def _warn_of_resampling(raw: mne.io.BaseRaw, channels: pd.DataFrame) -> None:
     """Say that a Raw has resampled its channels, as far as its files can still be asked."""
-    named = {name for channel in channels["channel"] for name in electrodes(channel)}
+    named = _mapped(channels)
     for path in _mixed_rate_files(raw):
         try:
             recorded = dict(_header_rates(path))
@@ -237,8 +278,17 @@ def _warn_of_resampling(raw: mne.io.BaseRaw, channels: pd.DataFrame) -> None:
                 f"This Raw reads {path.name}, whose channels were recorded at {rates} Hz, and "
                 f"has resampled them to {raw.info['sfreq']} Hz, which alters slow channels. Give "
                 f"the path instead, SleepStagerW2S({str(path)!r}), to stage every channel at its "
-                "own rate."
+                "own rate (crops, new names, dates and bad channels of the Raw do not carry over)."
             )
+
+
+def _count_extreme(signal: NDArray[np.float64]) -> int:
+    """Count extreme samples, if they hold more than half of the variance, else 0."""
+    power = signal - signal.mean()
+    power /= max(power.max(), -power.min())  # the square of 1e200 is no float
+    power *= power
+    extreme = power > _EXTREME**2 * power.mean()
+    return int(extreme.sum()) if power[extreme].sum() > power.sum() / 2 else 0
 
 
 def read_signals(
@@ -258,8 +308,8 @@ def read_signals(
     signals : dict of str to (array, float)
         Modality -> the signal, shape (n_samples,) in MNE's units (volts for EEG-typed channels,
         else as recorded), and its rate in Hz. Samples that are NaN or infinite hold the mean of
-        the others, with a warning. Modalities that are constant or never finite are left out,
-        with a warning.
+        the others, with a warning; extreme samples are kept, with a warning. Modalities that are
+        constant or never finite are left out, with a warning.
 
     Raises
     ------
@@ -286,12 +336,19 @@ def read_signals(
                     + ("is constant." if finite.any() else "has no finite sample.")
                 )
                 continue
-            if not finite.all():
+            if count := int((~finite).sum()):
                 warn(
-                    f"{modality} (channel {channel!r}) has {np.mean(~finite):.1%} samples that are "
-                    "NaN or infinite; the mean of the others stands in for them."
+                    f"{modality} (channel {channel!r}) has {count} sample{_pl(count)} "
+                    f"({100 * count / finite.size:.2g}%) that are NaN or infinite; the mean of the "
+                    "others stands in for them."
                 )
                 signal = np.where(finite, signal, signal[finite].mean())
+            if count := _count_extreme(signal):
+                warn(
+                    f"{modality} (channel {channel!r}) has {count} extreme sample{_pl(count)} with "
+                    "more than half of all variance, beside which the network sees the rest as "
+                    "nearly flat. Clip such samples in a Raw, or set them to NaN, and stage that."
+                )
             if sfreq < MODALITIES[modality].lowest_sfreq:
                 warn(
                     f"{modality}: the channel {channel!r} was recorded at {sfreq:g} Hz, too slowly "

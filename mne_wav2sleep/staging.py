@@ -8,34 +8,34 @@ import mne
 import pandas as pd
 import torch
 import yasa
-from mne.utils import logger, use_log_level, verbose, warn
+from mne.utils import _pl, _validate_type, logger, use_log_level, verbose, warn
 
 from .channels import ChannelName, match_channels
 from .hypnogram import STAGE_NAMES, to_hypnogram, to_proba
-from .recording import find_rates, open_recording, read_signals
+from .recording import find_rates, first_sentence, open_recording, read_signals
 from .tensors import make_batch
 from .weights import REGISTRY, load_model
 
-_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHORT = 120
 """Epochs, 1 h, under which a recording warns. No source says what is too short; an hour holds no
 whole sleep cycle, and is a tenth of what the network always saw."""
 
 
 def _choose_device(device: str | torch.device) -> torch.device:
-    """Resolve "auto", and refuse a device that is not there."""
+    """Resolve "auto", and refuse a device that is not there or computes nothing."""
+    _validate_type(device, (str, torch.device), "device")
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        torch.zeros(1, device=chosen).cpu()  # the device "meta" has no values
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        reason = str(error).splitlines()[0]
         raise ValueError(
-            f"device={device!r} cannot be used here: {reason} Use 'auto', 'cpu', or a device that "
-            "torch finds."
+            f"device={str(device)!r} cannot be used here ({first_sentence(error)}). Use 'auto', "
+            "'cpu', or a device that torch finds."
         ) from error
     return chosen
 
@@ -49,9 +49,11 @@ class SleepStagerW2S:
         A Raw, or a file of any format that :func:`mne.io.read_raw` reads. A path is the better way
         for EDF and BDF: each channel is read at its own recorded rate. GDF, whose channels may
         differ as well, is read at the highest of their rates.
-    ecg_name, ppg_name, abd_name, thx_name : str or None
-        Channel that carries the modality, ``"auto"``, or None to leave it out. ``ecg_name`` also
-        takes a pair of names, whose difference is used.
+    ecg_name : str, (str, str) or None
+        Channel that carries the ECG, a pair of them whose difference is used, ``"auto"``, or None
+        to leave it out. A channel named here or below is no longer taken for another modality.
+    ppg_name, abd_name, thx_name : str or None
+        The same for the pulse wave and the two belts, without pairs.
     eog_l_name, eog_r_name : str or None
         The same for weights that read the EOG.
     weights : str or Path
@@ -65,8 +67,6 @@ class SleepStagerW2S:
 
     Attributes
     ----------
-    channels : pandas.DataFrame
-        Which channel feeds which modality, why, its rate in Hz, and what else was possible.
     model : Wav2Sleep
         The network.
 
@@ -96,17 +96,17 @@ class SleepStagerW2S:
         raw: mne.io.BaseRaw | str | PathLike[str],
         *,
         ecg_name: ChannelName = "auto",
-        ppg_name: ChannelName = "auto",
-        abd_name: ChannelName = "auto",
-        thx_name: ChannelName = "auto",
-        eog_l_name: ChannelName = "auto",
-        eog_r_name: ChannelName = "auto",
+        ppg_name: str | None = "auto",
+        abd_name: str | None = "auto",
+        thx_name: str | None = "auto",
+        eog_l_name: str | None = "auto",
+        eog_r_name: str | None = "auto",
         weights: str | Path = "wav2sleep",
         device: str | torch.device = "auto",
         precision: str = "float32",
         verbose: bool | str | int | None = None,
     ) -> None:
-        mne.utils._check_option("precision", precision, list(_PRECISIONS))
+        mne.utils._check_option("precision", precision, list(PRECISIONS))
         self._device = _choose_device(device)
         self._precision = precision
         self._weights = weights
@@ -114,7 +114,7 @@ class SleepStagerW2S:
         self._recording = open_recording(raw)
         self.model = load_model(weights).to(self._device)
         self._scorer = REGISTRY[weights].scorer if weights in REGISTRY else "wav2sleep"
-        names = {
+        names: dict[str, ChannelName] = {
             "ABD": abd_name,
             "ECG": ecg_name,
             "EOG-L": eog_l_name,
@@ -130,7 +130,7 @@ class SleepStagerW2S:
                 f"The weights {str(weights)!r} read {', '.join(modalities)}; a channel was named "
                 f"for {', '.join(unread)}. Leave it out, or give other weights."
             )
-        self.channels = find_rates(
+        self._channels = find_rates(
             self._recording,
             match_channels(
                 self._recording.raw,
@@ -138,22 +138,30 @@ class SleepStagerW2S:
                 modalities=modalities,
             ),
         )
-        for modality, row in self.channels.iterrows():
+        for modality, row in self._channels.iterrows():
             logger.info(f"{modality}: {row['channel']!r} ({row['reason']}, {row['sfreq']:g} Hz)")
-        if self._recording.n_epochs < _SHORT:
+        if (n_epochs := self._recording.n_epochs) < _SHORT:
             warn(
-                f"The recording has {self._recording.n_epochs} epochs of 30 s. The network was "
+                f"The recording has {n_epochs} epoch{_pl(n_epochs)} of 30 s. The network was "
                 "trained on whole nights; less than an hour gives doubtful stages."
             )
         self._proba: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         """Say which channels, device and weights are used."""
-        mapping = ", ".join(f"{m}={c!r}" for m, c in self.channels["channel"].items())
+        mapping = ", ".join(f"{m}={c!r}" for m, c in self._channels["channel"].items())
         return (
             f"<SleepStagerW2S | {mapping} | {self._recording.n_epochs} epochs, "
             f"device: {self._device}, weights: {str(self._weights)!r}>"
         )
+
+    @property
+    def channels(self) -> pd.DataFrame:
+        """Which channel feeds which modality, why, its rate in Hz, and what else was possible.
+
+        A report, and a copy: the arguments ``ecg_name`` and so on overrule the mapping.
+        """
+        return self._channels.copy()
 
     def predict_proba(self) -> pd.DataFrame:
         """Compute the probability of each stage for each epoch.
@@ -188,7 +196,7 @@ class SleepStagerW2S:
         """
         if self._proba is None:
             with use_log_level(self._verbose):
-                signals = read_signals(self._recording, self.channels)
+                signals = read_signals(self._recording, self._channels)
                 x = make_batch(
                     signals,
                     self._recording.n_epochs,
@@ -239,7 +247,7 @@ class SleepStagerW2S:
                 f"The recording has {self._recording.n_epochs} epochs, more than the "
                 f"{trained} ({trained / 120:g} h) that the network was trained on."
             )
-        dtype = _PRECISIONS[self._precision]
+        dtype = PRECISIONS[self._precision]
         # Some devices have no autocast, not even to be switched off.
         precision: AbstractContextManager = (
             nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)

@@ -168,7 +168,8 @@ def _resolve(weights: str | Path) -> Weights | Path:
     if isinstance(weights, str) and weights in REGISTRY:
         return REGISTRY[weights]
     folder = Path(weights).expanduser()
-    return folder if folder.is_dir() else _entry(str(weights))
+    # Path("") would be the working directory.
+    return folder if weights != "" and folder.is_dir() else _entry(str(weights))
 
 
 def _bundled_folder(entry: Weights) -> Path:

@@ -26,6 +26,7 @@ ORDER = [
     "simulation.waves",
     "simulation",
     "simulate",
+    "demo",
     "training.nights",
     "training.masking",
     "training.settings",

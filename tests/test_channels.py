@@ -322,6 +322,20 @@ def test_a_belt_that_the_user_places_is_not_of_unknown_place():
     assert found["channel"].to_dict() == {"ABD": "Resp"}
 
 
+def test_a_named_channel_is_not_taken_for_another_modality():
+    found = match_channels(make_raw(["ECG", "Chest"]), names={"ABD": "Chest"})
+    assert found["channel"].to_dict() == {"ABD": "Chest", "ECG": "ECG"}
+    assert "labelled as THX" in found.loc["ABD", "reason"]
+    found = match_channels(make_raw(["Chest", "Thor"]), names={"ABD": "Chest"})
+    assert found["channel"].to_dict() == {"ABD": "Chest", "THX": "Thor"}
+    assert found.loc["THX", "alternatives"] == []
+
+
+def test_no_channel_of_the_recording_is_proposed_when_none_was_recognised():
+    with pytest.raises(ValueError, match="for example ecg_name='NAME OF THE CHANNEL'"):
+        match_channels(make_raw(["C3"]), names={"ABD": None})
+
+
 def test_bad_channels_are_passed_over():
     raw = make_raw(["ECG", "ECG 2"])
     raw.info["bads"] = ["ECG"]
@@ -357,9 +371,14 @@ def test_doubts_about_a_named_channel_are_kept():
         ({"ECG": ("ECG", "ECG")}, "twice"),
         ({"PPG": ("ECG", "Pleth")}, "must be one channel name"),
         ({"ECG": 3}, "must be one channel name"),
-        ({"ECG": "Pleth"}, "more than one modality"),
+        ({"ECG": ("ECG", None)}, "must be one channel name"),
+        ({"ECG": ("auto", "ECG")}, "must be one channel name"),
+        ({"ECG": "Pleth", "PPG": "Pleth"}, "more than one modality"),
         ({"EEG": "ECG"}, "reads"),
-        (dict.fromkeys(["ABD", "ECG", "PPG", "THX"]), "Name one"),
+        (dict.fromkeys(["ABD", "ECG", "PPG", "THX"]), "are left out"),
+        ({"ECG": "ecg "}, "Did you mean 'ECG'"),
+        ({"PPG": "PLETH"}, "Did you mean 'Pleth'"),
+        ({"PPG": "Bauch"}, r"does not have\. Its channels"),
     ],
 )
 def test_names_that_make_no_sense_are_refused(names, message):
@@ -391,6 +410,14 @@ def test_eog_for_the_models_that_read_it(left, right):
     assert found["alternatives"].tolist() == [[], []]
 
 
-def test_a_raw_is_asked_for():
-    with pytest.raises(TypeError, match=r"mne\.io\.Raw, got str"):
+@pytest.mark.parametrize("modalities", ["ECG", ["XX"], ["ecg"], []])
+def test_modalities_that_there_are_not(modalities):
+    with pytest.raises(ValueError, match="modalities must be a list of some of ABD, ECG"):
+        match_channels(make_raw(["ECG"]), modalities=modalities)
+
+
+def test_arguments_of_another_kind():
+    with pytest.raises(TypeError, match=r"mne\.io\.Raw, got str\. .*SleepStagerW2S\(file\)"):
         match_channels("night.edf")
+    with pytest.raises(TypeError, match="names must map modalities to channels"):
+        match_channels(make_raw(["ECG"]), names=["ECG"])

@@ -1,3 +1,6 @@
+import re
+from functools import partial
+
 import mne
 import numpy as np
 import pandas as pd
@@ -6,7 +9,7 @@ import yasa
 from conftest import SHARED, make_wave
 from typer.testing import CliRunner
 
-from mne_wav2sleep import save_model
+from mne_wav2sleep import __version__, save_model, simulate_night
 from mne_wav2sleep.cli import app
 from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.model import Wav2Sleep
@@ -90,7 +93,8 @@ def test_channels_shows_the_mapping(night):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("stage", "{night}", "--out", "hyp.pdf"), "must end in"),
+        (("stage", "{night}", "--device", "toaster"), "cannot be used here"),
+        (("stage", "{night}", "--weights", ""), "no weights called ''"),
         (("stage", "{night}", "--out", "/nowhere/hyp.csv"), "no folder"),
         (("stage", "none.edf"), "no recording"),
         (("stage", "{night}", "--weights", "nothing"), "no weights called"),
@@ -106,8 +110,78 @@ def test_errors_are_one_sentence_and_exit_code_1(arguments, message, night):
     assert "Traceback" not in result.output
 
 
-def test_wrong_usage_is_exit_code_2():
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--out", "hyp.pdf"), "must end in .json"),
+        (("--out", "."), "must end in .json"),
+        (("--precision", "int8"), "must be one of float32"),
+        (("--ecg", "a", "--ecg", "b", "--ecg", "c"), "two channels for their difference"),
+        (("--ecg", "auto", "--ecg", "none"), "two channels for their difference"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(options, message, night):
     assert invoke("stage").exit_code == 2
+    result = invoke("stage", night, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(re.sub(r"[│\x1b]", " ", result.stderr).split())
+
+
+def test_version_is_printed():
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout.strip()) == (0, __version__)
+
+
+def test_warnings_are_shown_once_and_without_internals(small_folder, tmp_path):
+    info = mne.create_info(["EKG", "Thor"], 64.0, "eeg")
+    data = np.array([make_wave(64.0, 30, seed) for seed in range(2)])
+    night = tmp_path / "short_raw.fif"
+    mne.io.RawArray(data, info, verbose="error").save(night, verbose="error")
+    result = invoke("stage", night, "--weights", small_folder, "--verbose")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("Warning: The recording has 1 epoch of 30 s.") == 1
+    assert ".py" not in result.stderr
+    assert "ECG: 'EKG'" in result.stderr  # the log that --verbose asks for
+    assert re.search(r"TIB +0\.5 +min", result.stdout)
+    assert re.search(r"SE +\S+ +%", result.stdout)
+
+
+@pytest.fixture
+def demo(small_folder, monkeypatch, tmp_path):
+    """The demo, its weights a small network of random ones, its night an hour."""
+    monkeypatch.setattr("mne_wav2sleep.weights.weights_path", lambda _: small_folder)
+    monkeypatch.setattr(
+        "mne_wav2sleep.demo.simulate_night", partial(simulate_night, duration=HOUR, sfreq=64)
+    )
+    return lambda *options: invoke("demo", "--out", tmp_path / "demo", *options)
+
+
+DEMO_FILES = ["epochs.csv", "hypnogram.json", "hypnogram.png", "hypnogram.tsv"]
+
+
+def test_the_demo_stages_a_simulated_night(demo, tmp_path):
+    result = demo("--seed", "3")
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in (tmp_path / "demo").iterdir()) == DEMO_FILES
+    assert "against the simulated truth" in result.stdout
+    assert result.stderr.startswith("Warning: The weights 'mini' were trained on")
+    assert result.stderr.count("\n") == 1
+    hyp = yasa.Hypnogram.from_json(tmp_path / "demo" / "hypnogram.json")
+    assert (hyp.n_epochs, hyp.scorer) == (120, "wav2sleep-mini")
+    epochs = pd.read_csv(tmp_path / "demo" / "epochs.csv", index_col="Epoch")
+    assert list(epochs) == ["clock", "WAKE", "LIGHT", "DEEP", "REM", "stage"]
+    assert epochs["clock"].iloc[[0, 1]].tolist() == ["2000-01-01 22:30:00", "2000-01-01 22:30:30"]
+    assert list(epochs["stage"]) == list(hyp.hypno)
+
+
+def test_the_demo_stages_a_recording_without_a_date(demo, night, tmp_path):
+    result = demo("--edf", night)
+    assert result.exit_code == 0, result.output
+    assert "truth" not in result.stdout
+    assert sorted(file.name for file in (tmp_path / "demo").iterdir()) == DEMO_FILES
+    assert "clock" not in pd.read_csv(tmp_path / "demo" / "epochs.csv")
+    assert demo("--edf", tmp_path / "none.edf").exit_code == 1
+    assert demo("--seed", "three").exit_code == 2
 
 
 def test_weights_commands(tmp_path, monkeypatch):

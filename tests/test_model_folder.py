@@ -196,6 +196,8 @@ def test_a_state_dict_that_does_not_fit_is_refused(change, message, golden_model
 def test_broken_files_and_folders(tmp_path, small_folder, golden_model):
     with pytest.raises(ValueError, match="no weights called 'nothing'"):
         load_model("nothing")
+    with pytest.raises(ValueError, match="no weights called ''"):
+        load_model("")
     with pytest.raises(TypeError, match="got NoneType"):
         load_model(None)
     with pytest.raises(WeightsError, match="neither"):
@@ -216,3 +218,20 @@ def test_broken_files_and_folders(tmp_path, small_folder, golden_model):
     (ours / "config.json").write_text("{")
     with pytest.raises(WeightsError, match="does not describe"):
         load_model(ours)
+
+
+@pytest.mark.parametrize("change", [{"format": "mne-wav2sleep 2"}, {"format": None}, {"more": 1}])
+def test_a_config_of_another_format_is_refused(change, small_folder, tmp_path):
+    config = json.loads((small_folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(WeightsError, match="newer version"):
+        model_folder.read_config(tmp_path)
+
+
+def test_what_cannot_be_saved(tmp_path):
+    with pytest.raises(TypeError, match=r"must be a Wav2Sleep.*got NoneType"):
+        save_model(None, tmp_path / "x")
+    (tmp_path / "file.py").touch()
+    for folder in (tmp_path / "file.py", tmp_path / "file.py" / "x"):
+        with pytest.raises(ValueError, match="a file is in the way"):
+            save_model(Wav2Sleep(Wav2SleepConfig(feature_dim=8)), folder)

@@ -1,4 +1,5 @@
 import shutil
+import warnings
 from os import PathLike
 
 import edfio
@@ -119,6 +120,25 @@ def test_paths_of_any_kind(tmp_path, monkeypatch):
         assert open_recording(given).path == path
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("", None, r"is a folder.*Give the file in it"),
+        ("empty_raw.fif", b"", r"is empty \(0 bytes\)"),
+        ("text_raw.fif", b"text" * 100, r"cannot be read as a recording \(ValueError: .*[^.]\)\. "),
+        ("night.txt", b"text", r"cannot be read as a recording \(.*\)\. Check"),
+        ("night.eeg", b"text" * 1000, r"of a BrainVision recording, give the \.vhdr file"),
+    ],
+)
+def test_what_is_no_recording_is_said_in_a_sentence(name, content, message, tmp_path):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MNE's
+        with pytest.raises(ValueError, match=message):
+            open_recording(tmp_path / name)
+
+
 def mixed_rate_warnings(raw):
     opened = open_recording(raw)
     with pytest.warns(RuntimeWarning) as caught:
@@ -129,7 +149,9 @@ def mixed_rate_warnings(raw):
 def test_a_raw_that_resampled_its_channels_is_said(tmp_path):
     paths = [write_edf(tmp_path / f"{name}.edf") for name in ("first", "second")]
     raws = [mne.io.read_raw(path, verbose="error") for path in paths]
-    assert "[32.0, 256.0] Hz" in mixed_rate_warnings(raws[0].copy().load_data())[0]
+    message = mixed_rate_warnings(raws[0].copy().load_data())[0]
+    assert "[32.0, 256.0] Hz" in message
+    assert "new names, dates and bad channels of the Raw do not carry over" in message
     both = mne.concatenate_raws(raws, verbose="error")
     both.annotations.delete(range(len(both.annotations)))
     first, second = mixed_rate_warnings(both)
@@ -152,7 +174,7 @@ def test_gaps_and_joins_are_said(tmp_path):
     with pytest.warns(RuntimeWarning, match=r"2 places, the first after 1\.0 min.*zeros"):
         open_recording(raw)
     joined = mne.concatenate_raws([make_raw(), make_raw()], verbose="error")
-    with pytest.warns(RuntimeWarning, match=r"1 places, the first after 10\.0 min.*clock is wrong"):
+    with pytest.warns(RuntimeWarning, match=r"1 place, the first after 10\.0 min.*clock is wrong"):
         open_recording(joined)
     with pytest.warns(RuntimeWarning, match=r"first after 5\.0 min.*clock is wrong"):
         open_recording(joined.copy().crop(300))
@@ -166,6 +188,39 @@ def test_a_channel_that_is_flat_but_for_rounding_is_left_out():
     raw._data[0, 5] = np.nextafter(0.1, 1)
     with pytest.warns(RuntimeWarning, match="ECG is left out: its channel 'ECG' is constant"):
         assert set(read(raw)) == {"THX"}
+
+
+@pytest.mark.parametrize("header", [[("ECG", 256.0)], ValueError("not a number")])
+def test_a_header_that_mne_reads_otherwise(header, tmp_path, monkeypatch):
+    path = write_edf(tmp_path / "night.edf", rates={**RATES, "EEG": 512.0})
+
+    def rates(_):
+        if isinstance(header, Exception):
+            raise header
+        return header
+
+    monkeypatch.setattr(recording, "_header_rates", rates)
+    with pytest.warns(RuntimeWarning, match=r"signals, MNE 3 channels.*read at 256 Hz"):
+        signals = read(path)
+    assert {name: (x.size, sfreq) for name, (x, sfreq) in signals.items()} == {
+        "ECG": (600 * 256, 256),
+        "THX": (600 * 256, 256),
+    }
+
+
+@pytest.mark.parametrize(("count", "value"), [(1, 32767.0), (3, 1e30), (1, -1e200)])
+def test_extreme_samples_are_said_and_kept(count, value):
+    raw = make_raw()
+    raw._data[0, 5000 : 5000 + count] = value
+    with pytest.warns(RuntimeWarning, match=rf"ECG .* has {count} extreme sample.*nearly flat"):
+        signals = read(raw)
+    assert (signals["ECG"][0] == raw._data[0]).all()
+
+
+def test_a_movement_is_not_extreme():
+    raw = make_raw()
+    raw._data[0, 5000:5200] *= 20  # 3 s
+    read(raw)
 
 
 def test_the_rates_of_a_header(tmp_path):

@@ -217,7 +217,7 @@ def test_nan_and_dead_channels_are_said(raw, small_folder):
     with pytest.warns(RuntimeWarning) as caught:
         proba = stager.predict_proba()
     messages = " ".join(str(w.message) for w in caught)
-    assert "ECG (channel 'ECG') has 1.7% samples" in messages
+    assert "ECG (channel 'ECG') has 4000 samples (1.7%)" in messages
     assert "THX is left out: its channel 'Thor' is constant" in messages
     assert np.isfinite(proba.to_numpy()).all()
     broken._data[:] = np.nan
@@ -256,7 +256,9 @@ def test_from_signals_to_logits_nothing_is_made_on_the_wrong_device():
     ("settings", "error", "message"),
     [
         ({"device": "cuda:7"}, ValueError, "cannot be used here"),
-        ({"device": "toaster"}, ValueError, "cannot be used here"),
+        ({"device": "toaster"}, ValueError, r"cannot be used here \(RuntimeError: [^.]*\)\. Use"),
+        ({"device": "meta"}, ValueError, "cannot be used here"),
+        ({"device": None}, TypeError, "device must be"),
         ({"precision": "int4"}, ValueError, "precision"),
         ({"eog_l_name": "ECG"}, ValueError, "EOG-L"),
         ({"ecg_name": "nope"}, ValueError, "does not have"),
@@ -265,6 +267,14 @@ def test_from_signals_to_logits_nothing_is_made_on_the_wrong_device():
 def test_wrong_arguments(raw, small_folder, settings, error, message):
     with pytest.raises(error, match=message):
         SleepStagerW2S(raw, weights=small_folder, **settings)
+
+
+def test_the_mapping_is_a_report(raw, small_folder):
+    stager = SleepStagerW2S(raw, weights=small_folder)
+    stager.channels.loc["ECG", "channel"] = "Pleth"
+    assert stager.channels.loc["ECG", "channel"] == "ECG"
+    with pytest.raises(AttributeError):
+        stager.channels = None
 
 
 def test_files_that_are_none(tmp_path, small_folder, edf_path):
