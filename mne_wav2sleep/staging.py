@@ -61,7 +61,8 @@ class SleepStagerW2S:
     device : str or torch.device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     precision : str
-        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast to that type.
+        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast to that type, which is
+        faster only where the device computes in it: a CPU that has no more than AVX2 gets slower.
     verbose : bool, str, int or None
         MNE's verbosity.
 
