@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import fields, replace
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -20,7 +21,6 @@ import yaml
 import yasa
 from mne.utils import use_log_level
 
-from . import __version__
 from .channels import ChannelName, match_channels
 from .demo import stage_demo_night
 from .hypnogram import tabulate_statistics, write_hypnogram
@@ -90,7 +90,7 @@ def _pair(values: list[str] | None) -> ChannelName:
 def _version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
-        typer.echo(__version__)
+        typer.echo(metadata.version("mne-wav2sleep"))
         raise typer.Exit
 
 

@@ -271,7 +271,8 @@ def test_wrong_arguments(raw, small_folder, settings, error, message):
 
 def test_the_mapping_is_a_report(raw, small_folder):
     stager = SleepStagerW2S(raw, weights=small_folder)
-    stager.channels.loc["ECG", "channel"] = "Pleth"
+    report = stager.channels
+    report.loc["ECG", "channel"] = "Pleth"
     assert stager.channels.loc["ECG", "channel"] == "ECG"
     with pytest.raises(AttributeError):
         stager.channels = None
