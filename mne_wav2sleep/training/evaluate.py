@@ -1,5 +1,6 @@
 """How well weights stage nights that somebody scored, for every subset of the signals."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -172,8 +173,11 @@ def evaluate(
             f"the subsets {subsets!r}. Give other subsets, or other nights."
         )
     pooled, by_night, confusion = {}, {}, {}
-    for key, triples in found.items():
-        pooled[key], by_night[key], confusion[key] = _agree(*zip(*triples, strict=True))
+    with warnings.catch_warnings():
+        # A night without deep sleep, in which some was staged, is nothing to be warned of.
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        for key, triples in found.items():
+            pooled[key], by_night[key], confusion[key] = _agree(*zip(*triples, strict=True))
     return Evaluation(
         pd.DataFrame.from_dict(pooled, orient="index").rename_axis(["dataset", "subset"]),
         pd.concat(by_night, names=["dataset", "subset"]).droplevel(-1).reset_index(),
