@@ -23,7 +23,7 @@ from mne.utils import use_log_level
 
 from .channels import ChannelName, match_channels
 from .demo import stage_demo_night
-from .hypnogram import tabulate_statistics, write_hypnogram
+from .hypnogram import allow_absent_stages, tabulate_statistics, write_hypnogram
 from .model_folder import read_config
 from .recording import find_rates, open_recording
 from .staging import PRECISIONS, SleepStagerW2S
@@ -206,9 +206,10 @@ def demo(
     _show(stager.channels)
     _show(tabulate_statistics(hyp))
     if truth is not None:
-        agreement = yasa.EpochByEpochAgreement([truth], [hyp])
-        _show(agreement.get_agreement().round(2).to_frame("against the simulated truth"))
-        _show(agreement.get_confusion_matrix())
+        with allow_absent_stages():
+            agreement = yasa.EpochByEpochAgreement([truth], [hyp])
+            _show(agreement.get_agreement().round(2).to_frame("against the simulated truth"))
+            _show(agreement.get_confusion_matrix())
     typer.echo(f"hypnogram.json, hypnogram.tsv, epochs.csv and hypnogram.png are in {out}")
 
 

@@ -40,7 +40,7 @@ def stage_demo_night(
     hyp = stager.predict()
     truth = None
     if recording is None:
-        truth = read_stages(None, raw, None)[0].consolidate_stages(4)
+        truth = read_stages(None, raw, hyp.start)[0].consolidate_stages(4)
     for name in ("hypnogram.json", "hypnogram.tsv"):
         write_hypnogram(hyp, folder / name)
     epochs = hyp.proba.assign(stage=hyp.hypno.to_numpy())

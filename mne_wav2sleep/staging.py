@@ -88,7 +88,14 @@ class SleepStagerW2S:
     --------
     >>> from mne_wav2sleep import SleepStagerW2S
     >>> hyp = SleepStagerW2S("night.edf").predict()  # doctest: +SKIP
-    >>> hyp.sleep_statistics()  # doctest: +SKIP
+
+    A simulated night, and the bundled weights, which need no network:
+
+    >>> from mne_wav2sleep import simulate_night
+    >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+    >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+    >>> stager.channels["channel"].to_dict()
+    {'ABD': 'Abdomen', 'ECG': 'ECG', 'PPG': 'Pleth', 'THX': 'Thorax'}
     """
 
     @verbose
@@ -183,15 +190,9 @@ class SleepStagerW2S:
 
         Examples
         --------
-        >>> import tempfile
-        >>> from mne_wav2sleep import save_model
-        >>> from mne_wav2sleep.config import Wav2SleepConfig
-        from mne_wav2sleep.model import Wav2Sleep
-        >>> from mne_wav2sleep.simulate import simulate_night
-        >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8, padded_epochs=0))  # random weights
-        >>> folder = save_model(network, tempfile.mkdtemp())
-        >>> raw = simulate_night(duration=3600, modalities=["THX"], seed=0, verbose="error")
-        >>> stager = SleepStagerW2S(raw, weights=folder, verbose="error")
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
         >>> stager.predict_proba().shape
         (120, 4)
         """
@@ -225,15 +226,9 @@ class SleepStagerW2S:
 
         Examples
         --------
-        >>> import tempfile
-        >>> from mne_wav2sleep import save_model
-        >>> from mne_wav2sleep.config import Wav2SleepConfig
-        from mne_wav2sleep.model import Wav2Sleep
-        >>> from mne_wav2sleep.simulate import simulate_night
-        >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8, padded_epochs=0))  # random weights
-        >>> folder = save_model(network, tempfile.mkdtemp())
-        >>> raw = simulate_night(duration=3600, modalities=["THX"], seed=0, verbose="error")
-        >>> stager = SleepStagerW2S(raw, weights=folder, verbose="error")
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
         >>> hyp = stager.predict()
         >>> hyp.n_epochs, hyp.n_stages
         (120, 4)

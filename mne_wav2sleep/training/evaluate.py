@@ -1,6 +1,5 @@
 """How well weights stage nights that somebody scored, for every subset of the signals."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,7 +12,7 @@ import yasa
 from mne.utils import logger
 from tqdm.auto import tqdm
 
-from ..hypnogram import STAGE_NAMES
+from ..hypnogram import STAGE_NAMES, allow_absent_stages
 from ..model import Wav2Sleep
 from ..weights import load_model
 from .loading import NightDataset, collate
@@ -173,9 +172,7 @@ def evaluate(
             f"the subsets {subsets!r}. Give other subsets, or other nights."
         )
     pooled, by_night, confusion = {}, {}, {}
-    with warnings.catch_warnings():
-        # A night without deep sleep, in which some was staged, is nothing to be warned of.
-        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+    with allow_absent_stages():
         for key, triples in found.items():
             pooled[key], by_night[key], confusion[key] = _agree(*zip(*triples, strict=True))
     return Evaluation(
