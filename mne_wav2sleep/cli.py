@@ -369,8 +369,9 @@ def list_command() -> None:
     """List the weights that have a name. Example: mne-wav2sleep weights list."""
     for name, row in list_weights().iterrows():
         typer.echo(name)
-        for what, value in row.items():
-            typer.echo(f"  {what}: {value}")
+        for what, value in row.dropna().items():
+            if value != "":
+                typer.echo(f"  {what}: {value}")
 
 
 @weights_app.command("fetch")
