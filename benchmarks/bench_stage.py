@@ -79,7 +79,8 @@ def main() -> None:
         weights = options.weights
         if weights is None:
             from mne_wav2sleep import save_model
-            from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+            from mne_wav2sleep.config import Wav2SleepConfig
+            from mne_wav2sleep.model import Wav2Sleep
 
             weights = str(save_model(Wav2Sleep(Wav2SleepConfig()), Path(folder) / "weights"))
         night = Path(folder) / "night.edf"

@@ -35,7 +35,7 @@ def make_nights(n: int, folder: Path) -> None:
 
 def train_once(n: int, nights_folder: Path) -> None:
     """Train for a number of steps, print the peak memory."""
-    from mne_wav2sleep.model import Wav2SleepConfig
+    from mne_wav2sleep.config import Wav2SleepConfig
     from mne_wav2sleep.training import TrainingSettings, open_night, train
 
     nights = [open_night(path) for path in sorted(nights_folder.glob("*.safetensors"))[:n]]

@@ -22,7 +22,7 @@ import numpy as np
 import yasa
 from tqdm import tqdm
 
-from mne_wav2sleep.model import Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.simulate import simulate_night
 from mne_wav2sleep.simulation import (
     Population,
@@ -38,6 +38,7 @@ from mne_wav2sleep.training import (
     Night,
     PreparedNight,
     TrainingSettings,
+    fine_tune,
     open_night,
     prepare_nights,
     train,
@@ -61,15 +62,27 @@ CONFIG = Wav2SleepConfig(
 SETTINGS = TrainingSettings(
     learning_rate=2e-3,
     warmup_steps=100,
-    decay_steps=1200,
+    decay_steps=600,
     batch_size=4,
-    max_passes=40,
-    patience=40,
-    crop=480,
+    max_passes=26,
+    patience=26,
+    crop=240,
     # Every signal is often the only one, since the network has to do without any of them.
     masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.4, "PPG": 0.5}),
     dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 0.7},
     seed=SEED,
+)
+
+# Encoders learn from many short pieces; what follows them, from whole nights, for which the frozen
+# encoders cost little. One at a time: padding to the longest would change what instance norm sees.
+WHOLE_NIGHTS = replace(
+    SETTINGS,
+    learning_rate=3e-4,
+    warmup_steps=50,
+    decay_steps=300,
+    batch_size=1,
+    crop=None,
+    max_passes=3,
 )
 
 
@@ -233,12 +246,21 @@ def main() -> None:
     nights = list(tqdm(prepared, total=len(jobs), desc="Preparing"))
     if options.prepare_only:
         return
-    train(
-        nights[: len(training)],
-        options.work / "model",
+    learnt, apart = nights[: len(training)], nights[len(training) :]
+    pieces = train(
+        learnt,
+        options.work / "pieces",
         config=CONFIG,
-        validation=nights[len(training) :],
+        validation=apart,
         settings=replace(SETTINGS, max_passes=options.passes),
+    )
+    fine_tune(
+        learnt,
+        options.work / "model",
+        weights=pieces,
+        trainable=("epoch_mixer", "sequence_mixer", "classifier"),
+        validation=apart,
+        settings=WHOLE_NIGHTS,
     )
 
 

@@ -361,7 +361,11 @@ def evaluate_command(
 @weights_app.command("list")
 def list_command() -> None:
     """List the weights that have a name. Example: mne-wav2sleep weights list."""
-    _show(list_weights().T)
+    for name, row in list_weights().iterrows():
+        typer.echo(name)
+        for what, value in row.dropna().items():
+            if value != "":
+                typer.echo(f"  {what}: {value}")
 
 
 @weights_app.command("fetch")

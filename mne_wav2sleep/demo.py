@@ -1,13 +1,12 @@
 """A night staged with the bundled weights, written and drawn, to see what one gets."""
 
-import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import yasa
 
-from .hypnogram import write_hypnogram
+from .hypnogram import allow_absent_stages, write_hypnogram
 from .simulate import simulate_night
 from .stages import read_stages
 from .staging import SleepStagerW2S
@@ -42,9 +41,7 @@ def stage_demo_night(
     hyp = stager.predict()
     truth = None
     if recording is None:
-        stages = read_stages(None, raw, None)[0].consolidate_stages(4).hypno.to_numpy()
-        # YASA compares, and draws, only what has the same clock.
-        truth = yasa.Hypnogram(stages, n_stages=4, start=hyp.start, scorer="simulation")
+        truth = read_stages(None, raw, hyp.start)[0].consolidate_stages(4)
     for name in ("hypnogram.json", "hypnogram.tsv"):
         write_hypnogram(hyp, folder / name)
     epochs = hyp.proba.assign(stage=hyp.hypno.to_numpy())
@@ -58,14 +55,11 @@ def stage_demo_night(
 def _compare(truth: yasa.Hypnogram, hyp: yasa.Hypnogram) -> list[pd.DataFrame]:
     """Tabulate the agreement with the truth, and the confusion matrix."""
     agreement = yasa.EpochByEpochAgreement([truth], [hyp])
-    with warnings.catch_warnings():
-        # A stage need not come up in a night.
-        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true", UserWarning)
+    with allow_absent_stages():
         scores = agreement.get_agreement().round(2)
-    return [
-        scores.to_frame("against the simulated truth (%, but kappa and mcc)"),
-        agreement.get_confusion_matrix(),
-    ]
+    title = "against the simulated truth (%, but kappa and mcc)"
+    confusion = agreement.get_confusion_matrix().rename_axis(index="simulated truth")
+    return [scores.to_frame(title), confusion]
 
 
 def _draw(hyp: yasa.Hypnogram, truth: yasa.Hypnogram | None, path: Path) -> None:

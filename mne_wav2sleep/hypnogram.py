@@ -1,6 +1,8 @@
 """From the network's logits to a yasa.Hypnogram, and to what is written and printed of it."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -73,6 +75,14 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
         scorer=scorer,
         proba=proba,
     )
+
+
+@contextmanager
+def allow_absent_stages() -> Iterator[None]:
+    """Keep scikit-learn, behind YASA's agreement, from warning of a stage that was never scored."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        yield
 
 
 def write_hypnogram(hyp: yasa.Hypnogram, path: Path) -> None:

@@ -17,7 +17,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from .model import Wav2Sleep, Wav2SleepConfig
+from .config import Wav2SleepConfig
+from .model import Wav2Sleep
 
 
 class WeightsError(RuntimeError):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -195,7 +195,7 @@ def read_stages(
     Returns
     -------
     hyp : yasa.Hypnogram
-        The stages, per 30 s, with 4 or 5 stages.
+        The stages, per 30 s, with 4 or 5 stages; with a date where it can be known.
     onset : float or None
         When its first epoch begins, in seconds after the first sample of the recording; None where
         nothing says so, because one of the two has no date.
@@ -207,34 +207,41 @@ def read_stages(
     FileNotFoundError
         If there is no such file.
     """
-    onset: float | None = None
-    if source is None:
-        # Onsets count from the date, or, where there is none, from the sample number 0.
-        return _from_annotations(raw.annotations, "The recording", raw.first_time)
-    if isinstance(source, yasa.Hypnogram):
-        hyp = source
-    else:
-        path = Path(source)
-        if not path.exists():
-            raise FileNotFoundError(f"There is no hypnogram at {path}. Check the path.")
-        if path.suffix.lower() == ".json":
-            hyp = yasa.Hypnogram.from_json(str(path))
-        elif path.suffix.lower() == ".xml":
-            hyp, onset = _from_xml(path)
-        elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
-            hyp, onset = _from_table(path)
-        else:
-            annotations = mne.read_annotations(path)
-            dated = annotations.orig_time is not None and start is not None
-            offset = (start - annotations.orig_time).total_seconds() if dated else 0.0
-            return _from_annotations(annotations, str(path), offset)
+    hyp, onset = _read(source, raw, start)
     if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S:
         raise ValueError(f"The hypnogram has epochs of {hyp.freq}; wav2sleep's are 30 s long.")
     if hyp.n_stages not in (4, 5):
         raise ValueError(f"The hypnogram has {hyp.n_stages} stages; 4 or 5 are needed.")
+    if start is not None and onset is not None and hyp.start is None:
+        begin = start + timedelta(seconds=onset)
+        return _to_hypnogram(list(hyp.hypno), begin), onset
     if onset is None and hyp.start is not None and start is not None:
         # Both are the clock on the wall, whatever time zone they are labelled with.
         onset = (
             hyp.start.tz_localize(None) - pd.Timestamp(start).tz_localize(None)
         ).total_seconds()
     return hyp, onset
+
+
+def _read(
+    source: yasa.Hypnogram | str | Path | None, raw: mne.io.BaseRaw, start: datetime | None
+) -> tuple[yasa.Hypnogram, float | None]:
+    """Read the stages, and their onset where the source itself says it."""
+    if source is None:
+        # Onsets count from the date, or, where there is none, from the sample number 0.
+        return _from_annotations(raw.annotations, "The recording", raw.first_time)
+    if isinstance(source, yasa.Hypnogram):
+        return source, None
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no hypnogram at {path}. Check the path.")
+    if path.suffix.lower() == ".json":
+        return yasa.Hypnogram.from_json(str(path)), None
+    if path.suffix.lower() == ".xml":
+        return _from_xml(path)
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return _from_table(path)
+    annotations = mne.read_annotations(path)
+    dated = annotations.orig_time is not None and start is not None
+    offset = (start - annotations.orig_time).total_seconds() if dated else 0.0
+    return _from_annotations(annotations, str(path), offset)

@@ -61,7 +61,8 @@ class SleepStagerW2S:
     device : str or torch.device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     precision : str
-        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast to that type.
+        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast to that type, which is
+        faster only where the device computes in it: a CPU that has no more than AVX2 gets slower.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -87,7 +88,14 @@ class SleepStagerW2S:
     --------
     >>> from mne_wav2sleep import SleepStagerW2S
     >>> hyp = SleepStagerW2S("night.edf").predict()  # doctest: +SKIP
-    >>> hyp.sleep_statistics()  # doctest: +SKIP
+
+    A simulated night, and the bundled weights, which need no network:
+
+    >>> from mne_wav2sleep import simulate_night
+    >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+    >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+    >>> stager.channels["channel"].to_dict()
+    {'ABD': 'Abdomen', 'ECG': 'ECG', 'PPG': 'Pleth', 'THX': 'Thorax'}
     """
 
     @verbose
@@ -182,14 +190,9 @@ class SleepStagerW2S:
 
         Examples
         --------
-        >>> import tempfile
-        >>> from mne_wav2sleep import save_model
-        >>> from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
-        >>> from mne_wav2sleep.simulate import simulate_night
-        >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8, padded_epochs=0))  # random weights
-        >>> folder = save_model(network, tempfile.mkdtemp())
-        >>> raw = simulate_night(duration=3600, modalities=["THX"], seed=0, verbose="error")
-        >>> stager = SleepStagerW2S(raw, weights=folder, verbose="error")
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
         >>> stager.predict_proba().shape
         (120, 4)
         """
@@ -223,14 +226,9 @@ class SleepStagerW2S:
 
         Examples
         --------
-        >>> import tempfile
-        >>> from mne_wav2sleep import save_model
-        >>> from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
-        >>> from mne_wav2sleep.simulate import simulate_night
-        >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8, padded_epochs=0))  # random weights
-        >>> folder = save_model(network, tempfile.mkdtemp())
-        >>> raw = simulate_night(duration=3600, modalities=["THX"], seed=0, verbose="error")
-        >>> stager = SleepStagerW2S(raw, weights=folder, verbose="error")
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
         >>> hyp = stager.predict()
         >>> hyp.n_epochs, hyp.n_stages
         (120, 4)

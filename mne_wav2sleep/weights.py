@@ -11,8 +11,9 @@ import requests
 from mne.utils import logger, verbose, warn
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
+from .config import Wav2SleepConfig
 from .hypnogram import STAGE_NAMES
-from .model import Wav2Sleep, Wav2SleepConfig
+from .model import Wav2Sleep
 from .model_folder import WeightsError, build_model, read_config, read_model, read_state_dict
 
 _HUB = "https://huggingface.co/joncarter"

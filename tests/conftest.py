@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from mne_wav2sleep import save_model
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 
 matplotlib.use("agg")
 

@@ -9,6 +9,7 @@ import mne_wav2sleep
 
 ORDER = [
     "modalities",
+    "config",
     "channels",
     "signals",
     "recording",
@@ -28,6 +29,7 @@ ORDER = [
     "demo",
     "training.nights",
     "training.masking",
+    "training.settings",
     "training.loading",
     "training.evaluate",
     "training.card",
@@ -81,6 +83,7 @@ def test_imports_run_one_way(module):
     ("module", "foreign"),
     [
         ("model", {"mne", "numpy", "yasa", "pooch"}),
+        ("config", {"mne", "numpy", "yasa", "pooch"}),
         ("signals", {"torch", "mne"}),
         *((m, {"pooch", "requests"}) for m in ORDER if m != "weights"),
         *((m, {"pytorch_lightning"}) for m in ORDER if not m.startswith("training")),

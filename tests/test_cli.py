@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from mne_wav2sleep import __version__, save_model, simulate_night
 from mne_wav2sleep.cli import app
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 
 HOUR = 3600
 
@@ -163,8 +164,9 @@ def test_the_demo_stages_a_simulated_night(demo, tmp_path):
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in (tmp_path / "demo").iterdir()) == DEMO_FILES
     assert "against the simulated truth" in result.stdout
+    assert "expert" not in result.stdout
     assert result.stderr.startswith("Warning: The weights 'mini' were trained on")
-    assert result.stderr.count("Warning: ") == 1
+    assert result.stderr.count("Warning:") == 1
     hyp = yasa.Hypnogram.from_json(tmp_path / "demo" / "hypnogram.json")
     assert (hyp.n_epochs, hyp.scorer) == (120, "wav2sleep-mini")
     epochs = pd.read_csv(tmp_path / "demo" / "epochs.csv", index_col="Epoch")

@@ -3,7 +3,8 @@ import pytest
 import torch
 from conftest import DATA
 
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 
 CASES = [
     "all_20",
@@ -129,7 +130,7 @@ def test_tiles_of_a_recording_give_what_the_whole_gives(causal, monkeypatch):
     x = {"ABD": torch.randn(2, 20 * 256).cumsum(1)}
     with_gradients = model(x)
     assert with_gradients.requires_grad
-    monkeypatch.setattr("mne_wav2sleep.model._EPOCHS_PER_TILE", 3)
+    monkeypatch.setattr("mne_wav2sleep.model._SAMPLES_PER_TILE", 3 * 256)
     with torch.inference_mode():
         torch.testing.assert_close(model(x), with_gradients, rtol=0, atol=2e-5)
 

@@ -8,7 +8,8 @@ import yaml
 from conftest import DATA
 
 from mne_wav2sleep import WeightsError, load_model, model_folder, save_model, weights
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 
 RELEASED = yaml.safe_load((DATA / "released_config.yaml").read_text())
 

@@ -81,6 +81,8 @@ def test_stages_are_the_same_in_whatever_form(kind, raw, tmp_path):
     hyp, onset = read_stages(write(kind, tmp_path), raw, START)
     assert list(hyp.hypno) == STAGES
     assert onset == (None if kind == "rows csv" else 0.0)
+    if onset is not None:
+        assert hyp.start.tz_localize(None) == START.replace(tzinfo=None)
 
 
 def test_annotations_of_a_cropped_raw_stay_on_the_clock(raw):

@@ -11,7 +11,8 @@ import yasa
 from conftest import DATA, SHARED, make_wave
 
 from mne_wav2sleep import SleepStagerW2S, save_model
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 from mne_wav2sleep.tensors import make_batch
 
 CHANNELS = {"ECG": 256.0, "Pleth": 64.0, "Abdo": 32.0, "Thor": 32.0, "EEG": 256.0}

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from mne_wav2sleep import SleepStagerW2S, load_model, save_model
 from mne_wav2sleep.cli import app
-from mne_wav2sleep.model import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 from mne_wav2sleep.training import (
     Masking,
     Night,
@@ -342,6 +343,7 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(nights, tmp_path
 def test_fine_tuning_changes_what_is_trainable_alone(nights, trained, tmp_path):
     settings = replace(QUICK, max_passes=2)
     folder = fine_tune(nights, tmp_path / "m", weights=trained, settings=settings)
+    assert "Mean gain by subject" in (folder / "README.md").read_text()
     before, after = weights_of(trained), weights_of(folder)
     for name in before:
         changed = (before[name] != after[name]).any()

@@ -300,7 +300,10 @@ def simulate_activity(
     ends = np.array([]) if events is None else events[rng.random(len(events)) < 0.8, 1] * GRID_HZ
     for begin in np.concatenate([begins, awakens, ends]).astype(np.int64):
         arousal[begin] = rng.lognormal(-0.1, 0.45)
-    moves = np.flatnonzero(rng.random(n) < subject.movements[stage] / (3600 * GRID_HZ))
+    often = subject.movements[stage] / (3600 * GRID_HZ)
+    # Before they try to sleep, people read, talk and turn.
+    often[: np.argmax(stage > 0)] *= 2.5
+    moves = np.flatnonzero(rng.random(n) < often)
     with_arousal = np.flatnonzero(arousal * (rng.random(n) < 0.3))
     turns = np.zeros(n, dtype=np.int64)
     for begin in np.concatenate([moves, with_arousal]):

@@ -16,11 +16,11 @@ _HEART_RATE = ((2.6, 0.7, 0.0, 1.7, 2.4), (3.2, 1.6, 0.0, 1.7, 2.6))
 # Natural logarithm of the amplitude of the respiratory and of the LF modulation against N2, chosen
 # to give the MIT-BIH polysomnographic database's RMSSD (-15, -1, 0, -9, +2 ms) and ln(LF/HF)
 # (+0.55, +0.35, 0, -0.08, +0.75); N3's LF is lower, as in healthy sleepers (Bonnet & Arand 1997).
-_RESPIRATORY = ((-0.35, -0.05, 0.0, -0.05, -0.10), (0.25, 0.15, 0.0, 0.20, 0.35))
-_LF = ((0.00, 0.12, 0.0, -0.20, 0.22), (0.25, 0.15, 0.0, 0.20, 0.25))
+_RESPIRATORY = ((-0.50, -0.05, 0.0, -0.05, -0.10), (0.30, 0.15, 0.0, 0.20, 0.35))
+_LF = ((-0.08, 0.12, 0.0, -0.20, 0.22), (0.25, 0.15, 0.0, 0.20, 0.25))
 # SD of the very slow changes of heart rate (bpm): most in wake and REM, least in N3 (Vanoli 1995,
 # Circulation 91:1918; Busek 2005, Physiol Res 54:369).
-_VLF = (3.4, 2.2, 1.3, 0.8, 3.0)
+_VLF = (3.8, 2.2, 1.3, 0.8, 3.2)
 # Breathing: rate against N2 (1/min), coefficient of variation of breath length, SD of ln(depth).
 # N3 is most regular, REM and wake least (Douglas 1982, Thorax 37:840; Gutierrez 2016, Physiol Rep
 # 4:e12949; Rostig 2005, Sleep 28:411).
@@ -214,9 +214,9 @@ def draw_subject(
 
     def spread(table: tuple[float, ...], sd: float) -> NDArray[np.float64]:
         """Let stages differ from N2 by more or less than the table says."""
-        ratio = np.log(np.array(table) / table[2]) + 0.12 * rng.standard_normal(5)
+        ratio = np.log(np.array(table) / table[2]) + 0.1 * rng.standard_normal(5)
         return np.asarray(
-            table[2] * np.exp(sd * rng.standard_normal() + effect * ratio * rng.uniform(0.3, 1.5))
+            table[2] * np.exp(sd * rng.standard_normal() + effect * ratio * rng.uniform(0.4, 1.6))
         )
 
     median, log_sd = population.rmssd

@@ -39,7 +39,7 @@ _LEADS = {
         "T": (0.08, 0.27, 0.055, 0.045),
     },
 }
-_BREATH = np.arange(1024) / 1024
+_BREATH = np.arange(4096) / 4096
 
 
 def _add_bumps(
@@ -71,11 +71,17 @@ def _add_bumps(
 
 def _to_samples(curve: NDArray[np.float64], n_samples: int, sfreq: float) -> Wave:
     """Interpolate a curve on the grid linearly to samples."""
-    position = np.arange(n_samples, dtype=np.float64) * (GRID_HZ / sfreq)
+    position = np.arange(n_samples) * (GRID_HZ / sfreq)
     left = position.astype(np.int32)
     weight = (position - left).astype(np.float32)
-    short = np.append(curve, curve[-1]).astype(np.float32)
+    short = curve.astype(np.float32)
     return np.asarray(short[left] + weight * np.diff(short, append=short[-1])[left])
+
+
+def _turns(phase: NDArray[np.float64], n_samples: int, sfreq: float) -> Wave:
+    """Fraction of the current turn at each sample, from a phase in turns on the grid."""
+    position = np.arange(n_samples) * (GRID_HZ / sfreq)
+    return np.asarray(np.interp(position, np.arange(phase.size), phase) % 1, dtype=np.float32)
 
 
 def _movement_artefact(
@@ -84,7 +90,7 @@ def _movement_artefact(
     """Swings of some Hz while the body moves, of about unit size."""
     knots = rng.standard_normal(int(n_samples / sfreq * 6) + 4)
     knots = signal.lfilter([1.0], [1.0, -0.6], knots)
-    at = np.arange(n_samples, dtype=np.float64) * (6 / sfreq)
+    at = np.arange(n_samples) * (6 / sfreq)
     swings = np.interp(at, np.arange(knots.size), knots).astype(np.float32)
     size = ndimage.gaussian_filter1d(activity.movement, 1.5)
     return swings * _to_samples(size, n_samples, sfreq)
@@ -93,6 +99,12 @@ def _movement_artefact(
 def _at(curve: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Value of a curve on the grid at some times."""
     return np.asarray(np.interp(times, np.arange(curve.size) / GRID_HZ, curve))
+
+
+def _breath(breathing: Breathing, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw what breathing does to a sensor of the heart, with a lag of its own."""
+    wave = np.sin(2 * np.pi * breathing.phase[:n] + rng.uniform(0, 2 * np.pi))
+    return np.asarray(wave * np.sqrt(breathing.depth[:n]))
 
 
 def _posture_gain(
@@ -119,20 +131,19 @@ def _check(
             f"duration={duration!r} and sfreq={sfreq!r}."
         )
     n = n_grid(duration)
-    for name, size in (
-        ("breathing", n if breathing is None else breathing.phase.size),
-        ("activity", n if activity is None else activity.movement.size),
+    for name, grid in (
+        ("breathing", None if breathing is None else breathing.phase),
+        ("activity", None if activity is None else activity.movement),
     ):
-        if size < n:
+        if grid is not None and grid.size < n:
             raise ValueError(
-                f"{name} lasts {(size - 1) / GRID_HZ:.0f} s, less than the duration of "
+                f"{name} lasts {(grid.size - 1) / GRID_HZ:.0f} s, less than the duration of "
                 f"{duration:.0f} s; simulate it for the whole recording."
             )
     times = np.asarray([] if beat_times is None else beat_times, dtype=np.float64)
     if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) < 0).any():
         raise ValueError(
-            "beat_times must be a one-dimensional array of ascending times in seconds, got one "
-            f"of shape {times.shape}."
+            f"beat_times must be ascending times in seconds, got an array of shape {times.shape}."
         )
     return times
 
@@ -186,9 +197,7 @@ def render_ecg(
     population = Population() if population is None else population
     kind = np.full(times.size, "N") if kinds is None else np.asarray(kinds)
     if kind.shape != times.shape:
-        raise ValueError(
-            f"kinds must name the kind of each of the {times.size} beats, got shape {kind.shape}."
-        )
+        raise ValueError(f"kinds must name the kind of each of the {times.size} beats.")
     n_samples, n = round(duration * sfreq), n_grid(duration)
     lead = str(rng.choice(population.ecg_leads))
     gain = rng.lognormal(0, 0.35) * (-1 if rng.random() < population.inverted else 1)
@@ -197,8 +206,7 @@ def render_ecg(
     respiratory, wander = rng.uniform(0.02, 0.15), rng.lognormal(np.log(0.05), 0.6)
     baseline = wander * population.noise * slow_noise(rng, n, rng.uniform(0.8, 4.0))
     if breathing is not None:
-        breath = np.sin(2 * np.pi * breathing.phase[:n] + rng.uniform(0, 2 * np.pi))
-        breath *= np.sqrt(breathing.depth[:n])
+        breath = _breath(breathing, n, rng)
         beat_gain *= 1 + respiratory * _at(breath, times)
         baseline += rng.lognormal(np.log(0.05), 0.6) * breath
     # The fastest heart that T waves keep their place in: QT grows with the root of RR (Bazett).
@@ -224,7 +232,7 @@ def render_ecg(
                 _add_bumps(ecg, at - 0.07, spike, 0.002, 0.002, sfreq)
     if fibrillation:
         f = rng.uniform(5, 8) * np.exp(0.1 * slow_noise(rng, n, 2.0))
-        turns = _to_samples(np.cumsum(f) / GRID_HZ % 1000, n_samples, sfreq)
+        turns = _turns(np.cumsum(f) / GRID_HZ, n_samples, sfreq)
         ecg += np.float32(rng.uniform(0.03, 0.1)) * np.sin(np.float32(2 * np.pi) * turns)
     ecg += _to_samples(baseline, n_samples, sfreq)
     noise = population.noise * rng.lognormal(np.log(0.012), 0.7)
@@ -292,8 +300,7 @@ def render_ppg(
     delay = np.full(n, max(rng.normal(*population.pulse_delay), 0.08))
     delay += 0.006 * slow_noise(rng, n, 300.0)
     if breathing is not None:
-        breath = np.sin(2 * np.pi * breathing.phase[:n] + rng.uniform(0, 2 * np.pi))
-        breath *= np.sqrt(breathing.depth[:n])
+        breath = _breath(breathing, n, rng)
         tone += rng.uniform(0.02, 0.15) * breath
         baseline += rng.lognormal(np.log(0.12), 0.6) * np.roll(breath, 2)
         delay += 0.004 * breath
@@ -304,16 +311,10 @@ def render_ppg(
     foot = times + _at(delay, times)
     ppg = np.zeros(n_samples, dtype=np.float32)
     damping = population.pulse_damping * rng.uniform(0.85, 1.2)
-    notch = rng.uniform(0.15, 0.6)
+    notch, second = rng.uniform(0.15, 0.6), rng.uniform(0.33, 0.42) * np.sqrt(rr)
+    late = rng.uniform(0.10, 0.18) * damping
     _add_bumps(ppg, foot + 0.15 * damping, size, 0.055 * damping, 0.10 * damping, sfreq)
-    _add_bumps(
-        ppg,
-        foot + rng.uniform(0.33, 0.42) * np.sqrt(rr),
-        size * notch,
-        0.07 * damping,
-        rng.uniform(0.10, 0.18) * damping,
-        sfreq,
-    )
+    _add_bumps(ppg, foot + second, size * notch, 0.07 * damping, late, sfreq)
     ppg += _to_samples(baseline, n_samples, sfreq)
     noise = population.noise * rng.lognormal(np.log(0.015), 0.7)
     ppg += np.float32(noise) * rng.standard_normal(n_samples, dtype=np.float32)
@@ -366,13 +367,9 @@ def render_belt(
     population = Population() if population is None else population
     n_samples, n = round(duration * sfreq), n_grid(duration)
     inspiration, pause = rng.uniform(0.35, 0.48), rng.uniform(0.7, 1.4)
-    warped = np.where(
-        inspiration > _BREATH,
-        0.5 * _BREATH / inspiration,
-        0.5
-        + 0.5
-        * (np.maximum(_BREATH - inspiration, 0) / (1 - inspiration)) ** (1 / (1 + 0.3 * pause)),
-    )
+    outward = np.maximum(_BREATH - inspiration, 0) / (1 - inspiration)
+    outward = 0.5 + 0.5 * outward ** (1 / (1 + 0.3 * pause))
+    warped = np.where(outward > 0.5, outward, 0.5 * _BREATH / inspiration)
     shape = (-np.cos(2 * np.pi * warped)).astype(np.float32)
     lag = 0.04 * rng.standard_normal() + 0.02 * slow_noise(rng, n, 900.0)
     if place == "abdomen":
@@ -381,10 +378,8 @@ def render_belt(
     depth = breathing.depth[:n] * np.clip(share, 0.3, 1.7)
     depth *= _posture_gain(activity, n, rng, 0.3) * np.exp(0.1 * slow_noise(rng, n, 1800.0))
     depth = ndimage.gaussian_filter1d(depth, 1.5)
-    phase = (breathing.phase[:n] + lag) % 4096
-    # Differences of a wrapped phase jump; belts are interpolated from the unwrapped one.
-    turns = _to_samples(np.unwrap(phase, period=4096), n_samples, sfreq)
-    belt = shape[((turns % 1) * 1024).astype(np.int16) % 1024]
+    turns = _turns(breathing.phase[:n] + lag, n_samples, sfreq)
+    belt = shape[(turns * _BREATH.size).astype(np.int32) % _BREATH.size]
     belt *= _to_samples(depth, n_samples, sfreq)
     drift = population.noise * rng.lognormal(np.log(0.15), 0.6)
     baseline = drift * slow_noise(rng, n, rng.uniform(10, 60))

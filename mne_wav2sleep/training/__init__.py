@@ -4,15 +4,17 @@
 
     nights      a recording and its stages, prepared once and kept on disk
     masking     which signals a network gets to see in training
+    settings    how to train
     loading     prepared nights become batches
     fit         PyTorch Lightning trains, a model folder comes out
     evaluate    agreement with the scorer, for every subset of the signals
 """
 
 from .evaluate import Evaluation, all_subsets, evaluate
-from .fit import FINE_TUNING, TrainingSettings, fine_tune, train
+from .fit import fine_tune, train
 from .masking import Masking
 from .nights import Night, PreparedNight, open_night, prepare_nights, read_nights
+from .settings import FINE_TUNING, TrainingSettings
 
 __all__ = [
     "FINE_TUNING",

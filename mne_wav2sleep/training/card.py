@@ -7,8 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from scipy import stats
+
 from ..model import Wav2Sleep
-from .evaluate import evaluate
+from .evaluate import Evaluation, evaluate
 from .nights import PreparedNight
 
 _VERSIONS = ("mne-wav2sleep", "mne", "yasa", "torch", "pytorch-lightning", "numpy")
@@ -36,6 +40,30 @@ def _describe(nights: Sequence[PreparedNight], n_stages: int) -> str:
     return "\n".join(rows)
 
 
+def _table(frame: pd.DataFrame) -> str:
+    """Write a table in Markdown."""
+    rows = [frame.columns, ["---"] * frame.shape[1], *frame.round(3).to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def _compare(before: Evaluation, after: Evaluation) -> str:
+    """Set kappa before and after side by side, night by night, from all signals of each."""
+    nights = ["dataset", "subset", "night", "subject"]
+    both = before.by_night.merge(after.by_night, on=nights, suffixes=(" before", " after"))
+    both["gain"] = both["kappa after"] - both["kappa before"]
+    gain = both.groupby("subject")["gain"].mean().to_numpy()
+    text = f"Mean gain by subject: {gain.mean():.3f}"
+    if gain.size > 1 and np.ptp(gain) > 0:
+        interval = stats.bootstrap((gain,), np.mean, method="percentile", rng=0)
+        low, high = interval.confidence_interval
+        text += f" (95% interval by bootstrap over {gain.size} subjects: {low:.3f} to {high:.3f})"
+    return (
+        "\n## Against the weights it began with\n\n"
+        + _table(both[["dataset", "subject", "subset", "kappa before", "kappa after", "gain"]])
+        + f"\n\n{text}.\n"
+    )
+
+
 def _settings(values: Mapping[str, Any]) -> str:
     """List settings in Markdown."""
     return "\n".join(f"- {name}: {value}" for name, value in values.items())
@@ -47,6 +75,7 @@ def write_card(
     training: Sequence[PreparedNight],
     validation: Sequence[PreparedNight],
     run: Mapping[str, Any],
+    before: Evaluation | None,
 ) -> Path:
     """Write the model card.
 
@@ -60,6 +89,8 @@ def write_card(
         What it learnt from, and what it was chosen by.
     run : mapping
         ``base`` weights, ``trainable`` parts and ``settings``.
+    before : Evaluation or None
+        How the weights that fine-tuning began with did on the validation nights.
 
     Returns
     -------
@@ -67,11 +98,7 @@ def write_card(
         ``README.md`` in the folder.
     """
     n_stages = model.config.n_classes
-    scores = evaluate(validation, model).pooled.round(3).reset_index()
-    table = "\n".join(
-        "| " + " | ".join(map(str, row)) + " |"
-        for row in [scores.columns, ["---"] * scores.shape[1], *scores.to_numpy().tolist()]
-    )
+    after = evaluate(validation, model)
     n_parameters = sum(p.numel() for p in model.parameters())
     versions = {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()}
     path = folder / "README.md"
@@ -99,8 +126,8 @@ Validation (other subjects; they decided when to stop, so that the scores below 
 
 Pooled over epochs, by dataset and by the subset of signals staged from.
 
-{table}
-
+{_table(after.pooled.reset_index())}
+{"" if before is None else _compare(before, after)}
 ## Settings
 
 {_settings(run["settings"])}

@@ -12,7 +12,7 @@ import yasa
 from mne.utils import logger
 from tqdm.auto import tqdm
 
-from ..hypnogram import STAGE_NAMES
+from ..hypnogram import STAGE_NAMES, allow_absent_stages
 from ..model import Wav2Sleep
 from ..weights import load_model
 from .loading import NightDataset, collate
@@ -172,8 +172,9 @@ def evaluate(
             f"the subsets {subsets!r}. Give other subsets, or other nights."
         )
     pooled, by_night, confusion = {}, {}, {}
-    for key, triples in found.items():
-        pooled[key], by_night[key], confusion[key] = _agree(*zip(*triples, strict=True))
+    with allow_absent_stages():
+        for key, triples in found.items():
+            pooled[key], by_night[key], confusion[key] = _agree(*zip(*triples, strict=True))
     return Evaluation(
         pd.DataFrame.from_dict(pooled, orient="index").rename_axis(["dataset", "subset"]),
         pd.concat(by_night, names=["dataset", "subset"]).droplevel(-1).reset_index(),

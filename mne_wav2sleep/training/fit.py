@@ -4,7 +4,7 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,73 +17,19 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional
 
-from ..model import Wav2Sleep, Wav2SleepConfig
+from ..config import Wav2SleepConfig
+from ..model import Wav2Sleep
 from ..model_folder import save_model
 from ..weights import load_model
 from .card import write_card
+from .evaluate import evaluate
 from .loading import NightDataset, PassSampler, check_apart, make_loader, split_by_subject
 from .masking import Masking
 from .nights import Night, PreparedNight, prepare_nights
+from .settings import FINE_TUNING, TrainingSettings, check_settings
 
 _PARTS = ("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier")
 _FEW_SUBJECTS = 5
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train; the defaults are the authors' (arXiv 2411.04644, section 4, and later code).
-
-    Attributes
-    ----------
-    learning_rate, weight_decay : float
-        AdamW's.
-    warmup_steps, decay_steps : int
-        The learning rate rises linearly over the first, then falls by a factor of e every so many
-        steps.
-    clip : float
-        Largest norm of the gradient.
-    batch_size : int
-        Recordings per step, on each process.
-    max_passes, patience : int
-        Passes over the nights at most, and how many without a lower validation loss end it.
-    crop : int or None
-        30-s epochs of a night per step, cropped at random, or padded where it is shorter. None:
-        whole nights, padded as the network's config says.
-    masking : Masking
-        How signals are dropped and flipped.
-    dataset_weights : mapping of str to float or None
-        How often each dataset is drawn, relative to the others; None for every night once a pass.
-    validation_fraction : float
-        The part of the subjects to validate with, where no validation nights are given.
-    precision : str
-        Lightning's: ``"32-true"``, ``"bf16-mixed"``, ``"16-mixed"``.
-    n_workers : int
-        Processes that read nights ahead.
-    seed : int
-        Decides everything that is drawn.
-    """
-
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    warmup_steps: int = 2000
-    decay_steps: int = 6000
-    clip: float = 1.0
-    batch_size: int = 16
-    max_passes: int = 50
-    patience: int = 5
-    crop: int | None = None
-    masking: Masking = field(default_factory=Masking)
-    dataset_weights: Mapping[str, float] | None = None
-    validation_fraction: float = 0.2
-    precision: str = "32-true"
-    n_workers: int = 0
-    seed: int = 0
-
-
-FINE_TUNING = TrainingSettings(
-    learning_rate=3e-4, warmup_steps=20, decay_steps=200, batch_size=4, max_passes=50
-)
-"""Settings for a handful of nights: the reference's schedule, shortened to their few steps."""
 
 
 class _Module(pl.LightningModule):
@@ -207,25 +153,6 @@ class _Nights(pl.LightningDataModule):
         return make_loader(self.validation, None, 1, self.settings.n_workers)
 
 
-def _check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:
-    """Refuse settings with which no training is possible."""
-    for name in ("learning_rate", "batch_size", "max_passes", "decay_steps", "patience", "crop"):
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            if name == "crop" and value is None:
-                continue
-            raise ValueError(f"The setting {name} must be a number above 0, got {value!r}.")
-    datasets = {night.dataset for night in nights}
-    if settings.dataset_weights is not None and (
-        not set(settings.dataset_weights) <= datasets
-        or not sum(settings.dataset_weights.get(d, 0) for d in datasets) > 0
-    ):
-        raise ValueError(
-            f"dataset_weights names {sorted(settings.dataset_weights)}; the datasets to train with "
-            f"are {sorted(datasets)}, and one of them needs a weight above 0."
-        )
-
-
 def _remember(folder: Path, run: Mapping[str, Any]) -> None:
     """Note in the folder what is being trained, or refuse to go on with something else."""
     path = folder / "training.json"
@@ -241,7 +168,9 @@ def _remember(folder: Path, run: Mapping[str, Any]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _fit(module: _Module, data: _Nights, folder: Path, accelerator: str, devices: int) -> Path:
+def _fit(
+    module: _Module, data: _Nights, folder: Path, accelerator: str, devices: int
+) -> pl.Trainer:
     """Train until validation stops it, from the last checkpoint if there is one."""
     settings = module.settings
     checkpoint = ModelCheckpoint(
@@ -276,7 +205,7 @@ def _fit(module: _Module, data: _Nights, folder: Path, accelerator: str, devices
         last = folder / "checkpoints" / "last.ckpt"
         resume = str(last) if last.exists() else None
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    return Path(checkpoint.best_model_path)
+    return trainer
 
 
 def _train(
@@ -300,7 +229,7 @@ def _train(
     check_apart(training, apart)
     if not training or not apart:
         raise ValueError("Training needs one night at least to learn from, and one to validate.")
-    _check_settings(settings, training)
+    check_settings(settings, training)
     data = _Nights(training, apart, model.config, settings)
     run = {
         "base": base,
@@ -311,16 +240,22 @@ def _train(
         "validation": [night.path.name for night in apart],
     }
     _remember(folder, json.loads(json.dumps(run, default=str)))
-    if (folder / "model.safetensors").exists():
+    if (folder / "config.json").exists():  # the last file that is written
         logger.info(f"{folder} holds this training already; nothing to do.")
         return folder
+    before = None if base is None else evaluate(apart, model, subsets="recorded")
     module = _Module(model, settings, trainable)
-    best = _fit(module, data, folder, accelerator, devices)
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
-    model = module.model.cpu().eval().requires_grad_(False)
-    write_card(folder, model, training, apart, run)
-    return save_model(model, folder)
+    trainer = _fit(module, data, folder, accelerator, devices)
+    if trainer.is_global_zero:
+        best = folder / "checkpoints" / "best.ckpt"
+        module.load_state_dict(
+            torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+        )
+        model = module.model.cpu().eval().requires_grad_(False)
+        write_card(folder, model, training, apart, run, before)
+        save_model(model, folder)
+    trainer.strategy.barrier()  # no process goes on before the folder is whole
+    return folder
 
 
 def train(
@@ -430,5 +365,13 @@ def fine_tune(
         )
     model = load_model(weights)
     return _train(
-        model, nights, folder, validation, settings, trainable, str(weights), accelerator, devices
+        model,
+        nights,
+        folder,
+        validation,
+        settings,
+        trainable,
+        Path(weights).name,
+        accelerator,
+        devices,
     )
