@@ -99,6 +99,7 @@ class _ResidualBlock(nn.Module):
         outputs = tiles
         for conv in (self.conv1, self.conv2, self.conv3):
             outputs = _normalise_tiles(conv.run_tiles(outputs))
+        # Not a strided convolution: its gradient corrupts memory in oneDNN (channels-last input).
         weight = self.downsample.weight.squeeze(2)
         return [
             functional.gelu(y_TC.add_(functional.linear(x_TC[::2], weight)))
