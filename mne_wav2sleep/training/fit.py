@@ -239,7 +239,7 @@ def _train(
         "training": [night.path.name for night in training],
         "validation": [night.path.name for night in apart],
     }
-    _remember(folder, json.loads(json.dumps(run, default=str)))
+    _remember(folder, run)
     if (folder / "config.json").exists():  # the last file that is written
         logger.info(f"{folder} holds this training already; nothing to do.")
         return folder

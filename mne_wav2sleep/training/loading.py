@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..modalities import MODALITIES
-from ..signals import zscore
+from ..signals import is_constant, zscore
 from .masking import Masking
 from .nights import PreparedNight
 
@@ -192,7 +192,7 @@ class NightDataset(Dataset[dict]):
             grid = np.zeros(length * MODALITIES[name].samples_per_epoch)
             grid[: piece.size] = piece
             # A piece in which the sensor was dead is a signal of zeros, not a division by zero.
-            z = zscore(grid) if np.ptp(grid) > 0 else grid.astype(np.float32)
+            z = grid.astype(np.float32) if is_constant(grid) else zscore(grid)
             signals[name] = self._masking.draw_sign(rng) * z
         return {"signals": signals, "stages": stages, "name": night.name}
 

@@ -353,7 +353,8 @@ def prepare_nights(
     todo = [night for night in nights if isinstance(night, Night)]
     jobs = (joblib.delayed(_prepare_file)(night, folder, dtype) for night in todo)
     results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    done = iter(tqdm(results, total=len(todo), desc="Preparing", disable=logger.level > 20))
+    hidden = logger.level > 20 or not todo
+    done = iter(tqdm(results, total=len(todo), desc="Preparing", disable=hidden))
     prepared, failed = [], []
     for night in nights:
         result = night if isinstance(night, PreparedNight) else next(done)
