@@ -10,7 +10,7 @@ import mne
 import numpy as np
 import pandas as pd
 import yasa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from .modalities import EPOCH_S
 
@@ -59,20 +59,6 @@ def _to_hypnogram(stages: Sequence[str], start: datetime | None = None) -> yasa.
     return yasa.Hypnogram(list(stages), n_stages=n_stages, start=start, scorer="expert")
 
 
-def _from_events(
-    onsets: NDArray[np.floating], durations: NDArray[np.floating], stages: Sequence[str]
-) -> tuple[yasa.Hypnogram, float]:
-    """Put events on 30-s epochs that begin with the first event; epochs without one are UNS."""
-    first = float(onsets.min())
-    begin = np.round((onsets - first) / EPOCH_S).astype(int)
-    # An event without a duration, as some formats have it, lasts for one epoch.
-    end = np.maximum(np.round((onsets + durations - first) / EPOCH_S).astype(int), begin + 1)
-    epochs = np.full(end.max(), "UNS", dtype=object)
-    for stage, i, j in zip(stages, begin, end, strict=True):
-        epochs[i:j] = stage
-    return _to_hypnogram(list(epochs)), first
-
-
 def _select_stages(labels: Sequence[str], source: str) -> list[str | None]:
     """Name the stage of each event; events that are none, apnoeas for example, get None."""
     stages = [_to_stage(label) for label in labels]
@@ -95,15 +81,28 @@ def _select_stages(labels: Sequence[str], source: str) -> list[str | None]:
     return stages
 
 
+def _from_events(
+    onsets: ArrayLike, durations: ArrayLike, labels: Sequence[str], source: str
+) -> tuple[yasa.Hypnogram, float]:
+    """Put events on 30-s epochs that begin with the first stage; epochs without one are UNS."""
+    stages = np.array(_select_stages(labels, source), dtype=object)
+    is_stage = stages != None  # noqa: E711 (of each element)
+    onset = np.asarray(onsets)[is_stage].astype(float)
+    duration = np.asarray(durations)[is_stage].astype(float)
+    first = float(onset.min())
+    begin = np.round((onset - first) / EPOCH_S).astype(int)
+    # An event without a duration, as some formats have it, lasts for one epoch.
+    end = np.maximum(np.round((onset + duration - first) / EPOCH_S).astype(int), begin + 1)
+    epochs = np.full(end.max(), "UNS", dtype=object)
+    for stage, i, j in zip(stages[is_stage], begin, end, strict=True):
+        epochs[i:j] = stage
+    return _to_hypnogram(list(epochs)), first
+
+
 def _from_annotations(annotations: mne.Annotations, source: str, offset: float) -> tuple:
     """Read stages from annotations whose onsets count from ``offset`` s before the recording."""
-    stages = _select_stages(list(annotations.description), source)
-    keep = np.array([stage is not None for stage in stages])
-    return _from_events(
-        annotations.onset[keep] - offset,
-        annotations.duration[keep],
-        [stage for stage in stages if stage is not None],
-    )
+    onsets = annotations.onset - offset
+    return _from_events(onsets, annotations.duration, list(annotations.description), source)
 
 
 def _from_profusion(root: ElementTree.Element, path: Path) -> yasa.Hypnogram:
@@ -133,18 +132,11 @@ def _from_xml(path: Path) -> tuple[yasa.Hypnogram, float]:
         raise ValueError(f"{path} is not well-formed XML: {error}.") from error
     if root.find("SleepStages") is not None:
         return _from_profusion(root, path), 0.0
-    events = [
-        [event.findtext(tag) or "" for tag in ("EventConcept", "Start", "Duration")]
-        for event in root.iter("ScoredEvent")
-    ]
-    stages = _select_stages([concept for concept, _, _ in events], str(path))
-    chosen = [
-        (float(start), float(duration), stage)
-        for (_, start, duration), stage in zip(events, stages, strict=True)
-        if stage is not None
-    ]
-    onsets, durations, names = zip(*chosen, strict=True)
-    return _from_events(np.array(onsets), np.array(durations), names)
+    concepts, starts, durations = (
+        [event.findtext(tag) or "" for event in root.iter("ScoredEvent")]
+        for tag in ("EventConcept", "Start", "Duration")
+    )
+    return _from_events(starts, durations, concepts, str(path))
 
 
 def _from_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
@@ -166,10 +158,7 @@ def _from_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     if any(re.fullmatch(r"-?\d+(\.0)?", label.strip()) for label in labels):
         raise ValueError(f"{path} gives stages as integers. {_AMBIGUOUS}")
     if {"onset", "duration"} <= set(table.columns):
-        stages = _select_stages(labels, str(path))
-        keep = np.array([stage is not None for stage in stages])
-        onsets, durations = (table[c].astype(float).to_numpy()[keep] for c in ("onset", "duration"))
-        return _from_events(onsets, durations, [s for s in stages if s is not None])
+        return _from_events(table["onset"], table["duration"], labels, str(path))
     stages = [_to_stage(label) for label in labels]
     if unknown := sorted({x for x, s in zip(labels, stages, strict=True) if s is None}):
         raise ValueError(f"{path} has unknown stages: {unknown}. Write W, N1, N2, N3, R or UNS.")

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import joblib
@@ -140,24 +141,28 @@ class PreparedNight:
         ValueError
             If the night was scored with 4 stages and the network knows 5.
         """
-        hyp = self.read_hypnogram(n_stages)
-        position = {stage: i for i, stage in enumerate(STAGE_NAMES[n_stages])}
-        return np.array([position.get(stage, _UNSCORED) for stage in hyp.hypno], dtype=np.int64)
-
-    def read_hypnogram(self, n_stages: int) -> yasa.Hypnogram:
-        """Read the stages as a Hypnogram with 4 or 5 stages, as :meth:`read_stages` does."""
-        with safe_open(self.path, framework="numpy") as file:
-            codes = file.get_tensor("stages")
-        names = [*STAGE_NAMES[self.n_stages], "UNS"]  # position -1 is the last
-        hyp = yasa.Hypnogram([names[i] for i in codes], n_stages=self.n_stages, scorer="expert")
-        if n_stages == self.n_stages:
-            return hyp
         if n_stages > self.n_stages:
             raise ValueError(
                 f"{self.name} was scored with {self.n_stages} stages and the network knows "
                 f"{n_stages}. Score N1 and N2 apart, or train a network with {self.n_stages}."
             )
-        return hyp.consolidate_stages(n_stages)
+        with safe_open(self.path, framework="numpy") as file:
+            codes = file.get_tensor("stages")
+        return _fold(self.n_stages, n_stages)[codes]
+
+    def read_hypnogram(self, n_stages: int) -> yasa.Hypnogram:
+        """Read the stages as a Hypnogram with 4 or 5 stages, as :meth:`read_stages` does."""
+        names = [*STAGE_NAMES[n_stages], "UNS"]  # position -1 is the last
+        stages = [names[i] for i in self.read_stages(n_stages)]
+        return yasa.Hypnogram(stages, n_stages=n_stages, scorer="expert")
+
+
+@cache
+def _fold(n_scored: int, n_stages: int) -> NDArray[np.int64]:
+    """Position of each scored stage among fewer ones, as YASA folds them; -1, the last, is kept."""
+    hyp = yasa.Hypnogram(list(STAGE_NAMES[n_scored]), n_stages=n_scored)
+    folded = hyp if n_stages == n_scored else hyp.consolidate_stages(n_stages)
+    return np.array([*(STAGE_NAMES[n_stages].index(s) for s in folded.hypno), _UNSCORED])
 
 
 def open_night(path: str | Path) -> PreparedNight:
