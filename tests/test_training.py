@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,12 +268,41 @@ def test_a_trained_folder_stages_a_recording(trained, nights):
         train(nights, trained, config=TINY, settings=replace(QUICK, seed=5))
 
 
+def test_three_files_of_a_trained_folder_are_all_another_machine_needs(trained, tmp_path):
+    for name in ("config.json", "model.safetensors", "README.md"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    make_raw().save(tmp_path / "night_raw.fif", verbose="error")
+    code = """
+import sys
+sys.modules["pytorch_lightning"] = None  # importing it fails, as where it is not installed
+import mne
+from mne_wav2sleep import SleepStagerW2S
+hyp = SleepStagerW2S(mne.io.read_raw("night_raw.fif"), weights=".").predict()
+print(hyp.n_epochs, hyp.scorer)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[-2] == "20"
+
+
 SCRIPT = """
-import logging, sys, warnings
-from mne_wav2sleep.training import open_night, train
+import os, signal, sys
+from mne_wav2sleep.training import fit, open_night, train
 sys.path.insert(0, {tests!r})
 from dataclasses import replace
 from test_training import QUICK, TINY
+begin = fit._Module.on_train_batch_start
+def begin_or_die(self, batch, batch_idx):
+    if self.global_step == {kill_at}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    begin(self, batch, batch_idx)
+fit._Module.on_train_batch_start = begin_or_die
 if __name__ == "__main__":
     nights = [open_night(p) for p in {paths!r}]
     config = replace(TINY, mixer_dropout=0.0, sequence_dropout=0.0) if {plain} else TINY
@@ -283,7 +311,7 @@ if __name__ == "__main__":
 """
 
 
-def write_script(path, nights, folder, *, batch=2, devices=1, plain=False):
+def write_script(path, nights, folder, *, batch=2, devices=1, plain=False, kill_at=None):
     path.write_text(
         SCRIPT.format(
             tests=str(Path(__file__).parent),
@@ -292,26 +320,41 @@ def write_script(path, nights, folder, *, batch=2, devices=1, plain=False):
             batch=batch,
             devices=devices,
             plain=plain,
+            kill_at=kill_at,
         )
     )
     return [sys.executable, str(path)]
 
 
-def test_a_killed_run_ends_with_the_same_weights(nights, trained, tmp_path):
+def test_a_run_killed_again_and_again_ends_with_the_same_weights(nights, trained, tmp_path):
     folder = tmp_path / "m"
-    command = write_script(tmp_path / "run.py", nights, folder)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    last = folder / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert last.exists()
-    assert not (folder / "model.safetensors").exists()
-    assert torch.load(last, weights_only=True)["epoch"] < QUICK.max_passes - 1
+    n_steps = 2 * QUICK.max_passes
+    # Any step will do, those of the first pass, which has no checkpoint yet, among them.
+    for kill_at in sorted(np.random.default_rng(0).choice(n_steps, 3, replace=False)):
+        command = write_script(tmp_path / "run.py", nights, folder, kill_at=kill_at)
+        assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+        assert not (folder / "model.safetensors").exists()
+        last = folder / "checkpoints" / "last.ckpt"
+        passes = torch.load(last, weights_only=True)["epoch"] + 1 if last.exists() else 0
+        assert passes == kill_at // 2
     train(nights, folder, config=TINY, settings=QUICK)
     assert_same_weights(folder, trained)
+
+
+def test_a_run_that_had_stopped_early_is_only_finished(nights, tmp_path):
+    folder = tmp_path / "m"
+    # No rate, no progress: the first pass is the best, and patience ends after two more.
+    settings = replace(QUICK, learning_rate=1e-12, max_passes=9, patience=2)
+    train(nights, folder, config=TINY, settings=settings)
+    last = folder / "checkpoints" / "last.ckpt"
+    n_steps = torch.load(last, weights_only=True)["global_step"]
+    assert n_steps < 2 * settings.max_passes
+    weights = weights_of(folder)
+    for name in ("config.json", "model.safetensors", "README.md"):
+        (folder / name).unlink()
+    train(nights, folder, config=TINY, settings=settings)
+    assert torch.load(last, weights_only=True)["global_step"] == n_steps
+    assert all((weights_of(folder)[name] == w).all() for name, w in weights.items())
 
 
 def test_two_processes_train_what_one_does_with_twice_the_batch(nights, tmp_path):

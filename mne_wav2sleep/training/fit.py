@@ -153,6 +153,15 @@ class _Nights(pl.LightningDataModule):
         return make_loader(self.validation, None, 1, self.settings.n_workers)
 
 
+class _EarlyStopping(EarlyStopping):
+    """A resumed run that had stopped already stops at once; Lightning's goes on for a pass."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
 def _remember(folder: Path, run: Mapping[str, Any]) -> None:
     """Note in the folder what is being trained, or refuse to go on with something else."""
     path = folder / "training.json"
@@ -173,14 +182,14 @@ def _fit(
 ) -> pl.Trainer:
     """Train until validation stops it, from the last checkpoint if there is one."""
     settings = module.settings
-    checkpoint = ModelCheckpoint(
-        folder / "checkpoints",
-        filename="best",
-        monitor="val_loss",
-        save_last=True,
-        enable_version_counter=False,
+    # Not one with save_last=True, which saves the last pass only where it is the best one too.
+    best, last = (
+        ModelCheckpoint(
+            folder / "checkpoints", filename=name, monitor=monitor, enable_version_counter=False
+        )
+        for name, monitor in (("best", "val_loss"), ("last", None))
     )
-    stop = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
+    stop = _EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
     quiet = logger.level > logging.INFO
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
@@ -193,7 +202,7 @@ def _fit(
             precision=settings.precision,  # type: ignore[arg-type]
             max_epochs=settings.max_passes,
             gradient_clip_val=settings.clip,
-            callbacks=[checkpoint, stop],
+            callbacks=[stop, best, last],
             logger=CSVLogger(folder, name="log"),
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,  # PassSampler takes this process's share itself
@@ -202,8 +211,8 @@ def _fit(
             enable_progress_bar=not quiet,
             enable_model_summary=False,
         )
-        last = folder / "checkpoints" / "last.ckpt"
-        resume = str(last) if last.exists() else None
+        before = folder / "checkpoints" / "last.ckpt"
+        resume = str(before) if before.exists() else None
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     return trainer
 
