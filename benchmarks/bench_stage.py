@@ -48,10 +48,10 @@ def stage_once(night: Path, weights: str) -> None:
     t0 = time.perf_counter()
     signals = read_signals(stager._recording, stager.channels)
     t1 = time.perf_counter()
-    x = make_batch(signals, stager._recording.n_epochs)
+    x, available = make_batch(signals)
     t2 = time.perf_counter()
     with torch.inference_mode():
-        stager.model(x)
+        stager.model(x, available)
     t3 = time.perf_counter()
     del signals, x
     stager.predict()

@@ -14,12 +14,14 @@ How a night becomes a hypnogram, a module a step::
 
 from .channels import match_channels
 from .model_folder import WeightsError, save_model
+from .signals import Validity
 from .simulate import simulate_night
 from .staging import SleepStagerW2S
 from .weights import list_weights, load_model
 
 __all__ = [
     "SleepStagerW2S",
+    "Validity",
     "WeightsError",
     "list_weights",
     "load_model",

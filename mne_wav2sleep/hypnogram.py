@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import yasa
+from numpy.typing import NDArray
 from torch import Tensor
 
 STAGE_NAMES: dict[int, tuple[str, ...]] = {
@@ -18,7 +20,9 @@ STAGE_NAMES: dict[int, tuple[str, ...]] = {
 """YASA's names of the stages, in the order of the released networks' outputs."""
 
 
-def to_proba(logits: Tensor, stage_names: Sequence[str]) -> pd.DataFrame:
+def to_proba(
+    logits: Tensor, stage_names: Sequence[str], measured: NDArray[np.bool_]
+) -> pd.DataFrame:
     """Turn logits into probabilities.
 
     Parameters
@@ -27,11 +31,14 @@ def to_proba(logits: Tensor, stage_names: Sequence[str]) -> pd.DataFrame:
         The network's output for one recording, without the padded epochs.
     stage_names : sequence of str
         What its columns stand for, in YASA's names.
+    measured : array of bool, shape (n_epochs,)
+        Where anything was measured at all.
 
     Returns
     -------
-    proba : pandas.DataFrame, shape (n_epochs, n_stages)
-        Probability of each stage for each 30-s epoch; every row sums to 1.
+    proba : pandas.DataFrame, shape (n_epochs, n_stages) or (n_epochs, n_stages + 1)
+        Probability of each stage for each 30-s epoch; every row sums to 1. If nothing was measured
+        in some epoch, there is a column ``UNS``, 1 in these epochs and 0 in all others.
 
     Raises
     ------
@@ -47,6 +54,9 @@ def to_proba(logits: Tensor, stage_names: Sequence[str]) -> pd.DataFrame:
             "the weights with `mne-wav2sleep weights verify`."
         )
     frame.index.name = "Epoch"
+    if not measured.all():
+        frame[~measured] = 0.0
+        frame["UNS"] = (~measured).astype(float)
     return frame
 
 
@@ -55,7 +65,7 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
 
     Parameters
     ----------
-    proba : pandas.DataFrame, shape (n_epochs, n_stages)
+    proba : pandas.DataFrame, shape (n_epochs, n_stages) or (n_epochs, n_stages + 1)
         Probabilities, from :func:`to_proba`.
     start : datetime or None
         When the first epoch begins.
@@ -69,7 +79,7 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
     """
     return yasa.Hypnogram(
         proba.idxmax(axis=1).to_numpy(dtype=object),
-        n_stages=proba.shape[1],
+        n_stages=proba.columns.difference(["UNS"]).size,
         freq="30s",
         start=start,
         scorer=scorer,

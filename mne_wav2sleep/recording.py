@@ -13,15 +13,21 @@ import pandas as pd
 from mne.utils import _pl, warn
 from numpy.typing import NDArray
 
+from . import edf
 from .channels import electrodes
 from .modalities import EPOCH_S, MODALITIES
-from .signals import is_constant
+from .signals import (
+    BAD,
+    LEFT_OUT,
+    MEASURED,
+    NOT_RECORDED,
+    REASONS,
+    Signal,
+    Validity,
+    find_invalid,
+    judge_epochs,
+)
 
-_MIXED_RATES = (".edf", ".bdf")
-"""Formats whose channels have rates of their own, read by MNE at the highest one.
-
-So does GDF, which is read at that highest rate here too: no such night is known to test with.
-"""
 _FOLDERS = (".ds", ".mff")
 """Formats that are a folder."""
 _EXTREME = 50
@@ -41,14 +47,20 @@ class Recording:
         The file, if the user gave one.
     start : datetime or None
         When its first sample was taken, cropping considered; None if it has no date.
+    n_samples : float
+        Its length in samples at the Raw's rate, gaps included.
     n_epochs : int
         Complete 30-s epochs in it.
+    gaps : tuple of (float, float)
+        Seconds of data before each gap that MNE leaves out, and its length in s.
     """
 
     raw: mne.io.BaseRaw
     path: Path | None
     start: datetime | None
+    n_samples: float
     n_epochs: int
+    gaps: tuple[tuple[float, float], ...] = ()
 
 
 def count_epochs(n_samples: float, sfreq: float) -> int:
@@ -85,7 +97,7 @@ def first_sentence(error: Exception) -> str:
 def _read_header(path: Path, *, verbose: str | None = "error", **include: Any) -> mne.io.BaseRaw:
     """Open a file with MNE, without reading its samples."""
     options: dict[str, Any] = dict(include)
-    if path.suffix.lower() in _MIXED_RATES:
+    if path.suffix.lower() in edf.SUFFIXES:
         # Channels of one label become ECG-0, ECG-1 before include= is applied, not after.
         options["exclude_after_unique"] = True
     try:
@@ -104,53 +116,34 @@ def _read_header(path: Path, *, verbose: str | None = "error", **include: Any) -
 def _mixed_rate_files(raw: mne.io.BaseRaw) -> list[Path]:
     """Files of a Raw, as far as they are there, whose channels have rates of their own."""
     files = [Path(name) for name in raw.filenames if name is not None]
-    return [file for file in files if file.suffix.lower() in _MIXED_RATES and file.exists()]
+    return [file for file in files if file.suffix.lower() in edf.SUFFIXES and file.exists()]
 
 
-def _header_rates(path: Path) -> list[tuple[str, float]]:
-    """Label and rate in Hz of each signal of an EDF or BDF file, in the order in which MNE reads.
-
-    MNE gives the highest rate alone, and opening the file once per channel would read all of it
-    each time, for its annotations. Positions are those of the EDF specification, section 2.1.
-    """
-    with path.open("rb") as file:
-        fixed = file.read(256)
-        seconds, n_signals = float(fixed[244:252]) or 1.0, int(fixed[252:256])
-        fields = file.read(256 * n_signals)
-    labels = [fields[16 * i : 16 * (i + 1)].decode("latin-1").strip() for i in range(n_signals)]
-    counts = [int(fields[216 * n_signals + 8 * i :][:8]) for i in range(n_signals)]
-    annotations = ("EDF Annotations", "BDF Annotations")
-    return [
-        (label, count / seconds)
-        for label, count in zip(labels, counts, strict=True)
-        if label not in annotations
-    ]
-
-
-def _warn_of_discontinuity(raw: mne.io.BaseRaw) -> None:
-    """Say where a recording has gaps or joins, which MNE reads as if there were none."""
-    for path in _mixed_rate_files(raw):
-        with path.open("rb") as file:
-            kind = file.read(197)[192:]  # EDF+ specification, section 2.1.1
-        if kind in (b"EDF+D", b"BDF+D"):
+def _find_gaps(raw: mne.io.BaseRaw, path: Path | None) -> tuple[tuple[float, float], ...]:
+    """Find where the data were interrupted; warn of a clock that is wrong thereafter."""
+    boundaries = np.isin(raw.annotations.description, ("BAD boundary", "EDGE boundary"))
+    if boundaries.any():
+        onsets = raw.annotations.onset[boundaries]
+        first, count = (onsets.min() - raw.first_time) / 60, np.unique(onsets).size
+        warn(
+            f"The recording has {count} place{_pl(count)}, the first after {first:.1f} min, where "
+            "pieces were joined (annotated BAD boundary and EDGE boundary), from where on the "
+            "clock is wrong. Cut it there with raw.crop, and stage the parts on their own."
+        )
+    if path is not None and path.suffix.lower() in edf.SUFFIXES:
+        return tuple(edf.find_gaps(path))
+    for file in _mixed_rate_files(raw):
+        try:
+            gaps = edf.find_gaps(file)
+        except ValueError:
+            gaps = [(0.0, 0.0)]
+        if gaps:
             warn(
-                f"{path.name} is a discontinuous recording ({kind.decode()}), which MNE reads as "
-                "if it had no gaps: stages after a gap come too early. Convert it to a continuous "
-                "file, with the gaps filled, if it has any."
+                f"This Raw reads {file.name}, a discontinuous recording, as if it had no gaps: "
+                f"stages after a gap come too early. Give the path instead, "
+                f"SleepStagerW2S({str(file)!r})."
             )
-    for texts, what in (
-        (("BAD_ACQ_SKIP",), "nothing was recorded, which MNE reads as zeros"),
-        (("BAD boundary", "EDGE boundary"), "pieces were joined, from where on the clock is wrong"),
-    ):
-        onsets = raw.annotations.onset[np.isin(raw.annotations.description, texts)]
-        if onsets.size:
-            first = (onsets.min() - raw.first_time) / 60
-            count = np.unique(onsets).size
-            warn(
-                f"The recording has {count} place{_pl(count)}, the first after {first:.1f} min, "
-                f"where {what} (annotated {' and '.join(texts)}): stages around them are "
-                "doubtful. Cut it there with raw.crop, and stage the parts on their own."
-            )
+    return ()
 
 
 def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
@@ -187,17 +180,19 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
             raise ValueError(f"{path} is empty (0 bytes). Copy or export it again.")
         # MNE's own warnings, of a file that was cut off for one, are for the user; they come once.
         raw = _read_header(path, verbose=None)
-    _warn_of_discontinuity(raw)
-    n_epochs = count_epochs(raw.n_times, raw.info["sfreq"])
+    gaps = _find_gaps(raw, path)
+    sfreq = raw.info["sfreq"]
+    n_samples = raw.n_times + sum(length for _, length in gaps) * sfreq
+    n_epochs = count_epochs(n_samples, sfreq)
     if n_epochs == 0:
         raise ValueError(
-            f"The recording is {raw.n_times / raw.info['sfreq']:.1f} s long; staging needs at "
+            f"The recording is {n_samples / sfreq:.1f} s long; staging needs at "
             f"least one epoch of {EPOCH_S:.0f} s. Give a longer one."
         )
     start = raw.info["meas_date"]
     if start is not None:
         start += timedelta(seconds=raw.first_time)
-    return Recording(raw, path, start, n_epochs)
+    return Recording(raw, path, start, n_samples, n_epochs, gaps)
 
 
 def find_rates(recording: Recording, channels: pd.DataFrame) -> pd.DataFrame:
@@ -223,7 +218,7 @@ def find_rates(recording: Recording, channels: pd.DataFrame) -> pd.DataFrame:
     if recording.path is None:
         _warn_of_resampling(recording.raw, channels)
         return channels
-    if recording.path.suffix.lower() not in _MIXED_RATES:
+    if recording.path.suffix.lower() not in edf.SUFFIXES:
         return channels
     recorded = _recorded_rates(recording.path, recording.raw, channels)
     sfreq = []
@@ -246,7 +241,7 @@ def _mapped(channels: pd.DataFrame) -> set[str]:
 def _recorded_rates(path: Path, raw: mne.io.BaseRaw, channels: pd.DataFrame) -> dict[str, float]:
     """Rates in Hz of the channels of an EDF or BDF file, by MNE's names; MNE's if in doubt."""
     try:
-        rates = [rate for _, rate in _header_rates(path)]
+        rates = [rate for _, rate in edf.read_rates(path)]
     except ValueError:  # a number that MNE reads and float() does not
         rates = []
     if len(rates) == len(raw.ch_names):
@@ -266,7 +261,7 @@ def _warn_of_resampling(raw: mne.io.BaseRaw, channels: pd.DataFrame) -> None:
     named = _mapped(channels)
     for path in _mixed_rate_files(raw):
         try:
-            recorded = dict(_header_rates(path))
+            recorded = dict(edf.read_rates(path))
         except (OSError, ValueError):
             continue
         if not named <= set(recorded):  # renamed since
@@ -291,9 +286,39 @@ def _count_extreme(signal: NDArray[np.float64]) -> int:
     return int(extreme.sum()) if power[extreme].sum() > power.sum() / 2 else 0
 
 
+def _open_gaps(
+    wave: NDArray[np.float64], sfreq: float, gaps: tuple[tuple[float, float], ...]
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Put samples where the clock has them; give them, and what is to be said of each."""
+    reasons = np.full(wave.size, MEASURED, dtype=np.int8)
+    if not gaps:
+        return wave, reasons
+    lengths = [round(length * sfreq) for _, length in gaps]
+    positions = np.repeat([round(at * sfreq) for at, _ in gaps], lengths)
+    return np.insert(wave, positions, np.nan), np.insert(reasons, positions, NOT_RECORDED)
+
+
+def _mark_bad(
+    reasons: NDArray[np.int8], sfreq: float, raw: mne.io.BaseRaw, names: tuple[str, ...]
+) -> None:
+    """Mark samples in annotations that begin with BAD, as MNE does, and concern the channels."""
+    for annotation in raw.annotations:
+        if annotation["description"].upper().startswith("BAD") and (
+            not annotation["ch_names"] or set(annotation["ch_names"]) & set(names)
+        ):
+            first = (annotation["onset"] - raw.first_time) * sfreq
+            last = first + annotation["duration"] * sfreq
+            # Of an annotation of no length, as "BAD boundary", there is no sample.
+            reasons[max(round(first), 0) : max(round(last), 0)] = BAD
+
+
 def read_signals(
-    recording: Recording, channels: pd.DataFrame
-) -> dict[str, tuple[NDArray[np.float64], float]]:
+    recording: Recording,
+    channels: pd.DataFrame,
+    validity: Validity | None = None,
+    *,
+    skip: float = 0.0,
+) -> dict[str, Signal]:
     """Read the mapped channels.
 
     Parameters
@@ -302,25 +327,31 @@ def read_signals(
         The opened recording.
     channels : pandas.DataFrame
         The mapping, with its rates filled in by :func:`find_rates`.
+    validity : Validity or None
+        What counts as measured; by default ``Validity()``.
+    skip : float
+        Seconds of the recording before its first epoch, under 30.
 
     Returns
     -------
-    signals : dict of str to (array, float)
-        Modality -> the signal, shape (n_samples,) in MNE's units (volts for EEG-typed channels,
-        else as recorded), and its rate in Hz. Samples that are NaN or infinite hold the mean of
-        the others, with a warning; extreme samples are kept, with a warning. Modalities that are
-        constant or never finite are left out, with a warning.
+    signals : dict of str to Signal
+        Modality -> the signal in MNE's units (volts for EEG-typed channels, else as recorded).
+        Extreme samples are kept, with a warning. A modality that is constant, or measured in too
+        few epochs, is there with no epoch that counts as measured, and a warning.
 
     Raises
     ------
     ValueError
         If no channel has a signal in it.
     """
+    validity = Validity() if validity is None else validity
+    sfreq_raw = recording.raw.info["sfreq"]
+    n_epochs = count_epochs(recording.n_samples - skip * sfreq_raw, sfreq_raw)
     signals = {}
     for sfreq, group in channels.groupby("sfreq", sort=True):
         picks = list({name for c in group["channel"] for name in electrodes(c)})
         raw = recording.raw
-        if recording.path is not None and recording.path.suffix.lower() in _MIXED_RATES:
+        if recording.path is not None and recording.path.suffix.lower() in edf.SUFFIXES:
             raw = _read_header(recording.path, include=picks)
         # By number: MNE refuses a name that is also a channel type, and "ecg" is a common label.
         numbers = sorted(raw.ch_names.index(name) for name in picks)
@@ -328,27 +359,15 @@ def read_signals(
         data = {raw.ch_names[number]: row for number, row in zip(numbers, rows, strict=True)}
         for modality, channel in group["channel"].items():
             first, *second = electrodes(channel)
-            signal = data[first] - data[second[0]] if second else data[first]
-            finite = np.isfinite(signal)
-            if not finite.any() or is_constant(signal[finite]):
-                warn(
-                    f"{modality} is left out: its channel {channel!r} "
-                    + ("is constant." if finite.any() else "has no finite sample.")
-                )
-                continue
-            if count := int((~finite).sum()):
-                warn(
-                    f"{modality} (channel {channel!r}) has {count} sample{_pl(count)} "
-                    f"({100 * count / finite.size:.2g}%) that are NaN or infinite; the mean of the "
-                    "others stands in for them."
-                )
-                signal = np.where(finite, signal, signal[finite].mean())
-            if count := _count_extreme(signal):
-                warn(
-                    f"{modality} (channel {channel!r}) has {count} extreme sample{_pl(count)} with "
-                    "more than half of all variance, beside which the network sees the rest as "
-                    "nearly flat. Clip such samples in a Raw, or set them to NaN, and stage that."
-                )
+            wave = data[first] - data[second[0]] if second else data[first]
+            wave, known = _open_gaps(wave, sfreq, recording.gaps)
+            _mark_bad(known, sfreq, recording.raw, (first, *second))
+            reasons = find_invalid(wave, sfreq, str(modality), validity, known)
+            begin = round(skip * sfreq)
+            wave, reasons = wave[begin:], reasons[begin:]
+            signals[str(modality)] = _to_signal(
+                wave, float(sfreq), reasons, n_epochs, validity, f"{modality} (channel {channel!r})"
+            )
             if sfreq < MODALITIES[modality].lowest_sfreq:
                 warn(
                     f"{modality}: the channel {channel!r} was recorded at {sfreq:g} Hz, too slowly "
@@ -356,11 +375,49 @@ def read_signals(
                     f"{MODALITIES[modality].lowest_sfreq:g} Hz. If it is something else, a rate "
                     "for one, name another channel, or None."
                 )
-            signals[str(modality)] = (signal, float(sfreq))
-    if not signals:
+    if all((signal.epochs != MEASURED).all() for signal in signals.values()):
         names = ", ".join(map(repr, channels["channel"]))
         raise ValueError(
             f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
             "stage. Check the recording, or name other channels."
         )
     return signals
+
+
+def _to_signal(
+    wave: NDArray[np.float64],
+    sfreq: float,
+    reasons: NDArray[np.int8],
+    n_epochs: int,
+    validity: Validity,
+    name: str,
+) -> Signal:
+    """Judge the epochs of a channel, and fill in what was not measured."""
+    epochs = judge_epochs(reasons, sfreq, n_epochs, validity.epoch_share)
+    n_measured = int((epochs == MEASURED).sum())
+    too_little = n_measured < max(validity.night_share * n_epochs, 1)
+    seconds = np.bincount(reasons, minlength=len(REASONS)) / sfreq
+    seconds[NOT_RECORDED] += max(n_epochs * EPOCH_S - reasons.size / sfreq - 0.5 / sfreq, 0)
+    seconds[MEASURED] = 0
+    if seconds.any():
+        why = ", ".join(f"{seconds[i] / 60:.2g} min {REASONS[i]}" for i in seconds.nonzero()[0])
+        warn(
+            f"{name} was not measured for {seconds.sum() / 60:.3g} min ({why}): "
+            + (
+                "it is left out."
+                if too_little
+                else f"{n_epochs - n_measured} of {n_epochs} epochs are masked."
+            )
+        )
+    measured = reasons == MEASURED
+    if too_little:
+        epochs[epochs == MEASURED] = LEFT_OUT
+    elif not measured.all():
+        wave = np.where(measured, wave, wave[measured].mean())
+    if not too_little and (count := _count_extreme(wave)):
+        warn(
+            f"{name} has {count} extreme sample{_pl(count)} with more than half of all variance, "
+            "beside which the network sees the rest as nearly flat. Clip such samples in a Raw, "
+            "or set them to NaN, and stage that."
+        )
+    return Signal(wave, sfreq, epochs)

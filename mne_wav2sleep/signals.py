@@ -1,9 +1,204 @@
-"""From a recorded channel to the network's grid. NumPy only."""
+"""From a recorded channel to the network's grid, and what of it was measured. NumPy only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .modalities import EPOCH_S
+
+REASONS = ("measured", "not recorded", "not finite", "bad", "flat", "saturated", "left out")
+"""What can be said of a sample or an epoch; the position of each is its code."""
+MEASURED, NOT_RECORDED, NOT_FINITE, BAD, FLAT, SATURATED, LEFT_OUT = range(len(REASONS))
+
+_BLOCK_S = 0.25
+"""Flat lines are looked for in blocks of so many seconds, and found to within one."""
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What counts as measured.
+
+    Attributes
+    ----------
+    flat_s : mapping of str to float
+        For how many seconds each modality may stay at one value. No pause of a heart is longer
+        than the 5 s of ECG and PPG in a sleeper who does not wake up or faint from it (over 3 s
+        calls for a cardiologist: 2018 ACC/AHA guideline on bradycardia, section 5); 60 s is far
+        beyond the 10 s that make an apnoea (AASM manual), in which belts still show the heart. A
+        modality that is not named may do so for ever.
+    rail_s : mapping of str to float
+        The same for its highest and its lowest value, where a saturated amplifier stays: longer
+        than a clipped QRS complex, pulse or breath.
+    level : float
+        What counts as one value: this share of the signal's interquartile range.
+    epoch_share : float
+        Share of an epoch that must be measured for the epoch to count as measured.
+    night_share : float
+        Share of the epochs that must be measured for a modality to be used at all.
+    """
+
+    flat_s: Mapping[str, float] = field(
+        default_factory=lambda: {"ECG": 5.0, "PPG": 5.0, "ABD": 60.0, "THX": 60.0}
+    )
+    rail_s: Mapping[str, float] = field(
+        default_factory=lambda: {"ECG": 1.0, "PPG": 2.0, "ABD": 10.0, "THX": 10.0}
+    )
+    level: float = 1e-3
+    epoch_share: float = 0.5
+    night_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("level", "epoch_share", "night_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)!r}.")
+        for name in ("flat_s", "rail_s"):
+            for modality, seconds in getattr(self, name).items():
+                if not seconds > 0:
+                    raise ValueError(
+                        f"{name} of {modality} must be above 0 s, got {seconds!r}. Leave the "
+                        "modality out to switch the check off."
+                    )
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A modality of a recording, as it was recorded.
+
+    Attributes
+    ----------
+    data : array, shape (n_samples,)
+        Samples in the channel's unit, all finite: those that were not measured hold the mean of
+        the others.
+    sfreq : float
+        Its sampling rate in Hz.
+    epochs : array of int8, shape (n_epochs,)
+        What is to be said of each 30-s epoch, as a position in :data:`REASONS`.
+    """
+
+    data: NDArray[np.floating]
+    sfreq: float
+    epochs: NDArray[np.int8]
+
+
+def _ahead(ufunc: np.ufunc, data: NDArray, length: int) -> NDArray:
+    """Reduce each ``length`` values in a row; by doubling, not one by one."""
+    done = 1
+    while done < length:
+        step = min(done, length - done)
+        data = ufunc(data[:-step], data[step:])
+        done += step
+    return data
+
+
+def find_invalid(
+    data: NDArray[np.floating],
+    sfreq: float,
+    modality: str,
+    validity: Validity,
+    known: NDArray[np.int8] | None = None,
+) -> NDArray[np.int8]:
+    """Find the samples of a channel that measure nothing.
+
+    Parameters
+    ----------
+    data : array, shape (n_samples,)
+        The channel in any unit; NaN and infinite samples are allowed.
+    sfreq : float
+        Its sampling rate in Hz.
+    modality : str
+        What it is.
+    validity : Validity
+        For how long it may be flat.
+    known : array of int8, shape (n_samples,), optional
+        What is known of each sample already, as in ``reasons``; it is kept, and what such samples
+        hold has no influence.
+
+    Returns
+    -------
+    reasons : array of int8, shape (n_samples,)
+        What is to be said of each sample, as a position in :data:`REASONS`.
+
+    Examples
+    --------
+    >>> data = np.r_[np.sin(np.arange(200.0)), np.zeros(100)]
+    >>> reasons = find_invalid(data, 10.0, "ECG", Validity())
+    >>> [REASONS[code] for code in np.unique(reasons)], int((reasons != MEASURED).sum())
+    (['measured', 'flat'], 100)
+    """
+    reasons = np.full(data.size, MEASURED, dtype=np.int8) if known is None else known.copy()
+    finite = np.isfinite(data)
+    reasons[~finite & (reasons == MEASURED)] = NOT_FINITE
+    finite = reasons == MEASURED
+    if not finite.any() or is_constant(data[finite]):
+        reasons[finite] = FLAT
+        return reasons
+    size = max(round(_BLOCK_S * sfreq), 1)
+    starts = np.arange(0, data.size, size)
+    # One NaN in a block makes all of it NaN, which is not flat.
+    clean = data if finite.all() else np.where(finite, data, np.nan)
+    low, high = np.minimum.reduceat(clean, starts), np.maximum.reduceat(clean, starts)
+    some = clean[:: max(data.size // 1_000_000, 1)]
+    level = validity.level * np.diff(np.nanpercentile(some, [25, 75])).item()
+    at_rail = (low >= np.nanmax(high) - level) | (high <= np.nanmin(low) + level)
+    for code, longest in ((FLAT, validity.flat_s), (SATURATED, validity.rail_s)):
+        length = max(round(longest.get(modality, data.size / sfreq + 1) * sfreq / size), 1)
+        if length > starts.size:
+            continue
+        if code == FLAT:
+            begins = _ahead(np.maximum, high, length) - _ahead(np.minimum, low, length) <= level
+        else:
+            begins = _ahead(np.minimum, at_rail & (high - low <= level), length)
+        changes = np.zeros(starts.size + 1, dtype=np.int64)
+        changes[: begins.size] += begins
+        changes[length : length + begins.size] -= begins
+        found = np.repeat(changes[:-1].cumsum() > 0, size)[: data.size]
+        reasons[found & (reasons == MEASURED)] = code
+    return reasons
+
+
+def judge_epochs(
+    reasons: NDArray[np.int8], sfreq: float, n_epochs: int, share: float
+) -> NDArray[np.int8]:
+    """Say of each epoch whether it was measured, and if not, why.
+
+    Parameters
+    ----------
+    reasons : array of int8, shape (n_samples,)
+        From :func:`find_invalid`.
+    sfreq : float
+        Sampling rate in Hz.
+    n_epochs : int
+        30-s epochs of the recording, which may be longer than the channel.
+    share : float
+        Share of an epoch that must be measured.
+
+    Returns
+    -------
+    epochs : array of int8, shape (n_epochs,)
+        Measured, or else the commonest reason against it, as a position in :data:`REASONS`.
+
+    Examples
+    --------
+    >>> [REASONS[i] for i in judge_epochs(np.zeros(45, dtype=np.int8), 1.0, 3, 0.5)]
+    ['measured', 'measured', 'not recorded']
+    """
+    if reasons.size >= n_epochs * EPOCH_S * sfreq - 0.5 and not reasons.any():
+        return np.full(n_epochs, MEASURED, dtype=np.int8)
+    edges = np.minimum(np.round(np.arange(n_epochs + 1) * EPOCH_S * sfreq), reasons.size)
+    per_epoch = EPOCH_S * sfreq
+    counts = np.zeros((len(REASONS), n_epochs))
+    for code in range(len(REASONS)):
+        if code == MEASURED or (reasons == code).any():
+            total = np.concatenate([[0], (reasons == code).cumsum()])
+            counts[code] = np.diff(total[edges.astype(int)])
+    counts[NOT_RECORDED] += np.maximum(per_epoch - counts.sum(0), 0)
+    epochs = counts[1:].argmax(0) + 1
+    # Half a sample less, as epochs are no whole number of samples at odd rates.
+    enough = counts[MEASURED] >= share * per_epoch - 0.5
+    epochs[enough & (counts[MEASURED] > 0)] = MEASURED
+    return epochs.astype(np.int8)
 
 
 def is_constant(data: NDArray[np.floating]) -> bool:

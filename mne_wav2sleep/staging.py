@@ -1,10 +1,12 @@
 """Sleep staging from heart and breathing, in one class."""
 
+from collections.abc import Container, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 
 import mne
+import numpy as np
 import pandas as pd
 import torch
 import yasa
@@ -13,6 +15,7 @@ from mne.utils import _pl, _validate_type, logger, use_log_level, verbose, warn
 from .channels import ChannelName, match_channels
 from .hypnogram import STAGE_NAMES, to_hypnogram, to_proba
 from .recording import find_rates, first_sentence, open_recording, read_signals
+from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
 from .tensors import make_batch
 from .weights import REGISTRY, load_model
 
@@ -40,6 +43,18 @@ def _choose_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
+def _tabulate(signals: Mapping[str, Signal], used: Container[str]) -> pd.DataFrame:
+    """Say of each epoch in words whether it was measured."""
+    words = np.array(REASONS, dtype=object)
+    columns = {}
+    for name in sorted(signals):
+        epochs = signals[name].epochs
+        if name not in used:
+            epochs = np.where(epochs == MEASURED, LEFT_OUT, epochs)
+        columns[name] = words[epochs]
+    return pd.DataFrame(columns).rename_axis(index="Epoch")
+
+
 class SleepStagerW2S:
     """Stage sleep from ECG, PPG and respiratory belts with wav2sleep.
 
@@ -58,6 +73,10 @@ class SleepStagerW2S:
         The same for weights that read the EOG.
     weights : str or Path
         Name of weights (see :func:`~mne_wav2sleep.list_weights`), or a model folder.
+    validity : Validity or None
+        What counts as measured. Where a channel is not finite, annotated ``BAD``, flat, saturated
+        or over, the network is kept from seeing it, there and only there. None for
+        ``Validity()``.
     device : str or torch.device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     precision : str
@@ -110,6 +129,7 @@ class SleepStagerW2S:
         eog_l_name: str | None = "auto",
         eog_r_name: str | None = "auto",
         weights: str | Path = "wav2sleep",
+        validity: Validity | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
         verbose: bool | str | int | None = None,
@@ -118,6 +138,8 @@ class SleepStagerW2S:
         self._device = _choose_device(device)
         self._precision = precision
         self._weights = weights
+        _validate_type(validity, (Validity, None), "validity")
+        self._validity = validity
         self._verbose = verbose
         self._recording = open_recording(raw)
         self.model = load_model(weights).to(self._device)
@@ -154,6 +176,7 @@ class SleepStagerW2S:
                 "trained on whole nights; less than an hour gives doubtful stages."
             )
         self._proba: pd.DataFrame | None = None
+        self._availability = pd.DataFrame()
 
     def __repr__(self) -> str:
         """Say which channels, device and weights are used."""
@@ -171,6 +194,26 @@ class SleepStagerW2S:
         """
         return self._channels.copy()
 
+    @property
+    def availability(self) -> pd.DataFrame:
+        """What was measured of each modality in each epoch, and if nothing was, why.
+
+        A row per epoch and a column per mapped modality: ``"measured"``, ``"not recorded"``,
+        ``"not finite"``, ``"bad"`` (annotated ``BAD``), ``"flat"``, ``"saturated"``, or ``"left
+        out"``, where a modality is not used although it was measured, because most of it was not.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> raw = raw.set_annotations(mne.Annotations(600, 300, "BAD", raw.info["meas_date"]))
+        >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+        >>> stager.availability["ECG"].value_counts().to_dict()
+        {'measured': 110, 'bad': 10}
+        """
+        self.predict_proba()
+        return self._availability.copy()
+
     def predict_proba(self) -> pd.DataFrame:
         """Compute the probability of each stage for each epoch.
 
@@ -178,8 +221,9 @@ class SleepStagerW2S:
 
         Returns
         -------
-        proba : pandas.DataFrame, shape (n_epochs, n_stages)
-            Probabilities by stage, in YASA's names; every row sums to 1.
+        proba : pandas.DataFrame, shape (n_epochs, n_stages) or (n_epochs, n_stages + 1)
+            Probabilities by stage, in YASA's names; every row sums to 1. If there are epochs in
+            which nothing was measured, there is a column ``UNS``, 1 in these and 0 in all others.
 
         Raises
         ------
@@ -198,14 +242,15 @@ class SleepStagerW2S:
         """
         if self._proba is None:
             with use_log_level(self._verbose):
-                signals = read_signals(self._recording, self._channels)
-                x = make_batch(
-                    signals,
-                    self._recording.n_epochs,
-                    self._device,
-                    padded_epochs=self.model.config.padded_epochs,
+                signals = read_signals(self._recording, self._channels, self._validity)
+                x, available = make_batch(
+                    signals, self._device, padded_epochs=self.model.config.padded_epochs
                 )
-                self._proba = to_proba(self._run(x), STAGE_NAMES[self.model.config.n_classes])
+                availability = _tabulate(signals, used=list(x))
+                measured = (availability == REASONS[MEASURED]).to_numpy().any(axis=1)
+                stages = STAGE_NAMES[self.model.config.n_classes]
+                self._proba = to_proba(self._run(x, available), stages, measured)
+                self._availability = availability
         return self._proba.copy()
 
     def predict(self) -> yasa.Hypnogram:
@@ -214,8 +259,9 @@ class SleepStagerW2S:
         Returns
         -------
         hyp : yasa.Hypnogram
-            One stage per complete 30-s epoch, with probabilities; it starts when the recording
-            does, cropping considered, if the recording has a date.
+            One stage per complete 30-s epoch, with probabilities, ``UNS`` where nothing was
+            measured; it starts when the recording does, cropping considered, if the recording has
+            a date.
 
         Raises
         ------
@@ -235,7 +281,7 @@ class SleepStagerW2S:
         """
         return to_hypnogram(self.predict_proba(), self._recording.start, self._scorer)
 
-    def _run(self, x: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _run(self, x: dict[str, torch.Tensor], available: dict[str, torch.Tensor]) -> torch.Tensor:
         """Run the network on one recording and cut the padded epochs off."""
         trained = self.model.config.padded_epochs
         if self._recording.n_epochs > trained > 0:
@@ -249,4 +295,4 @@ class SleepStagerW2S:
             nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)
         )
         with torch.inference_mode(), precision:
-            return self.model(x)[0, : self._recording.n_epochs]
+            return self.model(x, available)[0, : self._recording.n_epochs]

@@ -5,29 +5,24 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from mne.utils import warn
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .modalities import EPOCH_S, MODALITIES, N_EPOCHS_TRAINED
-from .signals import interpolate_to_grid, is_constant, zscore
+from .signals import MEASURED, Signal, interpolate_to_grid, is_constant, zscore
 
 
 def make_batch(
-    signals: Mapping[str, tuple[NDArray[np.floating], float]],
-    n_epochs: int,
+    signals: Mapping[str, Signal],
     device: torch.device | str = "cpu",
     *,
     padded_epochs: int = N_EPOCHS_TRAINED,
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Prepare one recording for the network, as the released weights were trained.
 
     Parameters
     ----------
-    signals : mapping of str to (array, float)
-        Modality -> the signal at its own recorded rate, shape (n_samples,) in any unit, and that
-        rate in Hz.
-    n_epochs : int
-        Complete 30-s epochs of the recording.
+    signals : mapping of str to Signal
+        Modality -> the signal at its own recorded rate, with what is to be said of its epochs.
     device : torch.device or str
         Where the batch goes.
     padded_epochs : int
@@ -37,28 +32,38 @@ def make_batch(
     Returns
     -------
     x : dict of str to Tensor of float32, shape (1, S * samples_per_epoch)
-        z-scored signals by modality, padding included; S is the larger of ``n_epochs`` and
-        ``padded_epochs``. Modalities that are constant on the grid are left out, with a warning.
+        z-scored signals by modality, padding included; S is the larger of the epochs recorded and
+        ``padded_epochs``. Modalities without a measured epoch are left out, and those that are
+        constant on the grid, with a warning.
+    available : dict of str to Tensor of bool, shape (1, S)
+        Where each modality was measured; not named where it was throughout. Padding counts as
+        measured, as it did in training.
 
     Raises
     ------
     ValueError
-        If all modalities are constant.
+        If nothing is left.
     """
-    n_padded = max(n_epochs, padded_epochs)
-    x = {}
-    for name, (data, sfreq) in signals.items():
+    x, available = {}, {}
+    for name, signal in signals.items():
+        measured = signal.epochs == MEASURED
+        if not measured.any():
+            continue
         samples = MODALITIES[name].samples_per_epoch
-        grid = interpolate_to_grid(data, sfreq, samples, n_padded)
+        n_padded = max(measured.size, padded_epochs)
+        grid = interpolate_to_grid(signal.data, signal.sfreq, samples, n_padded)
         # Not the padding: it holds the mean, which a single glitch between grid points moves.
-        n_recorded = max(int((data.size - 1) / sfreq / EPOCH_S * samples), 1)
+        n_recorded = max(int((signal.data.size - 1) / signal.sfreq / EPOCH_S * samples), 1)
         if is_constant(grid[:n_recorded]):
             warn(f"{name} is left out: its channel is constant at the network's sampling times.")
             continue
         x[name] = torch.from_numpy(zscore(grid)).unsqueeze(0).to(device)
+        if not measured.all():
+            whole = np.pad(measured, (0, n_padded - measured.size), constant_values=True)
+            available[name] = torch.from_numpy(whole).unsqueeze(0).to(device)
     if not x:
         raise ValueError(
             f"None of the signals ({', '.join(signals)}) varies, so there is nothing to stage. "
             "Check the recording, or name other channels."
         )
-    return x
+    return x, available

@@ -10,6 +10,7 @@ import torch
 from mne_wav2sleep import save_model
 from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.model import Wav2Sleep
+from mne_wav2sleep.signals import Signal
 
 matplotlib.use("agg")
 
@@ -47,6 +48,11 @@ def small_folder(tmp_path_factory):
         initial_channels=4, max_channels=8, feature_dim=16, mixer_heads=2, mixer_dim_ff=32
     )
     return save_model(Wav2Sleep(config), tmp_path_factory.mktemp("small"))
+
+
+def make_signal(data, sfreq, n_epochs):
+    """A signal that was measured throughout."""
+    return Signal(data, sfreq, np.zeros(n_epochs, dtype=np.int8))
 
 
 def make_wave(sfreq, seconds, seed=0):

@@ -12,6 +12,7 @@ ORDER = [
     "config",
     "channels",
     "signals",
+    "edf",
     "recording",
     "tensors",
     "model",

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from conftest import make_wave
 
-from mne_wav2sleep import match_channels, recording
+from mne_wav2sleep import edf, match_channels
 from mne_wav2sleep.recording import count_epochs, find_rates, open_recording, read_signals
+from mne_wav2sleep.signals import BAD, FLAT, MEASURED, NOT_RECORDED
 
 RATES = {"ECG": 256.0, "Thor": 32.0}
 
@@ -61,8 +62,8 @@ def test_a_file_whose_data_are_beside_its_header(lazy, tmp_path):
     path, data = write_brainvision(tmp_path)
     signals = read(mne.io.read_raw_brainvision(path, verbose="error") if lazy else path)
     for signal, expected in zip((signals["ECG"], signals["THX"]), data, strict=True):
-        assert signal[1] == 64
-        np.testing.assert_allclose(signal[0], expected, rtol=0, atol=1e-9)
+        assert signal.sfreq == 64
+        np.testing.assert_allclose(signal.data, expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("suffix", [".edf", ".bdf", ".EDF"])
@@ -75,8 +76,8 @@ def test_every_channel_at_its_own_rate_and_the_file_opened_once_per_rate(
     opened, read_raw = [], mne.io.read_raw
     monkeypatch.setattr(mne.io, "read_raw", lambda *a, **k: opened.append(a) or read_raw(*a, **k))
     signals = read(path)
-    assert {name: sfreq for name, (_, sfreq) in signals.items()} == {"ECG": 256, "THX": 32}
-    np.testing.assert_allclose(signals["THX"][0], make_wave(32.0, 600, 1), rtol=0, atol=1e-7)
+    assert {name: signal.sfreq for name, signal in signals.items()} == {"ECG": 256, "THX": 32}
+    np.testing.assert_allclose(signals["THX"].data, make_wave(32.0, 600, 1), rtol=0, atol=1e-7)
     assert len(opened) == 1 + 2
 
 
@@ -168,11 +169,59 @@ def test_a_raw_that_resampled_its_channels_is_said(tmp_path):
     find_rates(opened, match_channels(raws[1]))  # the file is no EDF any more
 
 
-def test_gaps_and_joins_are_said(tmp_path):
+def write_discontinuous(path, *, after, gap, seconds=600):
+    """An EDF+D that was interrupted: records of 1 s say when they began."""
+    write_edf(path, seconds)
+    content = bytearray(path.read_bytes())
+    content[192:197] = b"EDF+D"
+    records = range(after, seconds)
+    for i in reversed(records) if gap > 0 else records:
+        old, new = b"+%d\x14\x14\0" % i, b"+%d\x14\x14\0" % (i + gap)
+        at = content.index(old)
+        assert not any(content[at + len(old) : at + len(new)])
+        content[at : at + len(new)] = new
+    path.write_bytes(content)
+    return path
+
+
+def test_a_gap_of_a_file_stays_a_gap(tmp_path):
+    path = write_discontinuous(tmp_path / "gap.edf", after=200, gap=100)
+    assert edf.find_gaps(path) == [(200.0, 100.0)]
+    opened = open_recording(path)
+    assert opened.n_epochs == 23
+    with pytest.warns(RuntimeWarning, match=r"1\.67 min \(1\.7 min not recorded\): 3 of 23 epochs"):
+        signals = read(path)
+    wave = make_wave(32.0, 600, 1)
+    thorax = signals["THX"].data
+    np.testing.assert_allclose(thorax[: 200 * 32], wave[: 200 * 32], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(thorax[300 * 32 :], wave[200 * 32 :], rtol=0, atol=1e-7)
+    # Of epoch 6, from 180 to 210 s, two thirds were.
+    assert np.flatnonzero(signals["THX"].epochs != MEASURED).tolist() == [7, 8, 9]
+    assert set(signals["THX"].epochs[7:10]) == {NOT_RECORDED}
+    with pytest.warns(RuntimeWarning, match="stages after a gap come too early"):
+        open_recording(mne.io.read_raw(path, verbose="error"))
+    backwards = write_discontinuous(tmp_path / "back.edf", after=200, gap=-50)
+    with pytest.raises(ValueError, match=r"one begins 50 s before the one before it has ended"):
+        open_recording(backwards)
+
+
+def test_bad_spans_are_masked_where_they_are_and_of_the_channels_they_name():
     raw = make_raw()
-    raw.set_annotations(mne.Annotations([60, 200], [30, 10], "BAD_ACQ_SKIP"))
-    with pytest.warns(RuntimeWarning, match=r"2 places, the first after 1\.0 min.*zeros"):
-        open_recording(raw)
+    raw.set_annotations(
+        mne.Annotations([60, 200, 400], [45, 60, 30], ["BAD_ACQ_SKIP", "bad cable", "Bad one"])
+    )
+    raw.annotations.append(500, 60, "BAD", ch_names=[("ECG",)])
+    with pytest.warns(RuntimeWarning, match="bad"):
+        signals = read(raw)
+    common = [2, 7, 8, 13]  # of epoch 3, just half is bad
+    assert np.flatnonzero(signals["THX"].epochs == BAD).tolist() == common
+    assert np.flatnonzero(signals["ECG"].epochs == BAD).tolist() == [*common, 17, 18]
+    later = raw.copy().crop(60)  # annotations stay on the clock
+    with pytest.warns(RuntimeWarning, match="bad"):
+        assert np.flatnonzero(read(later)["THX"].epochs == BAD).tolist() == [0, 5, 6, 11]
+
+
+def test_joins_are_said():
     joined = mne.concatenate_raws([make_raw(), make_raw()], verbose="error")
     with pytest.warns(RuntimeWarning, match=r"1 place, the first after 10\.0 min.*clock is wrong"):
         open_recording(joined)
@@ -186,8 +235,10 @@ def test_a_channel_that_is_flat_but_for_rounding_is_left_out():
     raw._data[0] = 0.1 + 1e-17 * np.random.default_rng(0).standard_normal(raw.n_times)
     raw._data[0, ::2] += 2e-17
     raw._data[0, 5] = np.nextafter(0.1, 1)
-    with pytest.warns(RuntimeWarning, match="ECG is left out: its channel 'ECG' is constant"):
-        assert set(read(raw)) == {"THX"}
+    with pytest.warns(RuntimeWarning, match=r"ECG .* was not measured .* it is left out"):
+        signals = read(raw)
+    assert (signals["ECG"].epochs == FLAT).all()
+    assert (signals["THX"].epochs == MEASURED).all()
 
 
 @pytest.mark.parametrize("header", [[("ECG", 256.0)], ValueError("not a number")])
@@ -199,10 +250,10 @@ def test_a_header_that_mne_reads_otherwise(header, tmp_path, monkeypatch):
             raise header
         return header
 
-    monkeypatch.setattr(recording, "_header_rates", rates)
+    monkeypatch.setattr(edf, "read_rates", rates)
     with pytest.warns(RuntimeWarning, match=r"signals, MNE 3 channels.*read at 256 Hz"):
         signals = read(path)
-    assert {name: (x.size, sfreq) for name, (x, sfreq) in signals.items()} == {
+    assert {name: (signal.data.size, signal.sfreq) for name, signal in signals.items()} == {
         "ECG": (600 * 256, 256),
         "THX": (600 * 256, 256),
     }
@@ -214,7 +265,7 @@ def test_extreme_samples_are_said_and_kept(count, value):
     raw._data[0, 5000 : 5000 + count] = value
     with pytest.warns(RuntimeWarning, match=rf"ECG .* has {count} extreme sample.*nearly flat"):
         signals = read(raw)
-    assert (signals["ECG"][0] == raw._data[0]).all()
+    assert (signals["ECG"].data == raw._data[0]).all()
 
 
 def test_a_movement_is_not_extreme():
@@ -225,4 +276,4 @@ def test_a_movement_is_not_extreme():
 
 def test_the_rates_of_a_header(tmp_path):
     path = write_edf(tmp_path / "night.edf", rates={"ECG": 256.0, "Thor": 32.0, "Temp": 0.5})
-    assert recording._header_rates(path) == [("ECG", 256), ("Thor", 32), ("Temp", 0.5)]
+    assert edf.read_rates(path) == [("ECG", 256), ("Thor", 32), ("Temp", 0.5)]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import DATA
+from conftest import DATA, make_signal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +12,13 @@ from mne_wav2sleep.tensors import make_batch
 def test_preprocessing_is_the_original_one(case, golden):
     expected = np.load(DATA / "golden_preprocessing.npz")
     sources = golden.PREPROCESSING[case]
-    signals = {name: (golden.make_source(*source), source[1]) for name, source in sources.items()}
     n_epochs = min(int(seconds // 30) for _, _, seconds in sources.values())
-    x = make_batch(signals, n_epochs)
+    signals = {
+        name: make_signal(golden.make_source(*source), source[1], n_epochs)
+        for name, source in sources.items()
+    }
+    x, available = make_batch(signals)
+    assert not available
     for name in sources:
         found = x[name][0].numpy()[expected[f"{case}/{name}/index"]]
         np.testing.assert_allclose(found, expected[f"{case}/{name}/value"], rtol=0, atol=1e-4)
@@ -61,12 +65,13 @@ def test_a_glitch_between_grid_points_is_no_signal(padded_epochs):
     flat[15] = 1.0
     wave = np.sin(np.arange(20 * 30_000) / 500)
     with pytest.warns(RuntimeWarning, match="ECG is left out"):
-        x = make_batch(
-            {"ECG": (flat, 1000.0), "THX": (wave, 1000.0)}, 20, padded_epochs=padded_epochs
+        x, _ = make_batch(
+            {"ECG": make_signal(flat, 1000.0, 20), "THX": make_signal(wave, 1000.0, 20)},
+            padded_epochs=padded_epochs,
         )
     assert set(x) == {"THX"}
     with (
         pytest.warns(RuntimeWarning, match="ECG is left out"),
         pytest.raises(ValueError, match="nothing to stage"),
     ):
-        make_batch({"ECG": (flat, 1000.0)}, 20)
+        make_batch({"ECG": make_signal(flat, 1000.0, 20)})

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 import yasa
-from conftest import DATA, SHARED, make_wave
+from conftest import DATA, SHARED, make_signal, make_wave
 
 from mne_wav2sleep import SleepStagerW2S, save_model
 from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.model import Wav2Sleep
+from mne_wav2sleep.signals import FLAT
 from mne_wav2sleep.tensors import make_batch
 
 CHANNELS = {"ECG": 256.0, "Pleth": 64.0, "Abdo": 32.0, "Thor": 32.0, "EEG": 256.0}
@@ -217,12 +218,14 @@ def test_nan_and_dead_channels_are_said(raw, small_folder):
     with pytest.warns(RuntimeWarning) as caught:
         proba = stager.predict_proba()
     messages = " ".join(str(w.message) for w in caught)
-    assert "ECG (channel 'ECG') has 4000 samples (1.7%)" in messages
-    assert "THX is left out: its channel 'Thor' is constant" in messages
+    assert "'ECG') was not measured for 1.04 min (1 min not finite): 2 of 120" in messages
+    assert "'Thor') was not measured for 60.2 min (60 min flat): it is left out" in messages
     assert np.isfinite(proba.to_numpy()).all()
+    assert stager.availability["THX"].eq("flat").all()
+    assert np.flatnonzero(stager.availability["ECG"] == "not finite").tolist() == [1, 2]
     broken._data[:] = np.nan
     with (
-        pytest.warns(RuntimeWarning, match="no finite sample"),
+        pytest.warns(RuntimeWarning, match="60 min not finite"),
         pytest.raises(ValueError, match="nothing to stage"),
     ):
         SleepStagerW2S(broken, weights=small_folder).predict()
@@ -243,12 +246,15 @@ def test_over_ten_hours_is_one_pass_with_a_warning(small_folder):
 
 def test_from_signals_to_logits_nothing_is_made_on_the_wrong_device():
     """On torch's meta device a tensor that strays to the CPU raises."""
-    signals = {name: (make_wave(64.0, 300), 64.0) for name in ("ABD", "ECG", "PPG", "THX")}
-    x = make_batch(signals, 10, torch.device("meta"))
+    signals = {
+        name: make_signal(make_wave(64.0, 300), 64.0, 10) for name in ("ABD", "ECG", "PPG", "THX")
+    }
+    signals["PPG"].epochs[3] = FLAT
+    x, available = make_batch(signals, torch.device("meta"))
     with torch.device("meta"):
         model = Wav2Sleep(Wav2SleepConfig()).eval()
-    logits = model(x)
-    assert {t.device.type for t in (*x.values(), logits)} == {"meta"}
+    logits = model(x, available)
+    assert {t.device.type for t in (*x.values(), *available.values(), logits)} == {"meta"}
     assert logits.shape == (1, 1200, 4)
 
 
@@ -319,15 +325,6 @@ def test_float32_needs_no_autocast(raw, small_folder, monkeypatch):
     stager = SleepStagerW2S(raw.pick(["Thor"]), weights=small_folder)
     monkeypatch.setattr(torch, "autocast", None)
     stager.predict()
-
-
-def test_a_discontinuous_file_is_said(tmp_path, edf_path, small_folder):
-    content = bytearray(edf_path.read_bytes())
-    content[192:197] = b"EDF+D"
-    path = tmp_path / "gaps.edf"
-    path.write_bytes(content)
-    with pytest.warns(RuntimeWarning, match="stages after a gap come too early"):
-        SleepStagerW2S(path, weights=small_folder)
 
 
 def test_a_rate_that_passes_for_a_waveform_is_said(tmp_path, small_folder):

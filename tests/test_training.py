@@ -179,7 +179,8 @@ def test_a_batch_of_different_signals_equals_its_nights_alone(nights):
     dataset = NightDataset(nights, names, 4, 12, 0, Masking.off())
     items = [dataset[i] for i in (0, 3, 4)]
     batch = collate(items)
-    assert batch["available"]["ECG"].tolist() == [True, False, False]
+    assert batch["rows"]["ECG"].tolist() == [0]
+    assert batch["available"]["ECG"].all(1).tolist() == [True, False, False]
     assert batch["x"]["ABD"].shape == (2, 12 * 256)
     from mne_wav2sleep.training.fit import _Module
 
@@ -200,6 +201,30 @@ def test_unscored_epochs_do_not_count(nights):
     total, count = module._loss(batch)
     assert count == before[1] - 3
     assert total < before[0]
+
+
+def test_what_was_not_measured_teaches_nothing(tmp_path):
+    raws = [make_raw(), make_raw()]
+    for raw in raws:
+        raw.set_annotations(mne.Annotations([0, 300], [60, 90], "BAD", START))
+        raw.annotations.append(150, 60, "BAD", ch_names=[("ECG",)])
+    raws[1]._data[:, raws[1].time_as_index(300)[0] : raws[1].time_as_index(390)[0]] = 7.0
+    with (
+        pytest.warns(RuntimeWarning, match="5 of 20 epochs are masked"),
+        pytest.warns(RuntimeWarning, match="7 of 20 epochs are masked"),
+    ):
+        nights = prepare_nights([Night(r, make_hypnogram(), "a") for r in raws], tmp_path)
+    items = [
+        NightDataset([night], ["ECG", "THX"], 4, None, 0, Masking.off())[0] for night in nights
+    ]
+    off = [0, 1, 10, 11, 12]
+    assert np.flatnonzero(items[0]["stages"] < 0).tolist() == off
+    assert np.flatnonzero(~items[0]["measured"]["THX"]).tolist() == off
+    assert np.flatnonzero(~items[0]["measured"]["ECG"]).tolist() == sorted([*off, 5, 6])
+    for name in ("ECG", "THX"):
+        np.testing.assert_array_equal(items[0]["signals"][name], items[1]["signals"][name])
+    evaluation = evaluate(nights[:1], Wav2Sleep(TINY))
+    assert (evaluation.pooled["epochs"] == [13, 15, 15]).all()
 
 
 def test_draws_depend_on_seed_and_pass_alone(nights):

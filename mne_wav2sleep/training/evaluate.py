@@ -67,14 +67,16 @@ def _stage_subsets(
         subsets = [tuple(sorted(s)) for s in wanted if set(s) <= set(present)]
     device = next(model.parameters()).device
     stages = np.array(STAGE_NAMES[model.config.n_classes], dtype=object)
+    staged = {}
     with torch.inference_mode():
         z = model.encode({name: x.to(device) for name, x in batch["x"].items()})
-        return {
-            "+".join(subset): list(
-                stages[model.mix({name: z[name] for name in subset})[0].argmax(-1).cpu().numpy()]
-            )
-            for subset in subsets
-        }
+        for subset in subsets:
+            available = {name: batch["available"][name].to(device) for name in subset}
+            logits_SC = model.mix({name: z[name] for name in subset}, available)[0]
+            measured = torch.stack(list(available.values())).any(0)[0].cpu().numpy()
+            named = np.where(measured, stages[logits_SC.argmax(-1).cpu().numpy()], "UNS")
+            staged["+".join(subset)] = list(named)
+    return staged
 
 
 def _agree(

@@ -61,10 +61,9 @@ class _Module(pl.LightningModule):
         z = {}
         for name, x_RT in batch["x"].items():
             # Only the recordings that have the signal are encoded; the others' rows stay 0.
-            rows = batch["available"][name]
             z_RSF = self.model.encode({name: x_RT})[name]
             z_BSF = z_RSF.new_zeros(n_recordings, n_epochs, z_RSF.shape[-1])
-            z[name] = z_BSF.index_put((rows.nonzero(as_tuple=True)[0],), z_RSF)
+            z[name] = z_BSF.index_put((batch["rows"][name],), z_RSF)
         logits_BSC = self.model.mix(z, batch["available"])
         total = functional.cross_entropy(
             logits_BSC.flatten(0, 1).float(), stages_BS.flatten(), ignore_index=-1, reduction="sum"

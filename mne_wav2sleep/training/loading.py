@@ -187,14 +187,20 @@ class NightDataset(Dataset[dict]):
         stages = np.full(length, -1, dtype=np.int64)
         scored = night.read_stages(self._n_stages)[first : first + length]
         stages[: scored.size] = scored
-        signals = {}
+        signals, measured = {}, {}
         for name, piece in night.read_signals(kept, first, length).items():
             grid = np.zeros(length * MODALITIES[name].samples_per_epoch)
             grid[: piece.size] = piece
             # A piece in which the sensor was dead is a signal of zeros, not a division by zero.
             z = grid.astype(np.float32) if is_constant(grid) else zscore(grid)
             signals[name] = self._masking.draw_sign(rng) * z
-        return {"signals": signals, "stages": stages, "name": night.name}
+            # Padding counts as measured, as it does when a recording is staged.
+            measured[name] = np.ones(length, dtype=bool)
+            there = night.read_measured(name)[first : first + length]
+            measured[name][: there.size] = there
+        # Of an epoch in which no sensor measured anything, there is nothing to learn.
+        stages[~np.any(list(measured.values()), axis=0)] = -1
+        return {"signals": signals, "measured": measured, "stages": stages, "name": night.name}
 
 
 def collate(items: Sequence[dict]) -> Batch:
@@ -209,22 +215,26 @@ def collate(items: Sequence[dict]) -> Batch:
     -------
     batch : dict
         ``x``: signal -> Tensor of shape (B_with_it, T), the rows of those that have it;
-        ``available``: signal -> bool Tensor of shape (B,); ``stages``: shape (B, S), -1 where
-        unscored or padded; ``names``: of the nights, for errors.
+        ``rows``: signal -> Tensor of shape (B_with_it,), which those are; ``available``: signal ->
+        bool Tensor of shape (B, S), where it was measured; ``stages``: shape (B, S), -1 where
+        unscored, unmeasured or padded; ``names``: of the nights, for errors.
     """
     n_epochs = max(item["stages"].size for item in items)
     stages = torch.full((len(items), n_epochs), -1, dtype=torch.long)
     for row, item in enumerate(items):
         stages[row, : item["stages"].size] = torch.from_numpy(item["stages"])
-    x, available = {}, {}
+    x, rows, available = {}, {}, {}
     for name in sorted({name for item in items for name in item["signals"]}):
-        has = [name in item["signals"] for item in items]
-        rows = [item["signals"][name] for item in items if name in item["signals"]]
-        padded = torch.zeros(len(rows), n_epochs * MODALITIES[name].samples_per_epoch)
-        for i, row_T in enumerate(rows):
-            padded[i, : row_T.size] = torch.from_numpy(row_T)
-        x[name], available[name] = padded, torch.tensor(has)
-    return {"x": x, "available": available, "stages": stages, "names": [i["name"] for i in items]}
+        rows[name] = torch.tensor([i for i, item in enumerate(items) if name in item["signals"]])
+        x[name] = torch.zeros(len(rows[name]), n_epochs * MODALITIES[name].samples_per_epoch)
+        available[name] = torch.zeros(len(items), n_epochs, dtype=torch.bool)
+        for x_T, i in zip(x[name], rows[name], strict=True):
+            signal, measured = items[i]["signals"][name], items[i]["measured"][name]
+            x_T[: signal.size] = torch.from_numpy(signal)
+            available[name][i] = True
+            available[name][i, : measured.size] = torch.from_numpy(measured)
+    names = [item["name"] for item in items]
+    return {"x": x, "rows": rows, "available": available, "stages": stages, "names": names}
 
 
 def make_loader(

@@ -23,11 +23,12 @@ from ..channels import ChannelName, match_channels
 from ..hypnogram import STAGE_NAMES
 from ..modalities import EPOCH_S, MODALITIES
 from ..recording import Recording, count_epochs, find_rates, open_recording, read_signals
-from ..signals import interpolate_to_grid
+from ..signals import MEASURED, interpolate_to_grid
 from ..stages import read_stages
 
-_FORMAT = "mne-wav2sleep night 1"
+_FORMAT = "mne-wav2sleep night 2"
 _UNSCORED = -1
+_MEASURED = "{} measured"
 _CARDIO_RESPIRATORY = ("ABD", "ECG", "PPG", "THX")
 
 
@@ -123,6 +124,11 @@ class PreparedNight:
                 signals[name] = piece.astype(np.float32)
         return signals
 
+    def read_measured(self, modality: str) -> NDArray[np.bool_]:
+        """Read in which epochs a signal was measured, an array of shape (n_epochs,)."""
+        with safe_open(self.path, framework="numpy") as file:
+            return np.asarray(file.get_tensor(_MEASURED.format(modality)), dtype=bool)
+
     def read_stages(self, n_stages: int) -> NDArray[np.int64]:
         """Read the stages.
 
@@ -188,13 +194,15 @@ def open_night(path: str | Path) -> PreparedNight:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})["night"])
             names = set(file.keys())
-        if header["format"] != _FORMAT or names != {*header["modalities"], "stages"}:
+        modalities = header["modalities"]
+        expected = {"stages", *modalities, *map(_MEASURED.format, modalities)}
+        if header["format"] != _FORMAT or names != expected:
             raise KeyError("format")
         return PreparedNight(
             path,
             str(header["subject"]),
             str(header["dataset"]),
-            tuple(header["modalities"]),
+            tuple(modalities),
             int(header["n_epochs"]),
             int(header["n_stages"]),
         )
@@ -211,7 +219,7 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     Returns the stages and the seconds of the recording before its first epoch, under 30.
     """
     hyp, onset = read_stages(night.hypnogram, recording.raw, recording.start)
-    n_samples, sfreq = recording.raw.n_times, recording.raw.info["sfreq"]
+    n_samples, sfreq = recording.n_samples, recording.raw.info["sfreq"]
     if onset is None:
         # Nothing but the lengths can tell whether the two belong together.
         excess = hyp.n_epochs - recording.n_epochs
@@ -259,18 +267,22 @@ def _prepare(night: Night, dtype: str) -> tuple[dict[str, NDArray], dict[str, ob
             "recording's."
         )
     tensors: dict[str, NDArray] = {"stages": stages}
-    for modality, (signal, sfreq) in read_signals(recording, channels).items():
-        signal = signal[round(shift * sfreq) :]
-        signal = signal - signal.mean()
-        signal /= signal.std() or 1.0
+    for modality, signal in read_signals(recording, channels, skip=shift).items():
+        measured = signal.epochs == MEASURED
+        if not measured.any():
+            continue
+        data = signal.data - signal.data.mean()
+        data /= data.std() or 1.0
         samples = MODALITIES[modality].samples_per_epoch
-        tensors[modality] = interpolate_to_grid(signal, sfreq, samples, n_epochs).astype(dtype)
+        grid = interpolate_to_grid(data, signal.sfreq, samples, n_epochs)
+        tensors[modality] = grid.astype(dtype)
+        tensors[_MEASURED.format(modality)] = measured
     start = recording.start and recording.start + timedelta(seconds=shift)
     return tensors, {
         "format": _FORMAT,
         "subject": night.subject,
         "dataset": night.dataset,
-        "modalities": sorted(set(tensors) - {"stages"}),
+        "modalities": sorted(set(MODALITIES) & set(tensors)),
         "channels": {m: str(c) for m, c in channels["channel"].items()},
         "n_epochs": n_epochs,
         "n_stages": hyp.n_stages,

@@ -1,0 +1,120 @@
+"""What EDF and BDF files say that MNE does not keep: each channel's own rate, and gaps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SUFFIXES = (".edf", ".bdf")
+"""Formats whose channels have rates of their own, read by MNE at the highest one.
+
+So does GDF, which is read at that highest rate here too: no such night is known to test with.
+"""
+_ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """A header, as far as it is needed; positions are those of the EDF specification, 2.1."""
+
+    size: int
+    record_s: float
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    sample_size: int
+
+
+def _read_header(path: Path) -> _Header:
+    """Read a header; numbers that are none raise ValueError."""
+    with path.open("rb") as file:
+        fixed = file.read(256)
+        n_signals = int(fixed[252:256])
+        fields = file.read(256 * n_signals)
+    labels = [fields[16 * i : 16 * (i + 1)].decode("latin-1").strip() for i in range(n_signals)]
+    counts = [int(fields[216 * n_signals + 8 * i :][:8]) for i in range(n_signals)]
+    return _Header(
+        256 * (n_signals + 1),
+        float(fixed[244:252]) or 1.0,
+        tuple(labels),
+        tuple(counts),
+        3 if fixed[:1] == b"\xff" else 2,
+    )
+
+
+def read_rates(path: Path) -> list[tuple[str, float]]:
+    """Read the label and the rate of each signal.
+
+    MNE gives the highest rate alone, and opening the file once per channel would read all of it
+    each time, for its annotations.
+
+    Parameters
+    ----------
+    path : Path
+        An EDF or BDF file.
+
+    Returns
+    -------
+    rates : list of (str, float)
+        Label and rate in Hz, in the order in which MNE reads the channels.
+
+    Raises
+    ------
+    ValueError
+        If the header has something else where numbers should be.
+    """
+    header = _read_header(path)
+    return [
+        (label, count / header.record_s)
+        for label, count in zip(header.labels, header.counts, strict=True)
+        if label not in _ANNOTATIONS
+    ]
+
+
+def find_gaps(path: Path) -> list[tuple[float, float]]:
+    """Find where a discontinuous file (EDF+D, BDF+D) was interrupted.
+
+    MNE reads such a file as if its records followed each other. Each record says when it began, in
+    its first annotation (EDF+ specification, section 2.2.4).
+
+    Parameters
+    ----------
+    path : Path
+        An EDF or BDF file.
+
+    Returns
+    -------
+    gaps : list of (float, float)
+        Seconds of data before each gap, and its length in s; none of a continuous file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not say when its records began, or they are not in order.
+    """
+    with path.open("rb") as file:
+        if file.read(197)[192:] not in (b"EDF+D", b"BDF+D"):
+            return []
+    try:
+        header = _read_header(path)
+        sizes = np.array(header.counts) * header.sample_size
+        number = next(i for i, label in enumerate(header.labels) if label in _ANNOTATIONS)
+        data = np.memmap(path, np.uint8, mode="r", offset=header.size)
+        n_records = data.size // sizes.sum()
+        records = data[: n_records * sizes.sum()].reshape(n_records, sizes.sum())
+        first = sizes[:number].sum()
+        texts = [bytes(row).split(b"\x14")[0] for row in records[:, first : first + sizes[number]]]
+        onsets = np.array([float(text) for text in texts])
+    except (StopIteration, ValueError) as error:
+        raise ValueError(
+            f"{path} is a discontinuous recording, and does not say when its records began, so "
+            "that stages cannot be put on the clock. Export it as a continuous file."
+        ) from error
+    lengths = np.diff(onsets) - header.record_s
+    if (lengths < -1e-3).any():
+        raise ValueError(
+            f"{path} is a discontinuous recording whose records are not in order: one begins "
+            f"{-lengths.min():.3g} s before the one before it has ended. Export it again."
+        )
+    # A millisecond is no gap: onsets are written as decimal numbers.
+    after = np.flatnonzero(lengths > 1e-3)
+    return [(float((i + 1) * header.record_s), float(lengths[i])) for i in after]
