@@ -40,13 +40,14 @@ def stage_once(night: Path, weights: str) -> None:
     import torch
 
     from mne_wav2sleep import SleepStagerW2S
-    from mne_wav2sleep.recording import read_signals
+    from mne_wav2sleep.reading import open_sources, read_signals
     from mne_wav2sleep.tensors import make_batch
 
     start = time.perf_counter()
     stager = SleepStagerW2S(night, weights=weights, verbose="error")
     t0 = time.perf_counter()
-    signals = read_signals(stager._recording, stager.channels)
+    sources = open_sources(stager._recording, stager.channels)
+    signals = read_signals(stager._recording, sources)
     t1 = time.perf_counter()
     x, available = make_batch(signals)
     t2 = time.perf_counter()

@@ -20,25 +20,18 @@ STAGE_NAMES: dict[int, tuple[str, ...]] = {
 """YASA's names of the stages, in the order of the released networks' outputs."""
 
 
-def to_proba(
-    logits: Tensor, stage_names: Sequence[str], measured: NDArray[np.bool_]
-) -> pd.DataFrame:
+def to_proba(logits: Tensor) -> NDArray[np.float64]:
     """Turn logits into probabilities.
 
     Parameters
     ----------
     logits : Tensor, shape (n_epochs, n_stages)
         The network's output for one recording, without the padded epochs.
-    stage_names : sequence of str
-        What its columns stand for, in YASA's names.
-    measured : array of bool, shape (n_epochs,)
-        Where anything was measured at all.
 
     Returns
     -------
-    proba : pandas.DataFrame, shape (n_epochs, n_stages) or (n_epochs, n_stages + 1)
-        Probability of each stage for each 30-s epoch; every row sums to 1. If nothing was measured
-        in some epoch, there is a column ``UNS``, 1 in these epochs and 0 in all others.
+    proba : array, shape (n_epochs, n_stages)
+        Probability of each stage for each 30-s epoch; every row sums to 1.
 
     Raises
     ------
@@ -47,16 +40,35 @@ def to_proba(
     """
     # First to the CPU: MPS has no float64.
     proba = torch.softmax(logits.cpu().double(), dim=-1).numpy()
-    frame = pd.DataFrame(proba, columns=list(stage_names))
-    if frame.isna().to_numpy().any():
+    if np.isnan(proba).any():
         raise RuntimeError(
             "The network gave NaN, so there is no hypnogram. Try precision='float32', and check "
             "the weights with `mne-wav2sleep weights verify`."
         )
-    frame.index.name = "Epoch"
-    if not measured.all():
-        frame[~measured] = 0.0
-        frame["UNS"] = (~measured).astype(float)
+    return proba
+
+
+def name_stages(proba: NDArray[np.float64], stage_names: Sequence[str]) -> pd.DataFrame:
+    """Put probabilities in YASA's terms.
+
+    Parameters
+    ----------
+    proba : array, shape (n_epochs, n_stages)
+        Probabilities; NaN in epochs in which nothing was measured.
+    stage_names : sequence of str
+        What the columns stand for, in YASA's names.
+
+    Returns
+    -------
+    frame : pandas.DataFrame, shape (n_epochs, n_stages) or (n_epochs, n_stages + 1)
+        Probabilities by stage. If nothing was measured in some epoch, there is a column ``UNS``, 1
+        in these epochs and 0 in all others.
+    """
+    frame = pd.DataFrame(proba, columns=list(stage_names)).rename_axis(index="Epoch")
+    unmeasured = np.isnan(proba).any(axis=1)
+    if unmeasured.any():
+        frame[unmeasured] = 0.0
+        frame["UNS"] = unmeasured.astype(float)
     return frame
 
 
@@ -66,7 +78,7 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
     Parameters
     ----------
     proba : pandas.DataFrame, shape (n_epochs, n_stages) or (n_epochs, n_stages + 1)
-        Probabilities, from :func:`to_proba`.
+        Probabilities, from :func:`name_stages`.
     start : datetime or None
         When the first epoch begins.
     scorer : str

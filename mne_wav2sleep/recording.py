@@ -1,4 +1,4 @@
-"""A Raw or a file, and the mapped channels of it, each at its own recorded rate."""
+"""A Raw or a file, opened: its length, its start, its gaps, and the rate of each channel."""
 
 import re
 from dataclasses import dataclass
@@ -11,28 +11,13 @@ import mne
 import numpy as np
 import pandas as pd
 from mne.utils import _pl, warn
-from numpy.typing import NDArray
 
 from . import edf
 from .channels import electrodes
-from .modalities import EPOCH_S, MODALITIES
-from .signals import (
-    BAD,
-    LEFT_OUT,
-    MEASURED,
-    NOT_RECORDED,
-    REASONS,
-    Signal,
-    Validity,
-    find_invalid,
-    judge_epochs,
-)
+from .modalities import EPOCH_S
 
 _FOLDERS = (".ds", ".mff")
 """Formats that are a folder."""
-_EXTREME = 50
-"""Standard deviations from the mean. No source says what is extreme; a QRS complex reaches about
-10, and no more than 1 in 2500 samples can be so far out."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +79,7 @@ def first_sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _read_header(path: Path, *, verbose: str | None = "error", **include: Any) -> mne.io.BaseRaw:
+def read_header(path: Path, *, verbose: str | None = "error", **include: Any) -> mne.io.BaseRaw:
     """Open a file with MNE, without reading its samples."""
     options: dict[str, Any] = dict(include)
     if path.suffix.lower() in edf.SUFFIXES:
@@ -104,7 +89,7 @@ def _read_header(path: Path, *, verbose: str | None = "error", **include: Any) -
         return mne.io.read_raw(path, preload=False, verbose=verbose, **options)
     except Exception as error:
         if "latin1" in str(error) and "encoding" not in options and options:
-            return _read_header(path, verbose=verbose, **include, encoding="latin1")
+            return read_header(path, verbose=verbose, **include, encoding="latin1")
         brainvision = path.suffix.lower() in (".eeg", ".vmrk")
         raise ValueError(
             f"{path} cannot be read as a recording ({first_sentence(error)}). Check that the file "
@@ -179,7 +164,7 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
         if path.is_file() and not path.stat().st_size:
             raise ValueError(f"{path} is empty (0 bytes). Copy or export it again.")
         # MNE's own warnings, of a file that was cut off for one, are for the user; they come once.
-        raw = _read_header(path, verbose=None)
+        raw = read_header(path, verbose=None)
     gaps = _find_gaps(raw, path)
     sfreq = raw.info["sfreq"]
     n_samples = raw.n_times + sum(length for _, length in gaps) * sfreq
@@ -247,7 +232,7 @@ def _recorded_rates(path: Path, raw: mne.io.BaseRaw, channels: pd.DataFrame) -> 
     if len(rates) == len(raw.ch_names):
         return dict(zip(raw.ch_names, rates, strict=True))
     names = sorted(_mapped(channels))
-    sfreq = float(_read_header(path, include=names).info["sfreq"])
+    sfreq = float(read_header(path, include=names).info["sfreq"])
     warn(
         f"The header of {path.name} lists {len(rates)} signals, MNE {len(raw.ch_names)} channels: "
         f"which rate belongs to which is not known, and all are read at {sfreq:g} Hz, to which MNE "
@@ -275,149 +260,3 @@ def _warn_of_resampling(raw: mne.io.BaseRaw, channels: pd.DataFrame) -> None:
                 f"the path instead, SleepStagerW2S({str(path)!r}), to stage every channel at its "
                 "own rate (crops, new names, dates and bad channels of the Raw do not carry over)."
             )
-
-
-def _count_extreme(signal: NDArray[np.float64]) -> int:
-    """Count extreme samples, if they hold more than half of the variance, else 0."""
-    power = signal - signal.mean()
-    power /= max(power.max(), -power.min())  # the square of 1e200 is no float
-    power *= power
-    extreme = power > _EXTREME**2 * power.mean()
-    return int(extreme.sum()) if power[extreme].sum() > power.sum() / 2 else 0
-
-
-def _open_gaps(
-    wave: NDArray[np.float64], sfreq: float, gaps: tuple[tuple[float, float], ...]
-) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Put samples where the clock has them; give them, and what is to be said of each."""
-    reasons = np.full(wave.size, MEASURED, dtype=np.int8)
-    if not gaps:
-        return wave, reasons
-    lengths = [round(length * sfreq) for _, length in gaps]
-    positions = np.repeat([round(at * sfreq) for at, _ in gaps], lengths)
-    return np.insert(wave, positions, np.nan), np.insert(reasons, positions, NOT_RECORDED)
-
-
-def _mark_bad(
-    reasons: NDArray[np.int8], sfreq: float, raw: mne.io.BaseRaw, names: tuple[str, ...]
-) -> None:
-    """Mark samples in annotations that begin with BAD, as MNE does, and concern the channels."""
-    for annotation in raw.annotations:
-        if annotation["description"].upper().startswith("BAD") and (
-            not annotation["ch_names"] or set(annotation["ch_names"]) & set(names)
-        ):
-            first = (annotation["onset"] - raw.first_time) * sfreq
-            last = first + annotation["duration"] * sfreq
-            # Of an annotation of no length, as "BAD boundary", there is no sample.
-            reasons[max(round(first), 0) : max(round(last), 0)] = BAD
-
-
-def read_signals(
-    recording: Recording,
-    channels: pd.DataFrame,
-    validity: Validity | None = None,
-    *,
-    skip: float = 0.0,
-) -> dict[str, Signal]:
-    """Read the mapped channels.
-
-    Parameters
-    ----------
-    recording : Recording
-        The opened recording.
-    channels : pandas.DataFrame
-        The mapping, with its rates filled in by :func:`find_rates`.
-    validity : Validity or None
-        What counts as measured; by default ``Validity()``.
-    skip : float
-        Seconds of the recording before its first epoch, under 30.
-
-    Returns
-    -------
-    signals : dict of str to Signal
-        Modality -> the signal in MNE's units (volts for EEG-typed channels, else as recorded).
-        Extreme samples are kept, with a warning. A modality that is constant, or measured in too
-        few epochs, is there with no epoch that counts as measured, and a warning.
-
-    Raises
-    ------
-    ValueError
-        If no channel has a signal in it.
-    """
-    validity = Validity() if validity is None else validity
-    sfreq_raw = recording.raw.info["sfreq"]
-    n_epochs = count_epochs(recording.n_samples - skip * sfreq_raw, sfreq_raw)
-    signals = {}
-    for sfreq, group in channels.groupby("sfreq", sort=True):
-        picks = list({name for c in group["channel"] for name in electrodes(c)})
-        raw = recording.raw
-        if recording.path is not None and recording.path.suffix.lower() in edf.SUFFIXES:
-            raw = _read_header(recording.path, include=picks)
-        # By number: MNE refuses a name that is also a channel type, and "ecg" is a common label.
-        numbers = sorted(raw.ch_names.index(name) for name in picks)
-        rows = raw.get_data(picks=numbers, verbose="error")
-        data = {raw.ch_names[number]: row for number, row in zip(numbers, rows, strict=True)}
-        for modality, channel in group["channel"].items():
-            first, *second = electrodes(channel)
-            wave = data[first] - data[second[0]] if second else data[first]
-            wave, known = _open_gaps(wave, sfreq, recording.gaps)
-            _mark_bad(known, sfreq, recording.raw, (first, *second))
-            reasons = find_invalid(wave, sfreq, str(modality), validity, known)
-            begin = round(skip * sfreq)
-            wave, reasons = wave[begin:], reasons[begin:]
-            signals[str(modality)] = _to_signal(
-                wave, float(sfreq), reasons, n_epochs, validity, f"{modality} (channel {channel!r})"
-            )
-            if sfreq < MODALITIES[modality].lowest_sfreq:
-                warn(
-                    f"{modality}: the channel {channel!r} was recorded at {sfreq:g} Hz, too slowly "
-                    f"for a {MODALITIES[modality].description}, which needs "
-                    f"{MODALITIES[modality].lowest_sfreq:g} Hz. If it is something else, a rate "
-                    "for one, name another channel, or None."
-                )
-    if all((signal.epochs != MEASURED).all() for signal in signals.values()):
-        names = ", ".join(map(repr, channels["channel"]))
-        raise ValueError(
-            f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
-            "stage. Check the recording, or name other channels."
-        )
-    return signals
-
-
-def _to_signal(
-    wave: NDArray[np.float64],
-    sfreq: float,
-    reasons: NDArray[np.int8],
-    n_epochs: int,
-    validity: Validity,
-    name: str,
-) -> Signal:
-    """Judge the epochs of a channel, and fill in what was not measured."""
-    epochs = judge_epochs(reasons, sfreq, n_epochs, validity.epoch_share)
-    n_measured = int((epochs == MEASURED).sum())
-    too_little = n_measured < max(validity.night_share * n_epochs, 1)
-    seconds = np.bincount(reasons, minlength=len(REASONS)) / sfreq
-    seconds[NOT_RECORDED] += max(n_epochs * EPOCH_S - reasons.size / sfreq - 0.5 / sfreq, 0)
-    seconds[MEASURED] = 0
-    if seconds.any():
-        why = ", ".join(f"{seconds[i] / 60:.2g} min {REASONS[i]}" for i in seconds.nonzero()[0])
-        warn(
-            f"{name} was not measured for {seconds.sum() / 60:.3g} min ({why}): "
-            + (
-                "it is left out."
-                if too_little
-                else f"{n_epochs - n_measured} of {n_epochs} epochs are masked."
-            )
-        )
-    measured = reasons == MEASURED
-    if too_little:
-        epochs[epochs == MEASURED] = LEFT_OUT
-    elif not measured.all():
-        wave = np.where(measured, wave, wave[measured].mean())
-    if not too_little and (count := _count_extreme(wave)):
-        warn(
-            f"{name} has {count} extreme sample{_pl(count)} with more than half of all variance, "
-            "beside which the network sees the rest as nearly flat. Clip such samples in a Raw, "
-            "or set them to NaN, and stage that."
-        )
-    return Signal(wave, sfreq, epochs)

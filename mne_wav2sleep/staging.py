@@ -11,13 +11,17 @@ import pandas as pd
 import torch
 import yasa
 from mne.utils import _pl, _validate_type, logger, use_log_level, verbose, warn
+from numpy.typing import NDArray
 
 from .channels import ChannelName, match_channels
-from .hypnogram import STAGE_NAMES, to_hypnogram, to_proba
-from .recording import find_rates, first_sentence, open_recording, read_signals
+from .hypnogram import STAGE_NAMES, name_stages, to_hypnogram, to_proba
+from .modalities import EPOCH_S
+from .reading import Source, open_sources, read_signals
+from .recording import find_rates, first_sentence, open_recording
 from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
 from .tensors import make_batch
 from .weights import REGISTRY, load_model
+from .windows import LONGEST, blend, plan_windows
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHORT = 120
@@ -170,7 +174,14 @@ class SleepStagerW2S:
         )
         for modality, row in self._channels.iterrows():
             logger.info(f"{modality}: {row['channel']!r} ({row['reason']}, {row['sfreq']:g} Hz)")
-        if (n_epochs := self._recording.n_epochs) < _SHORT:
+        n_epochs = self._recording.n_epochs
+        if n_epochs > LONGEST:
+            warn(
+                f"The recording lasts {n_epochs / 120:.1f} h and is staged in overlapping windows "
+                "of 10 h. The network was trained on nights: what it says of daytime is not "
+                "validated."
+            )
+        if n_epochs < _SHORT:
             warn(
                 f"The recording has {n_epochs} epoch{_pl(n_epochs)} of 30 s. The network was "
                 "trained on whole nights; less than an hour gives doubtful stages."
@@ -242,15 +253,7 @@ class SleepStagerW2S:
         """
         if self._proba is None:
             with use_log_level(self._verbose):
-                signals = read_signals(self._recording, self._channels, self._validity)
-                x, available = make_batch(
-                    signals, self._device, padded_epochs=self.model.config.padded_epochs
-                )
-                availability = _tabulate(signals, used=list(x))
-                measured = (availability == REASONS[MEASURED]).to_numpy().any(axis=1)
-                stages = STAGE_NAMES[self.model.config.n_classes]
-                self._proba = to_proba(self._run(x, available), stages, measured)
-                self._availability = availability
+                self._proba, self._availability = self._stage()
         return self._proba.copy()
 
     def predict(self) -> yasa.Hypnogram:
@@ -281,18 +284,68 @@ class SleepStagerW2S:
         """
         return to_hypnogram(self.predict_proba(), self._recording.start, self._scorer)
 
-    def _run(self, x: dict[str, torch.Tensor], available: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Run the network on one recording and cut the padded epochs off."""
-        trained = self.model.config.padded_epochs
-        if self._recording.n_epochs > trained > 0:
-            warn(
-                f"The recording has {self._recording.n_epochs} epochs, more than the "
-                f"{trained} ({trained / 120:g} h) that the network was trained on."
+    def _stage(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Stage window by window, of which most recordings have one; probabilities, availability.
+
+        Nothing but the probabilities of a window is kept, so that days take the memory of a night.
+        """
+        sources = open_sources(self._recording, self._channels)
+        windows = plan_windows(self._recording.n_epochs)
+        parts, availabilities = [], []
+        for first, last in windows:
+            stop = None if last == self._recording.n_epochs else last * EPOCH_S
+            proba, availability = self._stage_window(sources, first * EPOCH_S, stop)
+            parts.append(proba)
+            availabilities.append(availability.set_index(availability.index + first))
+        # An epoch of two windows was measured if either says so.
+        availability = availabilities[0]
+        for later in availabilities[1:]:
+            known = availability.where(availability == REASONS[MEASURED])
+            availability = known.combine_first(later).combine_first(availability)
+        proba = blend(parts, windows)
+        if np.isnan(proba).all():
+            names = ", ".join(map(repr, self._channels["channel"]))
+            raise ValueError(
+                f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
+                "stage. Check the recording, or name other channels."
             )
+        return name_stages(proba, STAGE_NAMES[self.model.config.n_classes]), availability
+
+    def _stage_window(
+        self, sources: list[Source], start: float, stop: float | None
+    ) -> tuple[NDArray[np.float64], pd.DataFrame]:
+        """Probabilities of some hours, NaN where nothing was measured, and what was."""
+        config = self.model.config
+        signals = read_signals(self._recording, sources, self._validity, start=start, stop=stop)
+        x, available = make_batch(signals, self._device, padded_epochs=config.padded_epochs)
+        availability = _tabulate(signals, used=list(x))
+        proba = np.full((len(availability), config.n_classes), np.nan)
+        if x:
+            measured = (availability == REASONS[MEASURED]).to_numpy().any(axis=1)
+            logits_SC = self._run(x, available)[0, : len(availability)]
+            proba[measured] = to_proba(logits_SC)[measured]
+        return proba, availability
+
+    def _run(self, x: dict[str, torch.Tensor], available: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Run the network, on the CPU where the device has too little memory."""
         dtype = PRECISIONS[self._precision]
         # Some devices have no autocast, not even to be switched off.
         precision: AbstractContextManager = (
             nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)
         )
         with torch.inference_mode(), precision:
-            return self.model(x, available)[0, : self._recording.n_epochs]
+            try:
+                return self.model(x, available)
+            except torch.OutOfMemoryError:
+                if self._device.type == "cpu":
+                    raise
+        warn(
+            f"The device {str(self._device)!r} has too little free memory for this recording, "
+            "which is staged on the CPU instead, and everything that follows. Close what else uses "
+            "it, or give device='cpu'."
+        )
+        x, available = ({k: v.cpu() for k, v in signals.items()} for signals in (x, available))
+        self._device = torch.device("cpu")
+        self.model = self.model.to(self._device)
+        torch.cuda.empty_cache()
+        return self._run(x, available)

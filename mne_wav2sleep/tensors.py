@@ -34,15 +34,11 @@ def make_batch(
     x : dict of str to Tensor of float32, shape (1, S * samples_per_epoch)
         z-scored signals by modality, padding included; S is the larger of the epochs recorded and
         ``padded_epochs``. Modalities without a measured epoch are left out, and those that are
-        constant on the grid, with a warning.
+        constant on the grid, with a warning; it may be empty.
     available : dict of str to Tensor of bool, shape (1, S)
         Where each modality was measured; not named where it was throughout. Padding counts as
         measured, as it did in training.
 
-    Raises
-    ------
-    ValueError
-        If nothing is left.
     """
     x, available = {}, {}
     for name, signal in signals.items():
@@ -61,9 +57,4 @@ def make_batch(
         if not measured.all():
             whole = np.pad(measured, (0, n_padded - measured.size), constant_values=True)
             available[name] = torch.from_numpy(whole).unsqueeze(0).to(device)
-    if not x:
-        raise ValueError(
-            f"None of the signals ({', '.join(signals)}) varies, so there is nothing to stage. "
-            "Check the recording, or name other channels."
-        )
     return x, available

@@ -70,8 +70,5 @@ def test_a_glitch_between_grid_points_is_no_signal(padded_epochs):
             padded_epochs=padded_epochs,
         )
     assert set(x) == {"THX"}
-    with (
-        pytest.warns(RuntimeWarning, match="ECG is left out"),
-        pytest.raises(ValueError, match="nothing to stage"),
-    ):
-        make_batch({"ECG": make_signal(flat, 1000.0, 20)})
+    with pytest.warns(RuntimeWarning, match="ECG is left out"):
+        assert make_batch({"ECG": make_signal(flat, 1000.0, 20)}) == ({}, {})

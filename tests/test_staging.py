@@ -10,7 +10,7 @@ import torch
 import yasa
 from conftest import DATA, SHARED, make_signal, make_wave
 
-from mne_wav2sleep import SleepStagerW2S, save_model
+from mne_wav2sleep import SleepStagerW2S, save_model, staging
 from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.model import Wav2Sleep
 from mne_wav2sleep.signals import FLAT
@@ -218,14 +218,14 @@ def test_nan_and_dead_channels_are_said(raw, small_folder):
     with pytest.warns(RuntimeWarning) as caught:
         proba = stager.predict_proba()
     messages = " ".join(str(w.message) for w in caught)
-    assert "'ECG') was not measured for 1.04 min (1 min not finite): 2 of 120" in messages
-    assert "'Thor') was not measured for 60.2 min (60 min flat): it is left out" in messages
+    assert "'ECG') was not measured for 1.04 min (1.04 min not finite): 2 of 120" in messages
+    assert "'Thor') was not measured for 60.2 min (60.2 min flat): it is left out" in messages
     assert np.isfinite(proba.to_numpy()).all()
     assert stager.availability["THX"].eq("flat").all()
     assert np.flatnonzero(stager.availability["ECG"] == "not finite").tolist() == [1, 2]
     broken._data[:] = np.nan
     with (
-        pytest.warns(RuntimeWarning, match="60 min not finite"),
+        pytest.warns(RuntimeWarning, match="60.2 min not finite"),
         pytest.raises(ValueError, match="nothing to stage"),
     ):
         SleepStagerW2S(broken, weights=small_folder).predict()
@@ -236,12 +236,27 @@ def test_a_recording_without_an_epoch_is_refused(raw, small_folder):
         SleepStagerW2S(raw.crop(0, 29.9, include_tmax=False), weights=small_folder)
 
 
-def test_over_ten_hours_is_one_pass_with_a_warning(small_folder):
-    info = mne.create_info(["Thor"], 8.0, "eeg")
-    raw = mne.io.RawArray(make_wave(8.0, 11 * HOUR)[np.newaxis], info, verbose="error")
+def test_a_device_without_memory_falls_back_to_the_cpu(raw, small_folder, monkeypatch):
+    expected = SleepStagerW2S(raw, weights=small_folder).predict_proba()
     stager = SleepStagerW2S(raw, weights=small_folder)
-    with pytest.warns(RuntimeWarning, match="1320 epochs"):
-        assert stager.predict().n_epochs == 1320
+    forward, seen = stager.model.forward, []
+
+    def raises(x, available):
+        """What CUDA does where its memory is full."""
+        seen.append(stager._device.type)
+        if stager._device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(x, available)
+
+    monkeypatch.setattr(stager.model, "forward", raises)
+    monkeypatch.setattr(staging, "make_batch", lambda s, _, **k: make_batch(s, "cpu", **k))
+    stager._device = torch.device("cuda")
+    with pytest.warns(RuntimeWarning, match="'cuda' has too little free memory.*on the CPU"):
+        proba = stager.predict_proba()
+    np.testing.assert_array_equal(proba, expected)
+    assert seen == ["cuda", "cpu"]
+    monkeypatch.setattr(stager.model, "forward", forward)
+    assert "device: cpu" in repr(stager)
 
 
 def test_from_signals_to_logits_nothing_is_made_on_the_wrong_device():

@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 from ..channels import ChannelName, match_channels
 from ..hypnogram import STAGE_NAMES
 from ..modalities import EPOCH_S, MODALITIES
-from ..recording import Recording, count_epochs, find_rates, open_recording, read_signals
+from ..reading import open_sources, read_signals
+from ..recording import Recording, count_epochs, find_rates, open_recording
 from ..signals import MEASURED, interpolate_to_grid
 from ..stages import read_stages
 
@@ -267,7 +268,8 @@ def _prepare(night: Night, dtype: str) -> tuple[dict[str, NDArray], dict[str, ob
             "recording's."
         )
     tensors: dict[str, NDArray] = {"stages": stages}
-    for modality, signal in read_signals(recording, channels, skip=shift).items():
+    sources = open_sources(recording, channels)
+    for modality, signal in read_signals(recording, sources, start=shift).items():
         measured = signal.epochs == MEASURED
         if not measured.any():
             continue
@@ -277,6 +279,8 @@ def _prepare(night: Night, dtype: str) -> tuple[dict[str, NDArray], dict[str, ob
         grid = interpolate_to_grid(data, signal.sfreq, samples, n_epochs)
         tensors[modality] = grid.astype(dtype)
         tensors[_MEASURED.format(modality)] = measured
+    if set(tensors) == {"stages"}:
+        raise ValueError("none of its channels has a signal in it. Check the recording.")
     start = recording.start and recording.start + timedelta(seconds=shift)
     return tensors, {
         "format": _FORMAT,

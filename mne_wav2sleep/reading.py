@@ -1,0 +1,229 @@
+"""The mapped channels of a recording, each at its own rate, and what of them was measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import mne
+import numpy as np
+import pandas as pd
+from mne.utils import _pl, warn
+from numpy.typing import NDArray
+
+from . import edf
+from .channels import electrodes
+from .modalities import EPOCH_S, MODALITIES
+from .recording import Recording, count_epochs, read_header
+from .signals import (
+    BAD,
+    LEFT_OUT,
+    MEASURED,
+    NOT_RECORDED,
+    REASONS,
+    Signal,
+    Validity,
+    find_invalid,
+    judge_epochs,
+)
+
+_EXTREME = 50
+"""Standard deviations from the mean. No source says what is extreme; a QRS complex reaches about
+10, and no more than 1 in 2500 samples can be so far out."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Channels that were recorded at one rate.
+
+    Attributes
+    ----------
+    raw : mne.io.BaseRaw
+        What gives their samples, at that rate.
+    sfreq : float
+        The rate in Hz.
+    channels : mapping of str to str or (str, str)
+        Modality -> its channel, or two whose difference is used.
+    """
+
+    raw: mne.io.BaseRaw
+    sfreq: float
+    channels: Mapping[str, str | tuple[str, str]]
+
+
+def open_sources(recording: Recording, channels: pd.DataFrame) -> list[Source]:
+    """Open the mapped channels, once per rate.
+
+    Parameters
+    ----------
+    recording : Recording
+        The opened recording.
+    channels : pandas.DataFrame
+        The mapping, with its rates filled in by :func:`~mne_wav2sleep.recording.find_rates`.
+
+    Returns
+    -------
+    sources : list of Source
+        One for each rate.
+    """
+    sources = []
+    for sfreq, group in channels.groupby("sfreq", sort=True):
+        raw = recording.raw
+        if recording.path is not None and recording.path.suffix.lower() in edf.SUFFIXES:
+            picks = {name for channel in group["channel"] for name in electrodes(channel)}
+            raw = read_header(recording.path, include=sorted(picks))
+        mapping = {str(modality): channel for modality, channel in group["channel"].items()}
+        sources.append(Source(raw, float(sfreq), mapping))
+        for modality, channel in mapping.items():
+            if sfreq < MODALITIES[modality].lowest_sfreq:
+                warn(
+                    f"{modality}: the channel {channel!r} was recorded at {sfreq:g} Hz, too slowly "
+                    f"for a {MODALITIES[modality].description}, which needs "
+                    f"{MODALITIES[modality].lowest_sfreq:g} Hz. If it is something else, a rate "
+                    "for one, name another channel, or None."
+                )
+    return sources
+
+
+def _read_span(
+    source: Source, gaps: Sequence[tuple[float, float]], start: float, stop: float | None
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int8]]:
+    """Read samples by the clock: channel -> samples, and what is to be said of each of them."""
+    raw, sfreq = source.raw, source.sfreq
+    names = {name for channel in source.channels.values() for name in electrodes(channel)}
+    # By number: MNE refuses a name that is also a channel type, and "ecg" is a common label.
+    numbers = sorted(raw.ch_names.index(name) for name in names)
+    begin = round(start * sfreq)
+    end = raw.n_times + sum(round(length * sfreq) for _, length in gaps)
+    if stop is not None:
+        # One more, for the grid's last sample lies at the very end.
+        end = min(end, round(stop * sfreq) + 1)
+    if gaps:
+        rows = np.full((len(numbers), end - begin), np.nan)
+        reasons = np.full(end - begin, NOT_RECORDED, dtype=np.int8)
+        first, moved = 0, 0
+        for at, length in [*gaps, (raw.n_times / sfreq, 0.0)]:
+            last = min(round(at * sfreq), raw.n_times)
+            i, j = max(first + moved, begin), min(last + moved, end)
+            if i < j:
+                data = raw.get_data(numbers, start=i - moved, stop=j - moved, verbose="error")
+                rows[:, i - begin : j - begin] = data
+                reasons[i - begin : j - begin] = MEASURED
+            first, moved = last, moved + round(length * sfreq)
+    else:
+        rows = raw.get_data(numbers, start=begin, stop=end, verbose="error")
+        reasons = np.full(end - begin, MEASURED, dtype=np.int8)
+    return {raw.ch_names[n]: row for n, row in zip(numbers, rows, strict=True)}, reasons
+
+
+def _mark_bad(
+    reasons: NDArray[np.int8],
+    sfreq: float,
+    start: float,
+    raw: mne.io.BaseRaw,
+    names: Sequence[str],
+) -> None:
+    """Mark samples in annotations that begin with BAD, as MNE does, and concern the channels."""
+    for annotation in raw.annotations:
+        if annotation["description"].upper().startswith("BAD") and (
+            not annotation["ch_names"] or set(annotation["ch_names"]) & set(names)
+        ):
+            first = (annotation["onset"] - raw.first_time - start) * sfreq
+            last = first + annotation["duration"] * sfreq
+            # Of an annotation of no length, as "BAD boundary", there is no sample.
+            reasons[max(round(first), 0) : max(round(last), 0)] = BAD
+
+
+def read_signals(
+    recording: Recording,
+    sources: Sequence[Source],
+    validity: Validity | None = None,
+    *,
+    start: float = 0.0,
+    stop: float | None = None,
+) -> dict[str, Signal]:
+    """Read the mapped channels, or some hours of them.
+
+    Parameters
+    ----------
+    recording : Recording
+        The opened recording.
+    sources : sequence of Source
+        Its channels, from :func:`open_sources`.
+    validity : Validity or None
+        What counts as measured; by default ``Validity()``.
+    start, stop : float, float or None
+        From when to when, in s from the recording's first sample; None for its end. Epochs begin
+        at ``start``.
+
+    Returns
+    -------
+    signals : dict of str to Signal
+        Modality -> the signal in MNE's units (volts for EEG-typed channels, else as recorded).
+        Extreme samples are kept, with a warning. A modality that is constant, or measured in too
+        few epochs, is there with no epoch that counts as measured, and a warning.
+    """
+    validity = Validity() if validity is None else validity
+    rate = recording.raw.info["sfreq"]
+    end = recording.n_samples if stop is None else stop * rate
+    n_epochs = count_epochs(end - start * rate, rate)
+    part = stop is not None or start > EPOCH_S
+    when = f", hours {start / 3600:.1f} to {end / rate / 3600:.1f}" if part else ""
+    signals = {}
+    for source in sources:
+        data, recorded = _read_span(source, recording.gaps, start, stop)
+        for modality, channel in source.channels.items():
+            first, *second = electrodes(channel)
+            wave = data[first] - data[second[0]] if second else data[first]
+            known = recorded.copy()
+            _mark_bad(known, source.sfreq, start, recording.raw, (first, *second))
+            reasons = find_invalid(wave, source.sfreq, modality, validity, known)
+            name = f"{modality} (channel {channel!r}{when})"
+            signals[modality] = _to_signal(wave, source.sfreq, reasons, n_epochs, validity, name)
+    return signals
+
+
+def _count_extreme(signal: NDArray[np.float64]) -> int:
+    """Count extreme samples, if they hold more than half of the variance, else 0."""
+    power = signal - signal.mean()
+    power /= max(power.max(), -power.min())  # the square of 1e200 is no float
+    power *= power
+    extreme = power > _EXTREME**2 * power.mean()
+    return int(extreme.sum()) if power[extreme].sum() > power.sum() / 2 else 0
+
+
+def _to_signal(
+    wave: NDArray[np.float64],
+    sfreq: float,
+    reasons: NDArray[np.int8],
+    n_epochs: int,
+    validity: Validity,
+    name: str,
+) -> Signal:
+    """Judge the epochs of a channel, and fill in what was not measured."""
+    epochs = judge_epochs(reasons, sfreq, n_epochs, validity.epoch_share)
+    n_measured = int((epochs == MEASURED).sum())
+    too_little = n_measured < max(validity.night_share * n_epochs, 1)
+    seconds = np.bincount(reasons, minlength=len(REASONS)) / sfreq
+    seconds[NOT_RECORDED] += max(n_epochs * EPOCH_S - reasons.size / sfreq - 0.5 / sfreq, 0)
+    seconds[MEASURED] = 0
+    if seconds.any():
+        why = ", ".join(f"{seconds[i] / 60:.3g} min {REASONS[i]}" for i in seconds.nonzero()[0])
+        warn(
+            f"{name} was not measured for {seconds.sum() / 60:.3g} min ({why}): "
+            + (
+                "it is left out."
+                if too_little
+                else f"{n_epochs - n_measured} of {n_epochs} epochs are masked."
+            )
+        )
+    measured = reasons == MEASURED
+    if too_little:
+        epochs[epochs == MEASURED] = LEFT_OUT
+    elif not measured.all():
+        wave = np.where(measured, wave, wave[measured].mean())
+    if not too_little and (count := _count_extreme(wave)):
+        warn(
+            f"{name} has {count} extreme sample{_pl(count)} with more than half of all variance, "
+            "beside which the network sees the rest as nearly flat. Clip such samples in a Raw, "
+            "or set them to NaN, and stage that."
+        )
+    return Signal(wave, sfreq, epochs)

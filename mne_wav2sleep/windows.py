@@ -1,0 +1,68 @@
+"""Recordings of days: overlapping windows of a night's length, and one answer from all of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONGEST = 1440
+"""Epochs, 12 h, up to which a recording is staged in one pass."""
+_LENGTH = 1200
+"""Epochs of a window: the 10 h that the released weights were trained on."""
+_OVERLAP = 240
+"""Epochs, 2 h, that two windows share at least."""
+
+
+def plan_windows(n_epochs: int) -> list[tuple[int, int]]:
+    """Lay windows over a recording.
+
+    Parameters
+    ----------
+    n_epochs : int
+        30-s epochs of the recording.
+
+    Returns
+    -------
+    windows : list of (int, int)
+        First epoch of each window, and the one after its last.
+
+    Examples
+    --------
+    >>> plan_windows(1440), plan_windows(2000)
+    ([(0, 1440)], [(0, 1200), (800, 2000)])
+    """
+    if n_epochs <= LONGEST:
+        return [(0, n_epochs)]
+    count = int(np.ceil((n_epochs - _OVERLAP) / (_LENGTH - _OVERLAP)))
+    starts = np.linspace(0, n_epochs - _LENGTH, count).round().astype(int)
+    return [(int(start), int(start) + _LENGTH) for start in starts]
+
+
+def blend(
+    parts: Sequence[NDArray[np.float64]], windows: Sequence[tuple[int, int]]
+) -> NDArray[np.float64]:
+    """Average what windows say of the epochs that they share.
+
+    Parameters
+    ----------
+    parts : sequence of array, each of shape (n_epochs_of_window, n_stages)
+        Probabilities of each window, NaN where nothing was measured.
+    windows : sequence of (int, int)
+        The windows, from :func:`plan_windows`.
+
+    Returns
+    -------
+    proba : array, shape (n_epochs, n_stages)
+        Averages in which an epoch counts the more, the further it is from its window's edge; NaN
+        where all windows are.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    n_epochs = max(last for _, last in windows)
+    total, weight = np.zeros((n_epochs, parts[0].shape[1])), np.zeros((n_epochs, 1))
+    for part, (first, last) in zip(parts, windows, strict=True):
+        distance = np.minimum(np.arange(last - first), np.arange(last - first)[::-1]) + 1.0
+        distance[np.isnan(part).any(axis=1)] = 0.0
+        total[first:last] += np.nan_to_num(part) * distance[:, None]
+        weight[first:last] += distance[:, None]
+    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
