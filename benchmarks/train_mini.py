@@ -19,9 +19,11 @@ from pathlib import Path
 import joblib
 import mne
 import numpy as np
+import torch
 import yasa
 from tqdm import tqdm
 
+from mne_wav2sleep import load_model, save_model
 from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.simulate import simulate_night
 from mne_wav2sleep.simulation import (
@@ -43,6 +45,7 @@ from mne_wav2sleep.training import (
     prepare_nights,
     train,
 )
+from mne_wav2sleep.training.loading import NightDataset, PassSampler, make_loader
 
 SEED = 2411
 # Chosen by the seed before anything was trained; records a and b are one subject.
@@ -64,14 +67,21 @@ SETTINGS = TrainingSettings(
     warmup_steps=200,
     decay_steps=2000,
     batch_size=4,
-    max_passes=45,
-    patience=45,
+    max_passes=30,
+    patience=30,
     crop=240,
-    # Every signal is often the only one, since the network has to do without any of them; the
-    # pulse wave most often, whose encoder learns slowest.
+    # Every signal is often the only one, since the network has to do without any of them.
     masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.45, "PPG": 0.4}),
     dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 0.7},
     seed=SEED,
+)
+
+# The pulse wave's encoder learns nothing from stages alone in so few steps: a pulse is all but a
+# sine, whose rate no average shows. It learns what the ECG's encoder says of the same beats, which
+# the mixer, to which all signals are alike, understands at once. Then all learn together.
+TEACHING_PASSES = 2
+TOGETHER = replace(
+    SETTINGS, learning_rate=1e-3, warmup_steps=50, decay_steps=700, max_passes=22, patience=22
 )
 
 # Encoders learn from many short pieces; what follows them, from whole nights, for which the frozen
@@ -80,10 +90,10 @@ WHOLE_NIGHTS = replace(
     SETTINGS,
     learning_rate=3e-4,
     warmup_steps=50,
-    decay_steps=1000,
+    decay_steps=500,
     batch_size=1,
     crop=None,
-    max_passes=5,
+    max_passes=3,
 )
 
 
@@ -216,6 +226,40 @@ def plan_real(
     ]
 
 
+def teach_pulse_wave(nights: list[PreparedNight], weights: Path, folder: Path) -> Path:
+    """Let the PPG's encoder learn to say what the ECG's says of the same heart beats."""
+    if (folder / "config.json").exists():
+        return folder
+    model = load_model(weights)
+    teacher = model.signal_encoders.encoders["ECG"]
+    pupil = model.signal_encoders.encoders["PPG"]
+    pupil.load_state_dict(teacher.state_dict())
+    optimizer = torch.optim.AdamW(pupil.requires_grad_().parameters(), lr=2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1))
+    dataset = NightDataset(
+        nights, ["ECG", "PPG"], CONFIG.n_classes, SETTINGS.crop, 0, Masking(drop={}, flip=0.5)
+    )
+    for number in range(TEACHING_PASSES):
+        # Seeded so that no piece comes as it does in the other stages.
+        sampler = PassSampler(
+            nights, SETTINGS.dataset_weights, SETTINGS.batch_size, seed=SEED + 1, number=number
+        )
+        batches = make_loader(dataset, sampler, SETTINGS.batch_size, n_workers=0)
+        for batch in (progress := tqdm(batches, desc="Teaching the PPG's encoder")):
+            with torch.no_grad():
+                wanted_BSF = teacher(batch["x"]["ECG"])
+            spread_F = wanted_BSF.std((0, 1)) + 1e-3
+            told_BSF = pupil(batch["x"]["PPG"])
+            loss = ((told_BSF - wanted_BSF) / spread_F).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(pupil.parameters(), SETTINGS.clip)
+            optimizer.step()
+            schedule.step()
+            progress.set_postfix(loss=f"{loss.item():.3f}")
+    return save_model(model.requires_grad_(False), folder)
+
+
 def main() -> None:
     """Prepare, train, and write the model folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -255,10 +299,19 @@ def main() -> None:
         validation=apart,
         settings=replace(SETTINGS, max_passes=options.passes),
     )
+    taught = teach_pulse_wave(learnt, pieces, options.work / "taught")
+    together = fine_tune(
+        learnt,
+        options.work / "together",
+        weights=taught,
+        trainable=("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"),
+        validation=apart,
+        settings=TOGETHER,
+    )
     fine_tune(
         learnt,
         options.work / "model",
-        weights=pieces,
+        weights=together,
         trainable=("epoch_mixer", "sequence_mixer", "classifier"),
         validation=apart,
         settings=WHOLE_NIGHTS,
