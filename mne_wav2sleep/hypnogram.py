@@ -101,9 +101,11 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
 
 @contextmanager
 def allow_absent_stages() -> Iterator[None]:
-    """Keep scikit-learn, behind YASA's agreement, from warning of a stage that was never scored."""
+    """Keep scikit-learn, behind YASA's agreement, from warning of stages that were never scored."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        warnings.filterwarnings("ignore", "A single label was found")
+        warnings.filterwarnings("ignore", "`y1`, `y2` and `labels` have only one label in common")
         yield
 
 

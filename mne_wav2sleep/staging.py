@@ -1,6 +1,6 @@
 """Sleep staging from heart and breathing, in one class."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
@@ -13,6 +13,7 @@ import yasa
 from mne.utils import _pl, _validate_type, logger, use_log_level, verbose, warn
 from numpy.typing import NDArray
 
+from .audit import Audit, Subset, all_subsets, compare_subsets
 from .channels import ChannelName, match_channels
 from .hypnogram import STAGE_NAMES, name_stages, to_hypnogram, to_proba
 from .modalities import EPOCH_S
@@ -253,7 +254,9 @@ class SleepStagerW2S:
         """
         if self._proba is None:
             with use_log_level(self._verbose):
-                self._proba, self._availability = self._stage()
+                everything = tuple(self._channels.index)
+                probas, self._availability = self._stage([everything])
+                self._proba = probas[everything]
         return self._proba.copy()
 
     def predict(self) -> yasa.Hypnogram:
@@ -284,50 +287,103 @@ class SleepStagerW2S:
         """
         return to_hypnogram(self.predict_proba(), self._recording.start, self._scorer)
 
-    def _stage(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Stage window by window, of which most recordings have one; probabilities, availability.
+    def audit(self) -> Audit:
+        """Stage the recording from every subset of its modalities, and compare.
+
+        Returns
+        -------
+        audit : Audit
+            The stages of each subset, how well they agree, and the epochs in dispute. A modality
+            that disagrees with all others is the one to look at.
+
+        Raises
+        ------
+        ValueError
+            If none of the mapped channels has a signal in it.
+        RuntimeError
+            If the network gives something that is not a number.
+
+        Notes
+        -----
+        Each encoder runs once. Agreement says that sensors see the same, not that it is true.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, modalities=["ECG", "THX"], seed=0, verbose="error")
+        >>> audit = SleepStagerW2S(raw, weights="mini", verbose="error").audit()
+        >>> list(audit.hypnograms)
+        ['ECG', 'THX', 'ECG+THX']
+        """
+        with use_log_level(self._verbose):
+            probas, self._availability = self._stage(all_subsets(self._channels.index))
+        everything = tuple(self._channels.index)
+        self._proba = probas[everything]
+        return compare_subsets(
+            {
+                "+".join(subset): to_hypnogram(proba, self._recording.start, self._scorer)
+                for subset, proba in probas.items()
+                # Of a modality that is left out, nothing is to be said.
+                if subset == everything or not proba.get("UNS", pd.Series(0)).all()
+            }
+        )
+
+    def _stage(self, subsets: Sequence[Subset]) -> tuple[dict[Subset, pd.DataFrame], pd.DataFrame]:
+        """Stage window by window, of which most recordings have one.
 
         Nothing but the probabilities of a window is kept, so that days take the memory of a night.
         """
         sources = open_sources(self._recording, self._channels)
         windows = plan_windows(self._recording.n_epochs)
-        parts, availabilities = [], []
+        parts: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in subsets}
+        availabilities = []
         for first, last in windows:
             stop = None if last == self._recording.n_epochs else last * EPOCH_S
-            proba, availability = self._stage_window(sources, first * EPOCH_S, stop)
-            parts.append(proba)
+            probas, availability = self._stage_window(sources, first * EPOCH_S, stop, subsets)
+            for subset in subsets:
+                parts[subset].append(probas[subset])
             availabilities.append(availability.set_index(availability.index + first))
         # An epoch of two windows was measured if either says so.
         availability = availabilities[0]
         for later in availabilities[1:]:
             known = availability.where(availability == REASONS[MEASURED])
             availability = known.combine_first(later).combine_first(availability)
-        proba = blend(parts, windows)
-        if np.isnan(proba).all():
+        if (availability != REASONS[MEASURED]).all(axis=None):
             names = ", ".join(map(repr, self._channels["channel"]))
             raise ValueError(
                 f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
                 "stage. Check the recording, or name other channels."
             )
-        return name_stages(proba, STAGE_NAMES[self.model.config.n_classes]), availability
+        stages = STAGE_NAMES[self.model.config.n_classes]
+        probas = {subset: name_stages(blend(parts[subset], windows), stages) for subset in subsets}
+        return probas, availability
 
     def _stage_window(
-        self, sources: list[Source], start: float, stop: float | None
-    ) -> tuple[NDArray[np.float64], pd.DataFrame]:
+        self, sources: list[Source], start: float, stop: float | None, subsets: Sequence[Subset]
+    ) -> tuple[dict[Subset, NDArray[np.float64]], pd.DataFrame]:
         """Probabilities of some hours, NaN where nothing was measured, and what was."""
         config = self.model.config
         signals = read_signals(self._recording, sources, self._validity, start=start, stop=stop)
         x, available = make_batch(signals, self._device, padded_epochs=config.padded_epochs)
         availability = _tabulate(signals, used=list(x))
-        proba = np.full((len(availability), config.n_classes), np.nan)
-        if x:
-            measured = (availability == REASONS[MEASURED]).to_numpy().any(axis=1)
-            logits_SC = self._run(x, available)[0, : len(availability)]
-            proba[measured] = to_proba(logits_SC)[measured]
-        return proba, availability
+        shape = (len(availability), config.n_classes)
+        probas = {subset: np.full(shape, np.nan) for subset in subsets}
+        used = {subset: [name for name in subset if name in x] for subset in subsets}
+        logits = self._run(x, available, [names for names in used.values() if names])
+        for subset, names in used.items():
+            if names:
+                measured = (availability[names] == REASONS[MEASURED]).to_numpy().any(axis=1)
+                proba = to_proba(logits["+".join(names)][0, : shape[0]])
+                probas[subset][measured] = proba[measured]
+        return probas, availability
 
-    def _run(self, x: dict[str, torch.Tensor], available: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Run the network, on the CPU where the device has too little memory."""
+    def _run(
+        self,
+        x: dict[str, torch.Tensor],
+        available: dict[str, torch.Tensor],
+        subsets: Sequence[Sequence[str]],
+    ) -> dict[str, torch.Tensor]:
+        """Logits of each subset; on the CPU where the device has too little memory."""
         dtype = PRECISIONS[self._precision]
         # Some devices have no autocast, not even to be switched off.
         precision: AbstractContextManager = (
@@ -335,7 +391,14 @@ class SleepStagerW2S:
         )
         with torch.inference_mode(), precision:
             try:
-                return self.model(x, available)
+                z = self.model.encode(x)
+                return {
+                    "+".join(subset): self.model.mix(
+                        {name: z[name] for name in subset},
+                        {name: available[name] for name in subset if name in available},
+                    )
+                    for subset in subsets
+                }
             except torch.OutOfMemoryError:
                 if self._device.type == "cpu":
                     raise
@@ -348,4 +411,4 @@ class SleepStagerW2S:
         self._device = torch.device("cpu")
         self.model = self.model.to(self._device)
         torch.cuda.empty_cache()
-        return self._run(x, available)
+        return self._run(x, available, subsets)

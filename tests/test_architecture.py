@@ -19,6 +19,7 @@ ORDER = [
     "model",
     "hypnogram",
     "windows",
+    "audit",
     "model_folder",
     "weights",
     "staging",

@@ -239,23 +239,22 @@ def test_a_recording_without_an_epoch_is_refused(raw, small_folder):
 def test_a_device_without_memory_falls_back_to_the_cpu(raw, small_folder, monkeypatch):
     expected = SleepStagerW2S(raw, weights=small_folder).predict_proba()
     stager = SleepStagerW2S(raw, weights=small_folder)
-    forward, seen = stager.model.forward, []
+    encode, seen = stager.model.encode, []
 
-    def raises(x, available):
+    def raises(x):
         """What CUDA does where its memory is full."""
         seen.append(stager._device.type)
         if stager._device.type == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return forward(x, available)
+        return encode(x)
 
-    monkeypatch.setattr(stager.model, "forward", raises)
+    monkeypatch.setattr(stager.model, "encode", raises)
     monkeypatch.setattr(staging, "make_batch", lambda s, _, **k: make_batch(s, "cpu", **k))
     stager._device = torch.device("cuda")
     with pytest.warns(RuntimeWarning, match="'cuda' has too little free memory.*on the CPU"):
         proba = stager.predict_proba()
     np.testing.assert_array_equal(proba, expected)
     assert seen == ["cuda", "cpu"]
-    monkeypatch.setattr(stager.model, "forward", forward)
     assert "device: cpu" in repr(stager)
 
 

@@ -10,7 +10,8 @@
     evaluate    agreement with the scorer, for every subset of the signals
 """
 
-from .evaluate import Evaluation, all_subsets, evaluate
+from ..audit import all_subsets
+from .evaluate import Evaluation, evaluate
 from .fit import fine_tune, train
 from .masking import Masking
 from .nights import Night, PreparedNight, open_night, prepare_nights, read_nights

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,13 @@ import yasa
 from mne.utils import logger
 from tqdm.auto import tqdm
 
+from ..audit import Subset, all_subsets
 from ..hypnogram import STAGE_NAMES, allow_absent_stages
 from ..model import Wav2Sleep
 from ..weights import load_model
 from .loading import NightDataset, collate
 from .masking import Masking
 from .nights import PreparedNight
-
-Subset = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,18 +39,6 @@ class Evaluation:
     pooled: pd.DataFrame
     by_night: pd.DataFrame
     confusion: dict[tuple[str, str], pd.DataFrame]
-
-
-def all_subsets(modalities: Sequence[str]) -> list[Subset]:
-    """Every subset but the empty one, the smallest first.
-
-    Examples
-    --------
-    >>> all_subsets(["ECG", "THX"])
-    [('ECG',), ('THX',), ('ECG', 'THX')]
-    """
-    names = sorted(modalities)
-    return [s for size in range(1, len(names) + 1) for s in combinations(names, size)]
 
 
 def _stage_subsets(

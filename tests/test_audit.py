@@ -1,0 +1,89 @@
+"""What each subset of the sensors says."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import yasa
+from test_validity import fail, make_raw
+
+from mne_wav2sleep import SleepStagerW2S
+from mne_wav2sleep.audit import all_subsets, compare_subsets
+
+
+def make_hypnogram(stages):
+    names = {"W": "WAKE", "L": "LIGHT", "D": "DEEP", "R": "REM", "U": "UNS"}
+    return yasa.Hypnogram([names[s] for s in stages], n_stages=4, scorer="wav2sleep")
+
+
+def test_subsets_are_staged_as_if_alone(small_folder):
+    raw = fail(fail(make_raw(), ["Pleth"], 20, 40), ["ECG", "Pleth"], 60, 80)
+    stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
+    encoder, count = stager.model.encode, []
+    stager.model.encode = lambda x: count.append(sorted(x)) or encoder(x)
+    audit = stager.audit()
+    assert count == [["ABD", "ECG", "PPG", "THX"]]  # each encoder ran once
+    subsets = all_subsets(["ABD", "ECG", "PPG", "THX"])
+    assert list(audit.hypnograms) == ["+".join(s) for s in subsets]
+    for subset in (("ECG",), ("ECG", "PPG"), ("PPG",)):
+        out = {"ABD", "ECG", "PPG", "THX"} - set(subset)
+        names = {f"{m.lower()}_name": None for m in out}
+        alone = SleepStagerW2S(raw, weights=small_folder, verbose="error", **names).predict()
+        hyp = audit.hypnograms["+".join(subset)]
+        assert (hyp == alone).all()
+        np.testing.assert_allclose(hyp.proba, alone.proba, atol=1e-5)
+    assert (audit.hypnograms["ABD+ECG+PPG+THX"] == stager.predict()).all()
+    assert np.flatnonzero(audit.hypnograms["ECG+PPG"].hypno == "UNS").tolist() == list(
+        range(60, 80)
+    )
+
+
+def test_a_sensor_that_is_left_out_has_nothing_to_say(small_folder):
+    raw = fail(make_raw(), ["Pleth"], 0, 120)
+    audit = SleepStagerW2S(raw, weights=small_folder, verbose="error").audit()
+    assert "PPG" not in audit.hypnograms
+    assert "ABD+ECG+PPG+THX" in audit.hypnograms
+
+
+def test_agreement_shares_and_disputes():
+    audit = compare_subsets(
+        {
+            "ECG": make_hypnogram("WWLLDDRRUU"),
+            "THX": make_hypnogram("WWLLDDRDUL"),
+            "ECG+THX": make_hypnogram("WWLLDDRDUW"),
+        }
+    )
+    assert audit.agreement.loc["ECG", "ECG"] == 1
+    # 7 of 8 agree; chance is (4 + 4 + 6 + 2) / 64: kappa = (7/8 - 1/4) / (3/4).
+    assert audit.agreement.loc["ECG", "THX"] == pytest.approx((7 / 8 - 1 / 4) / (3 / 4))
+    assert audit.agreement.equals(audit.agreement.T)
+    assert audit.stages.loc["ECG"].to_dict() == {"WAKE": 25, "LIGHT": 25, "DEEP": 25, "REM": 25}
+    np.testing.assert_allclose(audit.stages.sum(axis=1), 100)
+    np.testing.assert_allclose(audit.support[:8], [1, 1, 1, 1, 1, 1, 1, 2 / 3])
+    assert np.isnan(audit.support[8])
+    assert audit.support[9] == pytest.approx(1 / 2)
+    assert audit.disputed.tolist() == []
+
+
+def test_sensors_that_were_never_there_together_cannot_agree():
+    audit = compare_subsets(
+        {
+            "ECG": make_hypnogram("WWWUUU"),
+            "THX": make_hypnogram("UUUWLL"),
+            "ECG+THX": make_hypnogram("WWWLDD"),
+        }
+    )
+    assert np.isnan(audit.agreement.loc["ECG", "THX"])
+    assert audit.disputed.tolist() == [3, 4, 5]
+
+
+def test_the_picture_shows_every_pair(small_folder):
+    audit = SleepStagerW2S(make_raw(), weights=small_folder, verbose="error").audit()
+    ax = audit.plot()
+    kappa = audit.agreement.to_numpy()
+    np.testing.assert_array_equal(ax.images[0].get_array(), kappa)
+    assert [t.get_text() for t in ax.texts] == [f"{k:.2f}" for k in kappa[np.isfinite(kappa)]]
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(audit.hypnograms)
+    assert f": {audit.disputed.size} of 120 epochs disputed" in ax.get_title(loc="left")
+    _, given = plt.subplots()
+    assert audit.plot(ax=given) is given
+    plt.close("all")
