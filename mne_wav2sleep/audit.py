@@ -40,8 +40,8 @@ class Audit:
     stages : pandas.DataFrame, shape (n_subsets, n_stages)
         Share of each stage in the staged epochs, in %.
     support : pandas.Series, shape (n_epochs,)
-        Share of the subsets that give an epoch the stage which all together give it; NaN where
-        nothing was measured.
+        Share of the other subsets that give an epoch the stage which all together give it; NaN
+        where there is none.
     disputed : array of int, shape (n_disputed,)
         Epochs with less support than one half.
     """
@@ -126,8 +126,9 @@ def compare_subsets(hypnograms: Mapping[str, yasa.Hypnogram]) -> Audit:
     stages = pd.DataFrame(
         {name: staged[name][known[name]].value_counts(normalize=True) * 100 for name in names}
     ).T.reindex(columns=labels, fill_value=0.0)
-    same = staged.eq(staged[names[-1]], axis=0).where(known)
-    support = same.astype(float).mean(axis=1).where(known[names[-1]]).rename("support")
+    others = names[:-1]
+    same = staged[others].eq(staged[names[-1]], axis=0).astype(float).where(known[others])
+    support = same.mean(axis=1).where(known[names[-1]]).rename("support")
     return Audit(
         dict(hypnograms),
         agreement,

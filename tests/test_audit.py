@@ -58,10 +58,10 @@ def test_agreement_shares_and_disputes():
     assert audit.agreement.equals(audit.agreement.T)
     assert audit.stages.loc["ECG"].to_dict() == {"WAKE": 25, "LIGHT": 25, "DEEP": 25, "REM": 25}
     np.testing.assert_allclose(audit.stages.sum(axis=1), 100)
-    np.testing.assert_allclose(audit.support[:8], [1, 1, 1, 1, 1, 1, 1, 2 / 3])
+    np.testing.assert_allclose(audit.support[:8], [1, 1, 1, 1, 1, 1, 1, 1 / 2])
     assert np.isnan(audit.support[8])
-    assert audit.support[9] == pytest.approx(1 / 2)
-    assert audit.disputed.tolist() == []
+    assert audit.support[9] == 0
+    assert audit.disputed.tolist() == [9]
 
 
 def test_sensors_that_were_never_there_together_cannot_agree():
