@@ -39,7 +39,7 @@ def stage_once(night: Path, weights: str) -> None:
     """Stage the file step by step, and print what each step took."""
     import torch
 
-    from mne_wav2sleep import SleepStagerW2S
+    from mne_wav2sleep import SleepStagerW2S, Validity
     from mne_wav2sleep.reading import open_sources, read_signals
     from mne_wav2sleep.tensors import make_batch
 
@@ -47,7 +47,7 @@ def stage_once(night: Path, weights: str) -> None:
     stager = SleepStagerW2S(night, weights=weights, verbose="error")
     t0 = time.perf_counter()
     sources = open_sources(stager._recording, stager.channels)
-    signals = read_signals(stager._recording, sources)
+    signals = read_signals(stager._recording, sources, Validity())
     t1 = time.perf_counter()
     x, available = make_batch(signals)
     t2 = time.perf_counter()

@@ -23,9 +23,11 @@ from mne.utils import use_log_level
 from .channels import ChannelName, match_channels
 from .demo import stage_demo_night
 from .hypnogram import tabulate_statistics, write_hypnogram
+from .inference import PRECISIONS
 from .model_folder import read_config
+from .provenance import write_provenance
 from .recording import find_rates, open_recording
-from .staging import PRECISIONS, SleepStagerW2S
+from .staging import SleepStagerW2S
 from .weights import (
     fetch_weights,
     list_weights,
@@ -135,7 +137,10 @@ def stage(
     night: Night,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the hypnogram: .json (YASA) or .csv / .tsv (events as in BIDS)."),
+        typer.Option(
+            help="Write the hypnogram: .json (YASA) or .csv / .tsv (events as in BIDS); beside it, "
+            "where it comes from."
+        ),
     ] = None,
     ecg: Annotated[
         list[str] | None,
@@ -182,6 +187,7 @@ def stage(
         hyp = stager.predict()
         if out is not None:
             write_hypnogram(hyp, out)
+            write_provenance(stager.provenance, out)
     _show_mapping(stager.channels, stager.model.config.signals)
     _show(tabulate_statistics(hyp))
 
@@ -204,7 +210,7 @@ def demo(
         statistics = tabulate_statistics(stager.predict())
     for table in (stager.channels, statistics, *agreement):
         _show(table)
-    typer.echo(f"hypnogram.json, hypnogram.tsv, epochs.csv and hypnogram.png are in {out}")
+    typer.echo(f"The hypnogram, where it comes from, its epochs and a picture are in {out}")
 
 
 def _training() -> ModuleType:

@@ -7,6 +7,7 @@ import pandas as pd
 import yasa
 
 from .hypnogram import allow_absent_stages, write_hypnogram
+from .provenance import write_provenance
 from .simulate import simulate_night
 from .stages import read_stages
 from .staging import SleepStagerW2S
@@ -20,9 +21,9 @@ def stage_demo_night(
     Parameters
     ----------
     folder : Path
-        Where ``hypnogram.json``, ``hypnogram.tsv``, ``epochs.csv`` (probabilities and stage of
-        each epoch, with the clock if the recording has a date) and ``hypnogram.png`` go; made if
-        it does not exist.
+        Where ``hypnogram.json`` with its provenance, ``hypnogram.tsv``, ``epochs.csv``
+        (probabilities and stage of each epoch, with the clock if the recording has a date) and
+        ``hypnogram.png`` go; made if it does not exist.
     recording : Path, optional
         The recording; without it, a night is simulated.
     seed : int
@@ -44,6 +45,7 @@ def stage_demo_night(
         truth = read_stages(None, raw, hyp.start)[0].consolidate_stages(4)
     for name in ("hypnogram.json", "hypnogram.tsv"):
         write_hypnogram(hyp, folder / name)
+    write_provenance(stager.provenance, folder / "hypnogram.json")
     epochs = hyp.proba.assign(stage=hyp.hypno.to_numpy())
     if hyp.start is not None:
         epochs.insert(0, "clock", hyp.hypno.index.tz_localize(None))

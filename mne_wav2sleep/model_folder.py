@@ -247,6 +247,12 @@ def build_model(
     return model.eval().requires_grad_(False)
 
 
+def find_tensors(folder: Path) -> Path:
+    """Find the file of tensors of a model folder, in our format or the authors'."""
+    ours = (folder / "config.json").exists()
+    return folder / ("model.safetensors" if ours else "state_dict.pth")
+
+
 def read_model(folder: Path) -> Wav2Sleep:
     """Read a model folder.
 
@@ -266,10 +272,9 @@ def read_model(folder: Path) -> Wav2Sleep:
         If a file is missing or damaged, or the tensors do not fit the config.
     """
     config = read_config(folder)
-    name = "model.safetensors" if (folder / "config.json").exists() else "state_dict.pth"
-    path = folder / name
+    path = find_tensors(folder)
     if not path.exists():
-        raise WeightsError(f"{folder} has a config, but no {name}. Copy it there as well.")
+        raise WeightsError(f"{folder} has a config, but no {path.name}. Copy it there as well.")
     return build_model(config, read_state_dict(path), path)
 
 

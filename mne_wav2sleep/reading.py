@@ -135,7 +135,7 @@ def _mark_bad(
 def read_signals(
     recording: Recording,
     sources: Sequence[Source],
-    validity: Validity | None = None,
+    validity: Validity,
     *,
     start: float = 0.0,
     stop: float | None = None,
@@ -148,8 +148,8 @@ def read_signals(
         The opened recording.
     sources : sequence of Source
         Its channels, from :func:`open_sources`.
-    validity : Validity or None
-        What counts as measured; by default ``Validity()``.
+    validity : Validity
+        What counts as measured.
     start, stop : float, float or None
         From when to when, in s from the recording's first sample; None for its end. Epochs begin
         at ``start``.
@@ -161,7 +161,6 @@ def read_signals(
         Extreme samples are kept, with a warning. A modality that is constant, or measured in too
         few epochs, is there with no epoch that counts as measured, and a warning.
     """
-    validity = Validity() if validity is None else validity
     rate = recording.raw.info["sfreq"]
     end = recording.n_samples if stop is None else stop * rate
     n_epochs = count_epochs(end - start * rate, rate)

@@ -1,9 +1,10 @@
 """Sleep staging from heart and breathing, in one class."""
 
 from collections.abc import Container, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
@@ -16,36 +17,19 @@ from numpy.typing import NDArray
 from .audit import Audit, Subset, all_subsets, compare_subsets
 from .channels import ChannelName, match_channels
 from .hypnogram import STAGE_NAMES, name_stages, to_hypnogram, to_proba
+from .inference import PRECISIONS, choose_device, run_subsets
 from .modalities import EPOCH_S
+from .provenance import make_provenance
 from .reading import Source, open_sources, read_signals
-from .recording import find_rates, first_sentence, open_recording
+from .recording import find_rates, open_recording
 from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
 from .tensors import make_batch
 from .weights import REGISTRY, load_model
 from .windows import LONGEST, blend, plan_windows
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHORT = 120
 """Epochs, 1 h, under which a recording warns. No source says what is too short; an hour holds no
 whole sleep cycle, and is a tenth of what the network always saw."""
-
-
-def _choose_device(device: str | torch.device) -> torch.device:
-    """Resolve "auto", and refuse a device that is not there or computes nothing."""
-    _validate_type(device, (str, torch.device), "device")
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).cpu()  # the device "meta" has no values
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        raise ValueError(
-            f"device={str(device)!r} cannot be used here ({first_sentence(error)}). Use 'auto', "
-            "'cpu', or a device that torch finds."
-        ) from error
-    return chosen
 
 
 def _tabulate(signals: Mapping[str, Signal], used: Container[str]) -> pd.DataFrame:
@@ -140,14 +124,14 @@ class SleepStagerW2S:
         verbose: bool | str | int | None = None,
     ) -> None:
         mne.utils._check_option("precision", precision, list(PRECISIONS))
-        self._device = _choose_device(device)
+        chosen = choose_device(device)
         self._precision = precision
         self._weights = weights
         _validate_type(validity, (Validity, None), "validity")
-        self._validity = validity
+        self._validity = Validity() if validity is None else validity
         self._verbose = verbose
         self._recording = open_recording(raw)
-        self.model = load_model(weights).to(self._device)
+        self.model = load_model(weights).to(chosen)
         self._scorer = REGISTRY[weights].scorer if weights in REGISTRY else "wav2sleep"
         names: dict[str, ChannelName] = {
             "ABD": abd_name,
@@ -199,6 +183,11 @@ class SleepStagerW2S:
         )
 
     @property
+    def _device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    @property
     def channels(self) -> pd.DataFrame:
         """Which channel feeds which modality, why, its rate in Hz, and what else was possible.
 
@@ -225,6 +214,35 @@ class SleepStagerW2S:
         """
         self.predict_proba()
         return self._availability.copy()
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the stages come from, ready for JSON.
+
+        The weights and their hashes, the recording, its gaps and its channels, what was measured
+        of them, the parameters, the versions of what did it, and when.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+        >>> stager.provenance["channels"]["ECG"]["channel"]
+        'ECG'
+        """
+        parameters = {
+            "device": str(self._device),
+            "precision": self._precision,
+            "validity": asdict(self._validity),
+        }
+        return make_provenance(
+            self._recording,
+            self._channels,
+            self.availability,
+            self._weights,
+            self.model.config,
+            parameters,
+        )
 
     def predict_proba(self) -> pd.DataFrame:
         """Compute the probability of each stage for each epoch.
@@ -364,51 +382,15 @@ class SleepStagerW2S:
         """Probabilities of some hours, NaN where nothing was measured, and what was."""
         config = self.model.config
         signals = read_signals(self._recording, sources, self._validity, start=start, stop=stop)
-        x, available = make_batch(signals, self._device, padded_epochs=config.padded_epochs)
+        x, available = make_batch(signals, padded_epochs=config.padded_epochs)
         availability = _tabulate(signals, used=list(x))
         shape = (len(availability), config.n_classes)
         probas = {subset: np.full(shape, np.nan) for subset in subsets}
-        used = {subset: [name for name in subset if name in x] for subset in subsets}
-        logits = self._run(x, available, [names for names in used.values() if names])
+        used = {subset: tuple(name for name in subset if name in x) for subset in subsets}
+        wanted = sorted({names for names in used.values() if names})
+        logits = run_subsets(self.model, x, available, wanted, self._precision)
         for subset, names in used.items():
             if names:
-                measured = (availability[names] == REASONS[MEASURED]).to_numpy().any(axis=1)
-                proba = to_proba(logits["+".join(names)][0, : shape[0]])
-                probas[subset][measured] = proba[measured]
+                measured = (availability[list(names)] == REASONS[MEASURED]).to_numpy().any(axis=1)
+                probas[subset][measured] = to_proba(logits[names][0, : shape[0]])[measured]
         return probas, availability
-
-    def _run(
-        self,
-        x: dict[str, torch.Tensor],
-        available: dict[str, torch.Tensor],
-        subsets: Sequence[Sequence[str]],
-    ) -> dict[str, torch.Tensor]:
-        """Logits of each subset; on the CPU where the device has too little memory."""
-        dtype = PRECISIONS[self._precision]
-        # Some devices have no autocast, not even to be switched off.
-        precision: AbstractContextManager = (
-            nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)
-        )
-        with torch.inference_mode(), precision:
-            try:
-                z = self.model.encode(x)
-                return {
-                    "+".join(subset): self.model.mix(
-                        {name: z[name] for name in subset},
-                        {name: available[name] for name in subset if name in available},
-                    )
-                    for subset in subsets
-                }
-            except torch.OutOfMemoryError:
-                if self._device.type == "cpu":
-                    raise
-        warn(
-            f"The device {str(self._device)!r} has too little free memory for this recording, "
-            "which is staged on the CPU instead, and everything that follows. Close what else uses "
-            "it, or give device='cpu'."
-        )
-        x, available = ({k: v.cpu() for k, v in signals.items()} for signals in (x, available))
-        self._device = torch.device("cpu")
-        self.model = self.model.to(self._device)
-        torch.cuda.empty_cache()
-        return self._run(x, available, subsets)

@@ -14,7 +14,14 @@ from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 from .config import Wav2SleepConfig
 from .hypnogram import STAGE_NAMES
 from .model import Wav2Sleep
-from .model_folder import WeightsError, build_model, read_config, read_model, read_state_dict
+from .model_folder import (
+    WeightsError,
+    build_model,
+    find_tensors,
+    read_config,
+    read_model,
+    read_state_dict,
+)
 
 _HUB = "https://huggingface.co/joncarter"
 _CITATION = "Carter & Tarassenko, wav2sleep, ML4H 2024, arXiv 2411.04644"
@@ -200,6 +207,14 @@ def read_weights_config(weights: str | Path) -> Wav2SleepConfig:
     if isinstance(found, Path):
         return read_config(found)
     return found.config or read_config(_bundled_folder(found))
+
+
+def hash_weights(weights: str | Path) -> tuple[str, str]:
+    """Name and SHA-256 of the file of tensors that :func:`load_model` reads."""
+    found = _resolve(weights)
+    path = found if isinstance(found, Path) else weights_path(found.name)
+    path = find_tensors(path) if path.is_dir() else path
+    return path.name, pooch.file_hash(str(path))
 
 
 def _repository(entry: Weights) -> pooch.Pooch:

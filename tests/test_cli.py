@@ -1,3 +1,4 @@
+import json
 import re
 from functools import partial
 
@@ -36,6 +37,8 @@ def test_stage_writes_what_yasa_reads(night, small_folder, tmp_path):
     assert "TST" in result.output
     hyp = yasa.Hypnogram.from_json(tmp_path / "hyp.json")
     assert (hyp.n_epochs, hyp.n_stages) == (120, 4)
+    provenance = json.loads((tmp_path / "hyp_provenance.json").read_text())
+    assert provenance["recording"]["files"] == [str(night)]
     invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "hyp.csv")
     invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "HYP.TSV")
     for events in (pd.read_csv(tmp_path / "hyp.csv"), pd.read_csv(tmp_path / "HYP.TSV", sep="\t")):
@@ -156,7 +159,13 @@ def demo(small_folder, monkeypatch, tmp_path):
     return lambda *options: invoke("demo", "--out", tmp_path / "demo", *options)
 
 
-DEMO_FILES = ["epochs.csv", "hypnogram.json", "hypnogram.png", "hypnogram.tsv"]
+DEMO_FILES = [
+    "epochs.csv",
+    "hypnogram.json",
+    "hypnogram.png",
+    "hypnogram.tsv",
+    "hypnogram_provenance.json",
+]
 
 
 def test_the_demo_stages_a_simulated_night(demo, tmp_path):

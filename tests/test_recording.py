@@ -11,7 +11,7 @@ from conftest import make_wave
 from mne_wav2sleep import edf, match_channels
 from mne_wav2sleep.reading import open_sources, read_signals
 from mne_wav2sleep.recording import count_epochs, find_rates, open_recording
-from mne_wav2sleep.signals import BAD, FLAT, MEASURED, NOT_RECORDED
+from mne_wav2sleep.signals import BAD, FLAT, MEASURED, NOT_RECORDED, Validity
 
 RATES = {"ECG": 256.0, "Thor": 32.0}
 
@@ -56,7 +56,7 @@ def write_brainvision(folder):
 def read(source):
     opened = open_recording(source)
     channels = find_rates(opened, match_channels(opened.raw))
-    return read_signals(opened, open_sources(opened, channels))
+    return read_signals(opened, open_sources(opened, channels), Validity())
 
 
 @pytest.mark.parametrize("lazy", [False, True])

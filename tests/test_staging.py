@@ -1,4 +1,6 @@
 import datetime
+import hashlib
+import json
 import shutil
 from dataclasses import replace
 
@@ -10,7 +12,7 @@ import torch
 import yasa
 from conftest import DATA, SHARED, make_signal, make_wave
 
-from mne_wav2sleep import SleepStagerW2S, save_model, staging
+from mne_wav2sleep import SleepStagerW2S, save_model
 from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.model import Wav2Sleep
 from mne_wav2sleep.signals import FLAT
@@ -237,25 +239,45 @@ def test_a_recording_without_an_epoch_is_refused(raw, small_folder):
 
 
 def test_a_device_without_memory_falls_back_to_the_cpu(raw, small_folder, monkeypatch):
+    """What CUDA does where its memory is full; torch's meta device stands in for it."""
     expected = SleepStagerW2S(raw, weights=small_folder).predict_proba()
     stager = SleepStagerW2S(raw, weights=small_folder)
-    encode, seen = stager.model.encode, []
+    weights, encode, seen = stager.model.state_dict(), stager.model.encode, []
 
     def raises(x):
-        """What CUDA does where its memory is full."""
-        seen.append(stager._device.type)
-        if stager._device.type == "cuda":
+        seen.append(next(iter(x.values())).device.type)
+        if seen[-1] == "meta":
             raise torch.OutOfMemoryError("CUDA out of memory.")
+        stager.model.load_state_dict(weights, assign=True)  # which the meta device has forgotten
         return encode(x)
 
+    stager.model.to("meta")
     monkeypatch.setattr(stager.model, "encode", raises)
-    monkeypatch.setattr(staging, "make_batch", lambda s, _, **k: make_batch(s, "cpu", **k))
-    stager._device = torch.device("cuda")
-    with pytest.warns(RuntimeWarning, match="'cuda' has too little free memory.*on the CPU"):
+    monkeypatch.setattr(stager.model, "to", lambda device: stager.model.to_empty(device=device))
+    with pytest.warns(RuntimeWarning, match="'meta' has too little free memory.*on the CPU"):
         proba = stager.predict_proba()
     np.testing.assert_array_equal(proba, expected)
-    assert seen == ["cuda", "cpu"]
+    assert seen == ["meta", "cpu"]
     assert "device: cpu" in repr(stager)
+
+
+def test_provenance_is_json_and_says_all_of_it(edf_path, small_folder):
+    stager = SleepStagerW2S(edf_path, weights=small_folder, verbose="error", thx_name=None)
+    before = datetime.datetime.now(datetime.UTC)
+    found = json.loads(json.dumps(stager.provenance))
+    tensors = (small_folder / "model.safetensors").read_bytes()
+    assert found["weights"]["sha256"] == hashlib.sha256(tensors).hexdigest()
+    assert found["weights"]["name"] == str(small_folder)
+    assert found["recording"]["files"] == [str(edf_path)]
+    assert found["recording"]["epochs"] == stager.predict().n_epochs
+    assert set(found["channels"]) == set(stager.channels.index)
+    for modality, row in stager.channels.iterrows():
+        assert found["channels"][modality]["sfreq"] == row["sfreq"]
+        assert found["channels"][modality]["epochs"] == {"measured": stager.predict().n_epochs}
+    assert found["unscored_epochs"] == 0
+    assert found["parameters"]["validity"]["epoch_share"] == 0.5
+    assert found["versions"]["torch"] == torch.__version__
+    assert abs(datetime.datetime.fromisoformat(found["time"]) - before).total_seconds() < 60
 
 
 def test_from_signals_to_logits_nothing_is_made_on_the_wrong_device():

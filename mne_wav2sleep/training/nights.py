@@ -24,7 +24,7 @@ from ..hypnogram import STAGE_NAMES
 from ..modalities import EPOCH_S, MODALITIES
 from ..reading import open_sources, read_signals
 from ..recording import Recording, count_epochs, find_rates, open_recording
-from ..signals import MEASURED, interpolate_to_grid
+from ..signals import MEASURED, Validity, interpolate_to_grid
 from ..stages import read_stages
 
 _FORMAT = "mne-wav2sleep night 2"
@@ -269,7 +269,7 @@ def _prepare(night: Night, dtype: str) -> tuple[dict[str, NDArray], dict[str, ob
         )
     tensors: dict[str, NDArray] = {"stages": stages}
     sources = open_sources(recording, channels)
-    for modality, signal in read_signals(recording, sources, start=shift).items():
+    for modality, signal in read_signals(recording, sources, Validity(), start=shift).items():
         measured = signal.epochs == MEASURED
         if not measured.any():
             continue

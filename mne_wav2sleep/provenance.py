@@ -1,0 +1,112 @@
+"""Where a hypnogram comes from: everything that it takes to make it again, ready for JSON."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .config import Wav2SleepConfig
+from .recording import Recording
+from .signals import MEASURED, REASONS
+from .weights import hash_weights
+
+_PACKAGES = ("mne-wav2sleep", "mne", "yasa", "torch", "numpy", "scipy", "pandas")
+
+
+def make_provenance(
+    recording: Recording,
+    channels: pd.DataFrame,
+    availability: pd.DataFrame,
+    weights: str | Path,
+    config: Wav2SleepConfig,
+    parameters: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Say where a hypnogram comes from.
+
+    Parameters
+    ----------
+    recording : Recording
+        What was staged.
+    channels : pandas.DataFrame
+        From which channels.
+    availability : pandas.DataFrame
+        What was measured.
+    weights : str or Path
+        By which weights.
+    config : Wav2SleepConfig
+        Their architecture.
+    parameters : mapping of str to object
+        How, JSON-ready.
+
+    Returns
+    -------
+    provenance : dict
+        Nothing but what JSON knows.
+    """
+    file, sha256 = hash_weights(weights)
+    files = [str(name) for name in recording.raw.filenames if name is not None]
+    measured = availability == REASONS[MEASURED]
+    return {
+        "weights": {
+            "name": str(weights),
+            "file": file,
+            "sha256": sha256,
+            "config_sha256": hashlib.sha256(
+                json.dumps(asdict(config), sort_keys=True, default=str).encode()
+            ).hexdigest(),
+        },
+        "recording": {
+            "files": [str(recording.path)] if recording.path else files,
+            "start": recording.start and recording.start.isoformat(),
+            "hours": recording.n_samples / float(recording.raw.info["sfreq"]) / 3600,
+            "epochs": recording.n_epochs,
+            "gaps_s": [list(gap) for gap in recording.gaps],
+            "annotated_bad": sum(
+                text.upper().startswith("BAD") for text in recording.raw.annotations.description
+            ),
+        },
+        "channels": {
+            str(modality): {
+                "channel": row["channel"] if isinstance(row["channel"], str) else [*row["channel"]],
+                "reason": row["reason"],
+                "sfreq": float(row["sfreq"]),
+                "epochs": {
+                    str(k): int(v) for k, v in availability[modality].value_counts().items()
+                },
+            }
+            for modality, row in channels.iterrows()
+        },
+        "unscored_epochs": int((~measured.any(axis=1)).sum()),
+        "parameters": dict(parameters),
+        "versions": {name: metadata.version(name) for name in _PACKAGES}
+        | {"python": platform.python_version()},
+        "platform": platform.platform(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_provenance(provenance: Mapping[str, Any], hypnogram: Path) -> Path:
+    """Write provenance beside a hypnogram.
+
+    Parameters
+    ----------
+    provenance : mapping
+        From :func:`make_provenance`.
+    hypnogram : Path
+        The hypnogram's file.
+
+    Returns
+    -------
+    path : Path
+        The file, ``night_provenance.json`` beside ``night.json``.
+    """
+    path = hypnogram.with_name(f"{hypnogram.stem}_provenance.json")
+    path.write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    return path
