@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import edf
 from .channels import electrodes
 from .modalities import EPOCH_S, MODALITIES
-from .recording import Recording, count_epochs, read_header
+from .recording import Recording, count_epochs, first_sentence, read_header
 from .signals import (
     BAD,
     LEFT_OUT,
@@ -83,6 +83,24 @@ def open_sources(recording: Recording, channels: pd.DataFrame) -> list[Source]:
     return sources
 
 
+def _get_data(raw: mne.io.BaseRaw, numbers: list[int], begin: int, end: int) -> NDArray[np.float64]:
+    """Read samples, which may fail long after the header was read."""
+    try:
+        rows = raw.get_data(numbers, start=begin, stop=end, verbose="error")
+    except Exception as error:
+        files = ", ".join(str(name) for name in raw.filenames if name is not None)
+        raise ValueError(
+            f"The samples of {files or 'the recording'} cannot be read ({first_sentence(error)}). "
+            "Check that the file is complete and still there."
+        ) from error
+    if not np.isrealobj(rows):
+        raise ValueError(
+            "The recording holds complex numbers, which no sensor measures. Give the signals "
+            "themselves, not a transform of them."
+        )
+    return np.asarray(rows, dtype=np.float64)
+
+
 def _read_span(
     source: Source, gaps: Sequence[tuple[float, float]], start: float, stop: float | None
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int8]]:
@@ -104,12 +122,11 @@ def _read_span(
             last = min(round(at * sfreq), raw.n_times)
             i, j = max(first + moved, begin), min(last + moved, end)
             if i < j:
-                data = raw.get_data(numbers, start=i - moved, stop=j - moved, verbose="error")
-                rows[:, i - begin : j - begin] = data
+                rows[:, i - begin : j - begin] = _get_data(raw, numbers, i - moved, j - moved)
                 reasons[i - begin : j - begin] = MEASURED
             first, moved = last, moved + round(length * sfreq)
     else:
-        rows = raw.get_data(numbers, start=begin, stop=end, verbose="error")
+        rows = _get_data(raw, numbers, begin, end)
         reasons = np.full(end - begin, MEASURED, dtype=np.int8)
     return {raw.ch_names[n]: row for n, row in zip(numbers, rows, strict=True)}, reasons
 
@@ -123,9 +140,9 @@ def _mark_bad(
 ) -> None:
     """Mark samples in annotations that begin with BAD, as MNE does, and concern the channels."""
     for annotation in raw.annotations:
-        if annotation["description"].upper().startswith("BAD") and (
-            not annotation["ch_names"] or set(annotation["ch_names"]) & set(names)
-        ):
+        # Where no annotation names channels, MNE leaves the key out.
+        concerned = annotation.get("ch_names") or names
+        if annotation["description"].upper().startswith("BAD") and set(concerned) & set(names):
             first = (annotation["onset"] - raw.first_time - start) * sfreq
             last = first + annotation["duration"] * sfreq
             # Of an annotation of no length, as "BAD boundary", there is no sample.
