@@ -18,7 +18,7 @@ from mne_wav2sleep.stages import read_stages
 
 FIRST_SEED = 95_000
 EPOCHS = {"sensor": 80, "all": 40}
-SWITCHED_OFF = Validity(flat_s={}, rail_s={})
+SWITCHED_OFF = Validity.off()
 
 
 def fail(raw: mne.io.BaseRaw, names: list[str], first: int, n_epochs: int) -> None:

@@ -81,7 +81,7 @@ SETTINGS = TrainingSettings(
 # the mixer, to which all signals are alike, understands at once. Then all learn together.
 TEACHING_PASSES = 2
 TOGETHER = replace(
-    SETTINGS, learning_rate=1e-3, warmup_steps=50, decay_steps=700, max_passes=22, patience=22
+    SETTINGS, learning_rate=1e-3, warmup_steps=50, decay_steps=700, max_passes=16, patience=16
 )
 
 # Encoders learn from many short pieces; what follows them, from whole nights, for which the frozen

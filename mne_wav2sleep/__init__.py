@@ -4,7 +4,8 @@ How a night becomes a hypnogram, a module a step::
 
     recording   a Raw or a file is opened
     channels    labels and types say which channel feeds which modality
-    signals     each channel goes from its own rate to the network's grid
+    reading     each channel is read at its own rate; what was not measured is found
+    signals     it goes from its own rate to the network's grid
     tensors     padded to 10 h and z-scored
     model       the wav2sleep network gives logits per 30-s epoch
     hypnogram   logits become probabilities and a yasa.Hypnogram

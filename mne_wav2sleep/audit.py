@@ -40,8 +40,8 @@ class Audit:
     stages : pandas.DataFrame, shape (n_subsets, n_stages)
         Share of each stage in the staged epochs, in %.
     support : pandas.Series, shape (n_epochs,)
-        Share of the other subsets that give an epoch the stage which all together give it; NaN
-        where there is none.
+        Share of the smaller subsets, of the sensors that were on, that give an epoch the stage
+        which all of these together give it; NaN where there are none.
     disputed : array of int, shape (n_disputed,)
         Epochs with less support than one half.
     """
@@ -84,55 +84,69 @@ class Audit:
         return ax
 
 
-def compare_subsets(hypnograms: Mapping[str, yasa.Hypnogram]) -> Audit:
+def compare_subsets(hypnograms: Mapping[Subset, yasa.Hypnogram], measured: pd.DataFrame) -> Audit:
     """Compare what the subsets of the sensors say.
 
     Parameters
     ----------
-    hypnograms : mapping of str to yasa.Hypnogram
+    hypnograms : mapping of tuple of str to yasa.Hypnogram
         Subset -> its stages; the last is all of them.
+    measured : pandas.DataFrame of bool, shape (n_epochs, n_modalities)
+        Where each modality was measured.
 
     Returns
     -------
     audit : Audit
         Agreement, shares of the stages, and the epochs in dispute.
     """
-    names = list(hypnograms)
-    everything = hypnograms[names[-1]]
-    staged = pd.DataFrame({name: list(hyp.hypno) for name, hyp in hypnograms.items()})
+    named = {"+".join(subset): hyp for subset, hyp in hypnograms.items()}
+    everything = list(named)[-1]
+    staged = pd.DataFrame({name: list(hyp.hypno) for name, hyp in named.items()})
     known = staged != "UNS"
-    agreement = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
-    pairs = [(a, b) for a, b in combinations(names, 2) if (known[a] & known[b]).any()]
-    if pairs:
-        # All pairs as sessions of one comparison, since each comparison costs YASA some time.
-        sessions = [
-            {
-                f"{a} {b}": yasa.Hypnogram(
-                    staged[(a, b)[side]].to_numpy(), everything.n_stages, scorer=f"{side}"
-                )
-                for a, b in pairs
-            }
-            for side in (0, 1)
-        ]
-        compared = yasa.EpochByEpochAgreement(*sessions)
-        with allow_absent_stages(), np.errstate(invalid="ignore"):
-            found = compared.get_agreement(scorers=["cohen_kappa"])
-        kappa = dict(zip(sorted(sessions[0]), np.ravel(found), strict=True))
-        for a, b in pairs:
-            agreement.loc[a, b] = agreement.loc[b, a] = kappa[f"{a} {b}"]
-    for a, b in set(combinations(names, 2)) - set(pairs):
-        agreement.loc[a, b] = agreement.loc[b, a] = np.nan
-    labels = [stage for stage in everything.labels if stage not in ("ART", "UNS")]
-    stages = pd.DataFrame(
-        {name: staged[name][known[name]].value_counts(normalize=True) * 100 for name in names}
-    ).T.reindex(columns=labels, fill_value=0.0)
-    others = names[:-1]
-    same = staged[others].eq(staged[names[-1]], axis=0).astype(float).where(known[others])
-    support = same.mean(axis=1).where(known[names[-1]]).rename("support")
+    labels = [stage for stage in named[everything].labels if stage not in ("ART", "UNS")]
+    shares = {name: staged[name][known[name]].value_counts(normalize=True) for name in named}
+    # Where a sensor of a subset was off, the subset is another one, which has its own vote; and
+    # all that were on are what the others are compared with.
+    n_on = measured.sum(axis=1)
+    votes = pd.DataFrame(
+        {
+            "+".join(subset): measured[list(subset)].all(axis=1) & (n_on > len(subset))
+            for subset in hypnograms
+        }
+    )
+    same = staged.eq(staged[everything], axis=0).astype(float).where(votes)
+    support = same.mean(axis=1).rename("support").rename_axis("Epoch")
     return Audit(
-        dict(hypnograms),
-        agreement,
-        stages.fillna(0.0),
-        support.rename_axis("Epoch"),
+        named,
+        _find_kappa(named, known),
+        (pd.DataFrame(shares).T.reindex(columns=labels).fillna(0.0) * 100),
+        support,
         np.flatnonzero(support < 0.5),
     )
+
+
+def _find_kappa(hypnograms: Mapping[str, yasa.Hypnogram], known: pd.DataFrame) -> pd.DataFrame:
+    """Cohen's kappa of every two subsets; NaN where they have no epoch in common."""
+    names = list(hypnograms)
+    agreement = pd.DataFrame(np.nan, index=names, columns=names)
+    for name in names:
+        agreement.loc[name, name] = 1.0
+    pairs = [(a, b) for a, b in combinations(names, 2) if (known[a] & known[b]).any()]
+    if not pairs:
+        return agreement
+    # All pairs as sessions of one comparison, since each comparison costs YASA some time.
+    sessions: list[dict[int, yasa.Hypnogram]] = [
+        {
+            i: yasa.Hypnogram(
+                list(hypnograms[pair[side]].hypno), hypnograms[names[0]].n_stages, scorer=str(side)
+            )
+            for i, pair in enumerate(pairs)
+        }
+        for side in (0, 1)
+    ]
+    compared = yasa.EpochByEpochAgreement(*sessions)
+    with allow_absent_stages(), np.errstate(invalid="ignore"):
+        found = np.ravel(compared.get_agreement(scorers=["cohen_kappa"]))
+    for (a, b), kappa in zip(pairs, found, strict=True):
+        agreement.loc[a, b] = agreement.loc[b, a] = kappa
+    return agreement

@@ -77,9 +77,11 @@ def run_subsets(
                 )
                 for subset in subsets
             }
-        except torch.OutOfMemoryError:
-            if device.type == "cpu":
+        except RuntimeError as error:
+            # Only CUDA has a type for it; MPS says "MPS backend out of memory".
+            if device.type == "cpu" or "out of memory" not in str(error).lower():
                 raise
+    del x_there, available_there
     warn(
         f"The device {str(device)!r} has too little free memory for this recording, which is "
         "staged on the CPU instead, and everything that follows. Close what else uses it, or give "

@@ -15,7 +15,6 @@ import pandas as pd
 from .config import Wav2SleepConfig
 from .recording import Recording
 from .signals import MEASURED, REASONS
-from .weights import hash_weights
 
 _PACKAGES = ("mne-wav2sleep", "mne", "yasa", "torch", "numpy", "scipy", "pandas")
 
@@ -24,7 +23,7 @@ def make_provenance(
     recording: Recording,
     channels: pd.DataFrame,
     availability: pd.DataFrame,
-    weights: str | Path,
+    weights: Mapping[str, str],
     config: Wav2SleepConfig,
     parameters: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -38,8 +37,8 @@ def make_provenance(
         From which channels.
     availability : pandas.DataFrame
         What was measured.
-    weights : str or Path
-        By which weights.
+    weights : mapping of str to str
+        By which weights: their name, file and SHA-256.
     config : Wav2SleepConfig
         Their architecture.
     parameters : mapping of str to object
@@ -50,14 +49,11 @@ def make_provenance(
     provenance : dict
         Nothing but what JSON knows.
     """
-    file, sha256 = hash_weights(weights)
     files = [str(name) for name in recording.raw.filenames if name is not None]
     measured = availability == REASONS[MEASURED]
     return {
         "weights": {
-            "name": str(weights),
-            "file": file,
-            "sha256": sha256,
+            **weights,
             "config_sha256": hashlib.sha256(
                 json.dumps(asdict(config), sort_keys=True, default=str).encode()
             ).hexdigest(),
@@ -69,7 +65,7 @@ def make_provenance(
             "epochs": recording.n_epochs,
             "gaps_s": [list(gap) for gap in recording.gaps],
             "annotated_bad": sum(
-                text.upper().startswith("BAD") for text in recording.raw.annotations.description
+                text.upper().startswith("BAD") for text in recording.annotations.description
             ),
         },
         "channels": {

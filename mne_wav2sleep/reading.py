@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import mne
 import numpy as np
 import pandas as pd
-from mne.utils import _pl, warn
+from mne.utils import _pl, logger, warn
 from numpy.typing import NDArray
 
 from . import edf
@@ -28,6 +28,9 @@ from .signals import (
 _EXTREME = 50
 """Standard deviations from the mean. No source says what is extreme; a QRS complex reaches about
 10, and no more than 1 in 2500 samples can be so far out."""
+
+_MUCH = 0.01
+"""Share of a recording from which lost samples are worth a warning though no epoch is masked."""
 
 
 @dataclass(frozen=True)
@@ -110,21 +113,21 @@ def _read_span(
     # By number: MNE refuses a name that is also a channel type, and "ecg" is a common label.
     numbers = sorted(raw.ch_names.index(name) for name in names)
     begin = round(start * sfreq)
-    end = raw.n_times + sum(round(length * sfreq) for _, length in gaps)
+    # Each piece is placed by the clock, not by the rounded lengths of the gaps before it.
+    moves = [round(m * sfreq) for m in np.cumsum([0.0, *(length for _, length in gaps)])]
+    ends = [*(min(round(at * sfreq), raw.n_times) for at, _ in gaps), raw.n_times]
+    end = raw.n_times + moves[-1]
     if stop is not None:
         # One more, for the grid's last sample lies at the very end.
         end = min(end, round(stop * sfreq) + 1)
     if gaps:
         rows = np.full((len(numbers), end - begin), np.nan)
         reasons = np.full(end - begin, NOT_RECORDED, dtype=np.int8)
-        first, moved = 0, 0
-        for at, length in [*gaps, (raw.n_times / sfreq, 0.0)]:
-            last = min(round(at * sfreq), raw.n_times)
+        for first, last, moved in zip([0, *ends], ends, moves, strict=False):
             i, j = max(first + moved, begin), min(last + moved, end)
             if i < j:
                 rows[:, i - begin : j - begin] = _get_data(raw, numbers, i - moved, j - moved)
                 reasons[i - begin : j - begin] = MEASURED
-            first, moved = last, moved + round(length * sfreq)
     else:
         rows = _get_data(raw, numbers, begin, end)
         reasons = np.full(end - begin, MEASURED, dtype=np.int8)
@@ -135,18 +138,19 @@ def _mark_bad(
     reasons: NDArray[np.int8],
     sfreq: float,
     start: float,
-    raw: mne.io.BaseRaw,
+    recording: Recording,
     names: Sequence[str],
 ) -> None:
     """Mark samples in annotations that begin with BAD, as MNE does, and concern the channels."""
-    for annotation in raw.annotations:
+    for annotation in recording.annotations:
         # Where no annotation names channels, MNE leaves the key out.
         concerned = annotation.get("ch_names") or names
         if annotation["description"].upper().startswith("BAD") and set(concerned) & set(names):
-            first = (annotation["onset"] - raw.first_time - start) * sfreq
+            first = (annotation["onset"] - recording.raw.first_time - start) * sfreq
             last = first + annotation["duration"] * sfreq
             # Of an annotation of no length, as "BAD boundary", there is no sample.
-            reasons[max(round(first), 0) : max(round(last), 0)] = BAD
+            span = reasons[max(round(first), 0) : max(round(last), 0)]
+            span[span == MEASURED] = BAD
 
 
 def read_signals(
@@ -190,7 +194,7 @@ def read_signals(
             first, *second = electrodes(channel)
             wave = data[first] - data[second[0]] if second else data[first]
             known = recorded.copy()
-            _mark_bad(known, source.sfreq, start, recording.raw, (first, *second))
+            _mark_bad(known, source.sfreq, start, recording, (first, *second))
             reasons = find_invalid(wave, source.sfreq, modality, validity, known)
             name = f"{modality} (channel {channel!r}{when})"
             signals[modality] = _to_signal(wave, source.sfreq, reasons, n_epochs, validity, name)
@@ -219,18 +223,21 @@ def _to_signal(
     n_measured = int((epochs == MEASURED).sum())
     too_little = n_measured < max(validity.night_share * n_epochs, 1)
     seconds = np.bincount(reasons, minlength=len(REASONS)) / sfreq
-    seconds[NOT_RECORDED] += max(n_epochs * EPOCH_S - reasons.size / sfreq - 0.5 / sfreq, 0)
+    missing = n_epochs * EPOCH_S - reasons.size / sfreq
+    # The slack of count_epochs.
+    seconds[NOT_RECORDED] += missing if missing > 0.5 / sfreq + 1e-7 * n_epochs * EPOCH_S else 0
     seconds[MEASURED] = 0
     if seconds.any():
         why = ", ".join(f"{seconds[i] / 60:.3g} min {REASONS[i]}" for i in seconds.nonzero()[0])
-        warn(
-            f"{name} was not measured for {seconds.sum() / 60:.3g} min ({why}): "
-            + (
-                "it is left out."
-                if too_little
-                else f"{n_epochs - n_measured} of {n_epochs} epochs are masked."
-            )
+        text = f"{name} was not measured for {seconds.sum() / 60:.3g} min ({why}): " + (
+            "it is left out."
+            if too_little
+            else f"{n_epochs - n_measured} of {n_epochs} epochs are masked."
         )
+        if n_measured < n_epochs or seconds.sum() > _MUCH * n_epochs * EPOCH_S:
+            warn(text)
+        else:
+            logger.info(text)
     measured = reasons == MEASURED
     if too_little:
         epochs[epochs == MEASURED] = LEFT_OUT

@@ -36,6 +36,8 @@ class Recording:
         Its length in samples at the Raw's rate, gaps included.
     n_epochs : int
         Complete 30-s epochs in it.
+    annotations : mne.Annotations
+        Its annotations; MNE drops those of a Raw that lie after its samples, gaps left out.
     gaps : tuple of (float, float)
         Seconds of data before each gap that MNE leaves out, and its length in s.
     """
@@ -45,6 +47,7 @@ class Recording:
     start: datetime | None
     n_samples: float
     n_epochs: int
+    annotations: mne.Annotations
     gaps: tuple[tuple[float, float], ...] = ()
 
 
@@ -177,7 +180,8 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     start = raw.info["meas_date"]
     if start is not None:
         start += timedelta(seconds=raw.first_time)
-    return Recording(raw, path, start, n_samples, n_epochs, gaps)
+    annotations = mne.read_annotations(path) if gaps else raw.annotations
+    return Recording(raw, path, start, n_samples, n_epochs, annotations, gaps)
 
 
 def find_rates(recording: Recording, channels: pd.DataFrame) -> pd.DataFrame:

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .modalities import EPOCH_S
+from .modalities import EPOCH_S, MODALITIES
 
 REASONS = ("measured", "not recorded", "not finite", "bad", "flat", "saturated", "left out")
 """What can be said of a sample or an epoch; the position of each is its code."""
 MEASURED, NOT_RECORDED, NOT_FINITE, BAD, FLAT, SATURATED, LEFT_OUT = range(len(REASONS))
 
 _BLOCK_S = 0.25
-"""Flat lines are looked for in blocks of so many seconds, and found to within one."""
+"""Flat lines are looked for in blocks of so many seconds, then by samples at their ends."""
+_FLAT_S = {"ECG": 5.0, "PPG": 5.0, "ABD": 60.0, "THX": 60.0, "EOG-L": 60.0, "EOG-R": 60.0}
+_RAIL_S = {"ECG": 2.0, "PPG": 2.0}
 
 
 @dataclass(frozen=True)
@@ -22,30 +24,32 @@ class Validity:
 
     Attributes
     ----------
-    flat_s : mapping of str to float
-        For how many seconds each modality may stay at one value. No pause of a heart is longer
-        than the 5 s of ECG and PPG in a sleeper who does not wake up or faint from it (over 3 s
-        calls for a cardiologist: 2018 ACC/AHA guideline on bradycardia, section 5); 60 s is far
-        beyond the 10 s that make an apnoea (AASM manual), in which belts still show the heart. A
-        modality that is not named may do so for ever.
-    rail_s : mapping of str to float
-        The same for its highest and its lowest value, where a saturated amplifier stays: longer
-        than a clipped QRS complex, pulse or breath.
+    flat_s : mapping of str to float or None
+        For how many seconds a modality may stay at one value; None for ever. No pause of a heart
+        is longer than the 5 s of ECG and PPG in a sleeper who does not wake up or faint from it
+        (over 3 s calls for a cardiologist: 2018 ACC/AHA guideline on bradycardia, section 5); the
+        60 s of belts are far beyond the 10 s that make an apnoea (AASM manual), and no source says
+        what is too long for eyes. Modalities that are not named keep their defaults.
+    rail_s : mapping of str to float or None
+        The same for the highest and the lowest value of ECG and PPG, where a saturated amplifier
+        stays: 2 s are longer than a clipped complex, and than the time between two beats. A belt
+        stays at its lowest value in every apnoea.
     level : float
-        What counts as one value: this share of the signal's interquartile range.
+        What counts as one value: this share of the median range within a quarter of a second.
     epoch_share : float
         Share of an epoch that must be measured for the epoch to count as measured.
     night_share : float
         Share of the epochs that must be measured for a modality to be used at all.
+
+    Examples
+    --------
+    >>> Validity(flat_s={"ECG": 3}).flat_s["PPG"]
+    5.0
     """
 
-    flat_s: Mapping[str, float] = field(
-        default_factory=lambda: {"ECG": 5.0, "PPG": 5.0, "ABD": 60.0, "THX": 60.0}
-    )
-    rail_s: Mapping[str, float] = field(
-        default_factory=lambda: {"ECG": 1.0, "PPG": 2.0, "ABD": 10.0, "THX": 10.0}
-    )
-    level: float = 1e-3
+    flat_s: Mapping[str, float | None] = field(default_factory=dict)
+    rail_s: Mapping[str, float | None] = field(default_factory=dict)
+    level: float = 1e-2
     epoch_share: float = 0.5
     night_share: float = 0.05
 
@@ -53,13 +57,27 @@ class Validity:
         for name in ("level", "epoch_share", "night_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)!r}.")
-        for name in ("flat_s", "rail_s"):
-            for modality, seconds in getattr(self, name).items():
-                if not seconds > 0:
+            object.__setattr__(self, name, float(getattr(self, name)))
+        for name, defaults in (("flat_s", _FLAT_S), ("rail_s", _RAIL_S)):
+            given = getattr(self, name)
+            if not isinstance(given, Mapping) or not set(given) <= set(MODALITIES):
+                raise ValueError(
+                    f"{name} must be a mapping of modalities ({', '.join(MODALITIES)}) to seconds, "
+                    f"got {given!r}."
+                )
+            for modality, seconds in given.items():
+                if seconds is not None and not seconds > 0:
                     raise ValueError(
-                        f"{name} of {modality} must be above 0 s, got {seconds!r}. Leave the "
-                        "modality out to switch the check off."
+                        f"{name} of {modality} must be above 0 s, or None to switch the check "
+                        f"off, got {seconds!r}."
                     )
+            limits = {m: None if s in (None, np.inf) else float(s) for m, s in given.items()}
+            object.__setattr__(self, name, defaults | limits)
+
+    @classmethod
+    def off(cls) -> "Validity":
+        """Look for no flat and no saturated spans."""
+        return cls(flat_s=dict.fromkeys(_FLAT_S), rail_s=dict.fromkeys(_RAIL_S))
 
 
 @dataclass(frozen=True)
@@ -69,8 +87,8 @@ class Signal:
     Attributes
     ----------
     data : array, shape (n_samples,)
-        Samples in the channel's unit, all finite: those that were not measured hold the mean of
-        the others.
+        Samples in the channel's unit. Those that were not measured hold the mean of the others,
+        unless no epoch counts as measured.
     sfreq : float
         Its sampling rate in Hz.
     epochs : array of int8, shape (n_epochs,)
@@ -90,6 +108,22 @@ def _ahead(ufunc: np.ufunc, data: NDArray, length: int) -> NDArray:
         data = ufunc(data[:-step], data[step:])
         done += step
     return data
+
+
+def _grow(
+    data: NDArray[np.floating], found: NDArray[np.bool_], size: int, level: float
+) -> NDArray[np.bool_]:
+    """Lengthen runs by the samples of the same value beside them, at most a block, and by one."""
+    edges = np.flatnonzero(np.diff(found, prepend=False, append=False))
+    grown = found.copy()
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        before = np.abs(data[max(first - size, 0) : first] - data[first]) <= level
+        after = np.abs(data[end : end + size] - data[end - 1]) <= level
+        n_before = int(np.argmin(np.append(before[::-1], False)))
+        n_after = int(np.argmin(np.append(after, False)))
+        # And by one, which lies between what was measured and what was not.
+        grown[max(first - n_before - 1, 0) : end + n_after + 1] = True
+    return grown
 
 
 def find_invalid(
@@ -124,8 +158,8 @@ def find_invalid(
     --------
     >>> data = np.r_[np.sin(np.arange(200.0)), np.zeros(100)]
     >>> reasons = find_invalid(data, 10.0, "ECG", Validity())
-    >>> [REASONS[code] for code in np.unique(reasons)], int((reasons != MEASURED).sum())
-    (['measured', 'flat'], 100)
+    >>> [REASONS[code] for code in np.unique(reasons)]
+    ['measured', 'flat']
     """
     reasons = np.full(data.size, MEASURED, dtype=np.int8) if known is None else known.copy()
     finite = np.isfinite(data)
@@ -139,22 +173,28 @@ def find_invalid(
     # One NaN in a block makes all of it NaN, which is not flat.
     clean = data if finite.all() else np.where(finite, data, np.nan)
     low, high = np.minimum.reduceat(clean, starts), np.maximum.reduceat(clean, starts)
-    some = clean[:: max(data.size // 1_000_000, 1)]
-    level = validity.level * np.diff(np.nanpercentile(some, [25, 75])).item()
+    # What is left of a dead sensor by a filter, or by rounding, is no signal; a few glitches, which
+    # may be huge, do not say what is.
+    small, large = np.nanpercentile(low, 1), np.nanpercentile(high, 99)
+    floor = max(1e-9 * (large - small), 1e-12 * max(abs(large), abs(small)))
+    ranges = high - low
+    moving = ranges[ranges > floor]
+    level = max(validity.level * float(np.median(moving)) if moving.size else 0.0, floor)
     at_rail = (low >= np.nanmax(high) - level) | (high <= np.nanmin(low) + level)
     for code, longest in ((FLAT, validity.flat_s), (SATURATED, validity.rail_s)):
-        length = max(round(longest.get(modality, data.size / sfreq + 1) * sfreq / size), 1)
-        if length > starts.size:
+        seconds = longest.get(modality)
+        length = 0 if seconds is None else max(round(seconds * sfreq / size), 1)
+        if not 0 < length <= starts.size:
             continue
         if code == FLAT:
             begins = _ahead(np.maximum, high, length) - _ahead(np.minimum, low, length) <= level
         else:
-            begins = _ahead(np.minimum, at_rail & (high - low <= level), length)
+            begins = _ahead(np.minimum, at_rail & (ranges <= level), length)
         changes = np.zeros(starts.size + 1, dtype=np.int64)
         changes[: begins.size] += begins
         changes[length : length + begins.size] -= begins
         found = np.repeat(changes[:-1].cumsum() > 0, size)[: data.size]
-        reasons[found & (reasons == MEASURED)] = code
+        reasons[_grow(clean, found, size, level) & (reasons == MEASURED)] = code
     return reasons
 
 
@@ -187,12 +227,14 @@ def judge_epochs(
     if reasons.size >= n_epochs * EPOCH_S * sfreq - 0.5 and not reasons.any():
         return np.full(n_epochs, MEASURED, dtype=np.int8)
     edges = np.minimum(np.round(np.arange(n_epochs + 1) * EPOCH_S * sfreq), reasons.size)
+    edges = edges.astype(np.int64)
+    begun = edges[:-1][edges[:-1] < edges[-1]]
     per_epoch = EPOCH_S * sfreq
     counts = np.zeros((len(REASONS), n_epochs))
-    for code in range(len(REASONS)):
-        if code == MEASURED or (reasons == code).any():
-            total = np.concatenate([[0], (reasons == code).cumsum()])
-            counts[code] = np.diff(total[edges.astype(int)])
+    for code in range(len(REASONS)) if begun.size else ():
+        same = reasons[: edges[-1]] == code
+        counts[code, : begun.size] = np.add.reduceat(same, begun, dtype=np.int64)
+    counts[:, np.diff(edges) == 0] = 0  # for which reduceat gives the next sample
     counts[NOT_RECORDED] += np.maximum(per_epoch - counts.sum(0), 0)
     epochs = counts[1:].argmax(0) + 1
     # Half a sample less, as epochs are no whole number of samples at odd rates.

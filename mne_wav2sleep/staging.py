@@ -1,5 +1,6 @@
 """Sleep staging from heart and breathing, in one class."""
 
+import copy
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -24,8 +25,8 @@ from .reading import Source, open_sources, read_signals
 from .recording import find_rates, open_recording
 from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
 from .tensors import make_batch
-from .weights import REGISTRY, load_model
-from .windows import LONGEST, blend, plan_windows
+from .weights import REGISTRY, hash_weights, load_model
+from .windows import LONGEST, blend, join, plan_windows
 
 _SHORT = 120
 """Epochs, 1 h, under which a recording warns. No source says what is too short; an hour holds no
@@ -63,9 +64,9 @@ class SleepStagerW2S:
     weights : str or Path
         Name of weights (see :func:`~mne_wav2sleep.list_weights`), or a model folder.
     validity : Validity or None
-        What counts as measured. Where a channel is not finite, annotated ``BAD``, flat, saturated
-        or over, the network is kept from seeing it, there and only there. None for
-        ``Validity()``.
+        What counts as measured. Epochs in which a channel is mostly not finite, annotated ``BAD``,
+        flat, saturated or not recorded are masked, for that channel; what is lost of others is
+        filled in with the mean. None for ``Validity()``.
     device : str or torch.device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     precision : str
@@ -132,6 +133,7 @@ class SleepStagerW2S:
         self._verbose = verbose
         self._recording = open_recording(raw)
         self.model = load_model(weights).to(chosen)
+        self._weights_hash = dict(zip(("file", "sha256"), hash_weights(weights), strict=True))
         self._scorer = REGISTRY[weights].scorer if weights in REGISTRY else "wav2sleep"
         names: dict[str, ChannelName] = {
             "ABD": abd_name,
@@ -173,6 +175,7 @@ class SleepStagerW2S:
             )
         self._proba: pd.DataFrame | None = None
         self._availability = pd.DataFrame()
+        self._provenance: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         """Say which channels, device and weights are used."""
@@ -212,15 +215,16 @@ class SleepStagerW2S:
         >>> stager.availability["ECG"].value_counts().to_dict()
         {'measured': 110, 'bad': 10}
         """
-        self.predict_proba()
+        if self._availability.empty:
+            self.predict_proba()
         return self._availability.copy()
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Where the stages come from, ready for JSON.
 
-        The weights and their hashes, the recording, its gaps and its channels, what was measured
-        of them, the parameters, the versions of what did it, and when.
+        The weights and their hash, the recording, its gaps and its channels, what was measured of
+        them, the parameters, the versions of what did it, and when: as it was when it was staged.
 
         Examples
         --------
@@ -230,19 +234,8 @@ class SleepStagerW2S:
         >>> stager.provenance["channels"]["ECG"]["channel"]
         'ECG'
         """
-        parameters = {
-            "device": str(self._device),
-            "precision": self._precision,
-            "validity": asdict(self._validity),
-        }
-        return make_provenance(
-            self._recording,
-            self._channels,
-            self.availability,
-            self._weights,
-            self.model.config,
-            parameters,
-        )
+        self.predict_proba()
+        return copy.deepcopy(self._provenance)
 
     def predict_proba(self) -> pd.DataFrame:
         """Compute the probability of each stage for each epoch.
@@ -273,8 +266,7 @@ class SleepStagerW2S:
         if self._proba is None:
             with use_log_level(self._verbose):
                 everything = tuple(self._channels.index)
-                probas, self._availability = self._stage([everything])
-                self._proba = probas[everything]
+                self._proba = self._stage([everything])[everything]
         return self._proba.copy()
 
     def predict(self) -> yasa.Hypnogram:
@@ -334,19 +326,18 @@ class SleepStagerW2S:
         ['ECG', 'THX', 'ECG+THX']
         """
         with use_log_level(self._verbose):
-            probas, self._availability = self._stage(all_subsets(self._channels.index))
-        everything = tuple(self._channels.index)
-        self._proba = probas[everything]
-        return compare_subsets(
-            {
-                "+".join(subset): to_hypnogram(proba, self._recording.start, self._scorer)
-                for subset, proba in probas.items()
-                # Of a modality that is left out, nothing is to be said.
-                if subset == everything or not proba.get("UNS", pd.Series(0)).all()
-            }
-        )
+            probas = self._stage(all_subsets(self._channels.index))
+        self._proba = probas[tuple(self._channels.index)]
+        measured = self._availability == REASONS[MEASURED]
+        # Of a modality that is left out, nothing is to be said.
+        used = [name for name in measured if measured[name].any()]
+        hypnograms = {
+            subset: to_hypnogram(probas[subset], self._recording.start, self._scorer)
+            for subset in all_subsets(used)
+        }
+        return compare_subsets(hypnograms, measured[used])
 
-    def _stage(self, subsets: Sequence[Subset]) -> tuple[dict[Subset, pd.DataFrame], pd.DataFrame]:
+    def _stage(self, subsets: Sequence[Subset]) -> dict[Subset, pd.DataFrame]:
         """Stage window by window, of which most recordings have one.
 
         Nothing but the probabilities of a window is kept, so that days take the memory of a night.
@@ -360,21 +351,36 @@ class SleepStagerW2S:
             probas, availability = self._stage_window(sources, first * EPOCH_S, stop, subsets)
             for subset in subsets:
                 parts[subset].append(probas[subset])
-            availabilities.append(availability.set_index(availability.index + first))
-        # An epoch of two windows was measured if either says so.
-        availability = availabilities[0]
-        for later in availabilities[1:]:
-            known = availability.where(availability == REASONS[MEASURED])
-            availability = known.combine_first(later).combine_first(availability)
-        if (availability != REASONS[MEASURED]).all(axis=None):
+            availabilities.append(availability)
+        self._availability = join(availabilities, windows)
+        measured = self._availability == REASONS[MEASURED]
+        if not measured.any(axis=None):
             names = ", ".join(map(repr, self._channels["channel"]))
             raise ValueError(
                 f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
-                "stage. Check the recording, or name other channels."
+                "stage. Check the recording (stager.availability says what was found), or name "
+                "other channels."
             )
         stages = STAGE_NAMES[self.model.config.n_classes]
-        probas = {subset: name_stages(blend(parts[subset], windows), stages) for subset in subsets}
-        return probas, availability
+        probas = {}
+        for subset in subsets:
+            proba = blend(parts[subset], windows)
+            proba[~measured[list(subset)].any(axis=1)] = np.nan
+            probas[subset] = name_stages(proba, stages)
+        parameters = {
+            "device": str(self._device),
+            "precision": self._precision,
+            "validity": asdict(self._validity),
+        }
+        self._provenance = make_provenance(
+            self._recording,
+            self._channels,
+            self._availability,
+            {"name": str(self._weights), **self._weights_hash},
+            self.model.config,
+            parameters,
+        )
+        return probas
 
     def _stage_window(
         self, sources: list[Source], start: float, stop: float | None, subsets: Sequence[Subset]
@@ -384,6 +390,7 @@ class SleepStagerW2S:
         signals = read_signals(self._recording, sources, self._validity, start=start, stop=stop)
         x, available = make_batch(signals, padded_epochs=config.padded_epochs)
         availability = _tabulate(signals, used=list(x))
+        del signals  # not needed while the network runs, and large
         shape = (len(availability), config.n_classes)
         probas = {subset: np.full(shape, np.nan) for subset in subsets}
         used = {subset: tuple(name for name in subset if name in x) for subset in subsets}

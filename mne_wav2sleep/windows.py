@@ -1,8 +1,10 @@
 """Recordings of days: overlapping windows of a night's length, and one answer from all of them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 LONGEST = 1440
@@ -66,3 +68,27 @@ def blend(
         total[first:last] += np.nan_to_num(part) * distance[:, None]
         weight[first:last] += distance[:, None]
     return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
+
+
+def join(parts: Sequence[pd.DataFrame], windows: Sequence[tuple[int, int]]) -> pd.DataFrame:
+    """Take of each epoch what that window says in which it is further from the edge.
+
+    Parameters
+    ----------
+    parts : sequence of pandas.DataFrame
+        A row per epoch of each window.
+    windows : sequence of (int, int)
+        The windows, from :func:`plan_windows`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        A row per epoch.
+    """
+    middles = [(last + first) // 2 for (_, last), (first, _) in pairwise(windows)]
+    edges = [0, *middles, windows[-1][1]]
+    pieces = [
+        part.iloc[begin - first : end - first]
+        for part, (first, _), begin, end in zip(parts, windows, edges, edges[1:], strict=False)
+    ]
+    return pd.concat(pieces, ignore_index=True).rename_axis(index=parts[0].index.name)

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import yasa
 from test_validity import fail, make_raw
@@ -40,18 +41,19 @@ def test_subsets_are_staged_as_if_alone(small_folder):
 def test_a_sensor_that_is_left_out_has_nothing_to_say(small_folder):
     raw = fail(make_raw(), ["Pleth"], 0, 120)
     audit = SleepStagerW2S(raw, weights=small_folder, verbose="error").audit()
-    assert "PPG" not in audit.hypnograms
-    assert "ABD+ECG+PPG+THX" in audit.hypnograms
+    assert list(audit.hypnograms) == ["+".join(s) for s in all_subsets(["ABD", "ECG", "THX"])]
+
+
+def make_audit(ecg, thx, both):
+    hypnograms = {("ECG",): ecg, ("THX",): thx, ("ECG", "THX"): both}
+    measured = pd.DataFrame(
+        {"ECG": [s != "U" for s in ecg], "THX": [s != "U" for s in thx]}, dtype=bool
+    )
+    return compare_subsets({k: make_hypnogram(v) for k, v in hypnograms.items()}, measured)
 
 
 def test_agreement_shares_and_disputes():
-    audit = compare_subsets(
-        {
-            "ECG": make_hypnogram("WWLLDDRRUU"),
-            "THX": make_hypnogram("WWLLDDRDUL"),
-            "ECG+THX": make_hypnogram("WWLLDDRDUW"),
-        }
-    )
+    audit = make_audit("WWLLDDRRUU", "WWLLDDRDUL", "WWLLDDRDUL")
     assert audit.agreement.loc["ECG", "ECG"] == 1
     # 7 of 8 agree; chance is (4 + 4 + 6 + 2) / 64: kappa = (7/8 - 1/4) / (3/4).
     assert audit.agreement.loc["ECG", "THX"] == pytest.approx((7 / 8 - 1 / 4) / (3 / 4))
@@ -59,21 +61,20 @@ def test_agreement_shares_and_disputes():
     assert audit.stages.loc["ECG"].to_dict() == {"WAKE": 25, "LIGHT": 25, "DEEP": 25, "REM": 25}
     np.testing.assert_allclose(audit.stages.sum(axis=1), 100)
     np.testing.assert_allclose(audit.support[:8], [1, 1, 1, 1, 1, 1, 1, 1 / 2])
-    assert np.isnan(audit.support[8])
-    assert audit.support[9] == 0
-    assert audit.disputed.tolist() == [9]
+    # Nothing on, and one sensor on, whose own vote is all that there is.
+    assert np.isnan(audit.support[8:]).all()
+    assert audit.disputed.tolist() == []
 
 
 def test_sensors_that_were_never_there_together_cannot_agree():
-    audit = compare_subsets(
-        {
-            "ECG": make_hypnogram("WWWUUU"),
-            "THX": make_hypnogram("UUUWLL"),
-            "ECG+THX": make_hypnogram("WWWLDD"),
-        }
-    )
+    audit = make_audit("WWWUUU", "UUUWLL", "WWWWLL")
     assert np.isnan(audit.agreement.loc["ECG", "THX"])
-    assert audit.disputed.tolist() == [3, 4, 5]
+    assert audit.agreement.loc["THX", "ECG+THX"] == 1
+    assert audit.disputed.tolist() == []
+
+
+def test_an_epoch_of_which_every_sensor_says_something_else_is_disputed():
+    assert make_audit("WLD", "LLR", "RLW").disputed.tolist() == [0, 2]
 
 
 def test_the_picture_shows_every_pair(small_folder):

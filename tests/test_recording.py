@@ -21,7 +21,7 @@ def make_raw(sfreq=64.0, seconds=600.0, labels=("ECG", "Thor")):
     return mne.io.RawArray(data, mne.create_info(list(labels), sfreq, "eeg"), verbose="error")
 
 
-def write_edf(path, seconds=600, rates=RATES):
+def write_edf(path, seconds=600, rates=RATES, note="Lights off"):
     """An EDF+ or BDF+ with annotations."""
     kind, signal = (
         (edfio.Bdf, edfio.BdfSignal) if path.suffix == ".bdf" else (edfio.Edf, edfio.EdfSignal)
@@ -30,7 +30,7 @@ def write_edf(path, seconds=600, rates=RATES):
         signal(1e6 * make_wave(sfreq, seconds, seed), sfreq, label=label, physical_dimension="uV")
         for seed, (label, sfreq) in enumerate(rates.items())
     ]
-    kind(signals, annotations=[edfio.EdfAnnotation(1, None, "Lights off")]).write(path)
+    kind(signals, annotations=[edfio.EdfAnnotation(1, None, note)]).write(path)
     return path
 
 
@@ -171,23 +171,26 @@ def test_a_raw_that_resampled_its_channels_is_said(tmp_path):
     find_rates(opened, match_channels(raws[1]))  # the file is no EDF any more
 
 
-def write_discontinuous(path, *, after, gap, seconds=600):
-    """An EDF+D that was interrupted: records of 1 s say when they began."""
-    write_edf(path, seconds)
+def write_discontinuous(path, begins, *, rates=RATES, notes=""):
+    """An EDF+D whose records of 1 s say that they began then."""
+    write_edf(path, len(begins), rates=rates, note="x" * 80)  # which makes room for the notes
     content = bytearray(path.read_bytes())
     content[192:197] = b"EDF+D"
-    records = range(after, seconds)
-    for i in reversed(records) if gap > 0 else records:
-        old, new = b"+%d\x14\x14\0" % i, b"+%d\x14\x14\0" % (i + gap)
-        at = content.index(old)
-        assert not any(content[at + len(old) : at + len(new)])
-        content[at : at + len(new)] = new
+    header = edf._read_header(path)
+    size = 2 * sum(header.counts)
+    room = 2 * header.counts[-1]
+    for i, begin in enumerate(begins):
+        text = f"+{begin:.10g}\x14\x14\0{notes if i == 1 else ''}".encode()
+        assert len(text) <= room
+        at = header.size + (i + 1) * size - room
+        content[at : at + room] = text.ljust(room, b"\0")
     path.write_bytes(content)
     return path
 
 
 def test_a_gap_of_a_file_stays_a_gap(tmp_path):
-    path = write_discontinuous(tmp_path / "gap.edf", after=200, gap=100)
+    begins = np.r_[0:200, 300:700]
+    path = write_discontinuous(tmp_path / "gap.edf", begins)
     assert edf.find_gaps(path) == [(200.0, 100.0)]
     opened = open_recording(path)
     assert opened.n_epochs == 23
@@ -200,11 +203,52 @@ def test_a_gap_of_a_file_stays_a_gap(tmp_path):
     # Of epoch 6, from 180 to 210 s, two thirds were.
     assert np.flatnonzero(signals["THX"].epochs != MEASURED).tolist() == [7, 8, 9]
     assert set(signals["THX"].epochs[7:10]) == {NOT_RECORDED}
+    sources = open_sources(opened, find_rates(opened, match_channels(opened.raw)))
+    with pytest.warns(RuntimeWarning, match="hours 0.1 to 0.1"):
+        part = read_signals(opened, sources, Validity(), start=270.0, stop=390.0)
+    np.testing.assert_allclose(part["THX"].data[30 * 32 :], thorax[300 * 32 : 390 * 32 + 1])
     with pytest.warns(RuntimeWarning, match="stages after a gap come too early"):
         open_recording(mne.io.read_raw(path, verbose="error"))
-    backwards = write_discontinuous(tmp_path / "back.edf", after=200, gap=-50)
-    with pytest.raises(ValueError, match=r"one begins 50 s before the one before it has ended"):
-        open_recording(backwards)
+
+
+def test_many_small_gaps_leave_all_channels_on_one_clock(tmp_path):
+    begins = np.arange(300) * 1.16  # at 8 Hz, 0.16 s are no whole number of samples
+    path = write_discontinuous(tmp_path / "gaps.edf", begins, rates={"ECG": 64.0, "Thor": 8.0})
+    assert len(edf.find_gaps(path)) == 299
+    with pytest.warns(RuntimeWarning, match="not recorded"):
+        signals = read(path)
+    for name, sfreq in (("ECG", 64.0), ("THX", 8.0)):
+        assert abs(signals[name].data.size / sfreq - (begins[-1] + 1)) < 1 / sfreq
+        wave = make_wave(sfreq, 300, name == "THX")
+        last = signals[name].data[-round(sfreq) :]
+        np.testing.assert_allclose(last, wave[-round(sfreq) :], rtol=0, atol=1e-7)
+
+
+def test_time_stamps_that_jitter_or_drift_are_no_gaps(tmp_path):
+    rng = np.random.default_rng(0)
+    jitter = np.r_[0, np.arange(1, 600) + rng.uniform(-0.02, 0.02, 599)].round(3)
+    assert edf.find_gaps(write_discontinuous(tmp_path / "jitter.edf", jitter)) == []
+    drift = (np.arange(600) * 1.001).round(3)
+    gaps = edf.find_gaps(write_discontinuous(tmp_path / "drift.edf", drift))
+    assert sum(length for _, length in gaps) == pytest.approx(0.6, abs=0.11)
+
+
+@pytest.mark.parametrize(("jump", "message"), [(-50, "50 s earlier"), (2_600_000, "s later")])
+def test_a_clock_that_was_changed_is_said(jump, message, tmp_path):
+    begins = np.r_[0:200, 200 + jump : 600 + jump]
+    path = write_discontinuous(tmp_path / "clock.edf", begins)
+    with pytest.raises(ValueError, match=f"record 201 begins .*{message}.*its clock was changed"):
+        open_recording(path)
+
+
+def test_annotations_after_a_gap_are_kept(tmp_path):
+    """MNE drops what lies after the samples, gaps left out."""
+    path = write_discontinuous(
+        tmp_path / "notes.edf", np.r_[0:200, 300:700], notes="+630\x1560\x14BAD\x14\0"
+    )
+    with pytest.warns(RuntimeWarning):
+        signals = read(path)
+    assert np.flatnonzero(signals["THX"].epochs == BAD).tolist() == [21, 22]
 
 
 def test_bad_spans_are_masked_where_they_are_and_of_the_channels_they_name():

@@ -92,8 +92,7 @@ def test_a_sensor_that_hardly_measured_is_left_out(small_folder):
 
 def test_checks_can_be_switched_off(small_folder):
     raw = fail(make_raw(), ["Pleth"], 40, 60)
-    validity = Validity(flat_s={}, rail_s={})
-    stager, _ = stage(raw, small_folder, validity=validity)
+    stager, _ = stage(raw, small_folder, validity=Validity.off())
     assert (stager.availability == "measured").all(axis=None)
     with pytest.raises(TypeError, match="validity"):
         SleepStagerW2S(raw, weights=small_folder, validity={"flat_s": 3})
@@ -104,7 +103,9 @@ def test_checks_can_be_switched_off(small_folder):
     [
         ({"epoch_share": 50}, "epoch_share must be from 0 to 1, got 50"),
         ({"level": -0.1}, "level must be from 0 to 1"),
-        ({"flat_s": {"ECG": 0}}, "flat_s of ECG must be above 0 s, got 0. Leave the modality out"),
+        ({"flat_s": {"ECG": 0}}, "flat_s of ECG must be above 0 s, or None .* got 0"),
+        ({"flat_s": {"ecg": 3}}, "flat_s must be a mapping of modalities"),
+        ({"rail_s": 5}, "rail_s must be a mapping of modalities"),
     ],
 )
 def test_senseless_limits_are_refused(settings, message):
@@ -112,24 +113,77 @@ def test_senseless_limits_are_refused(settings, message):
         Validity(**settings)
 
 
+def test_limits_that_are_not_given_stay_as_they_are():
+    validity = Validity(flat_s={"ECG": 3, "ABD": None, "THX": np.inf})
+    assert validity.flat_s["ECG"] == 3
+    assert validity.flat_s["ABD"] is validity.flat_s["THX"] is None
+    assert validity.flat_s["PPG"] == Validity().flat_s["PPG"]
+    assert set(Validity.off().flat_s.values()) == {None}
+
+
 def test_flat_lines_rails_and_holes_are_told_apart():
     wave = make_wave(SFREQ, 600)
     n = round(10 * SFREQ)
-    wave[1 * n : 2 * n] = 2e-5
-    wave[3 * n : round(3.3 * n)] = 1.0  # 3 s: a rail, but no flat line yet
-    wave[5 * n : 6 * n] = np.inf
-    wave[7 * n : round(7.3 * n)] = 1e-5  # 3 s at another value: a pause
-    reasons = find_invalid(wave, SFREQ, "ECG", Validity())
-    block = round(0.25 * SFREQ)
-    for code, first, last in ((FLAT, n, 2 * n), (SATURATED, 3 * n, 3.3 * n)):
-        at = np.flatnonzero(reasons == code)
-        assert abs(at[0] - first) < block
-        assert abs(at[-1] + 1 - last) < block
-        assert (np.diff(at) == 1).all()
-    assert np.flatnonzero(reasons == NOT_FINITE).tolist() == list(range(5 * n, 6 * n))
-    assert set(np.unique(reasons)) == {MEASURED, NOT_FINITE, FLAT, SATURATED}
+    expected = np.full(wave.size, MEASURED)
+    for code, first, last, value in (
+        (FLAT, 1.01, 2.03, 2e-5),
+        (SATURATED, 3.02, 3.37, 1.0),  # 3.5 s: a rail, but no flat line yet
+        (NOT_FINITE, 5, 6, np.inf),
+        (MEASURED, 7, 7.35, 1e-5),  # 3.5 s at another value: a pause
+    ):
+        wave[round(first * n) : round(last * n)] = value
+        # With a sample on either side, between what was measured and what was not.
+        more = code in (FLAT, SATURATED)
+        expected[round(first * n) - more : round(last * n) + more] = code
+    np.testing.assert_array_equal(find_invalid(wave, SFREQ, "ECG", Validity()), expected)
     # A belt may stay at one value for much longer.
     assert set(np.unique(find_invalid(wave, SFREQ, "THX", Validity()))) == {MEASURED, NOT_FINITE}
+
+
+@pytest.mark.parametrize("off", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("rest", [0.0, 1e-17])
+def test_what_a_filter_leaves_of_a_dead_sensor_is_flat(off, rest):
+    wave = make_wave(SFREQ, 3600)
+    last = round(off * wave.size)
+    wave[:last] = 3e-5 + rest * np.random.default_rng(0).standard_normal(last)
+    found = find_invalid(wave, SFREQ, "ECG", Validity()) == FLAT
+    assert found.sum() == last + 1
+    assert found[:last].all()
+
+
+def make_pulse(dc, perfusion, sfreq=25.0):
+    """A PPG in counts: pulses upon what the light's current makes of it."""
+    t = np.arange(dc.size) / sfreq
+    noise = np.random.default_rng(0).standard_normal(dc.size)
+    return np.round(dc * (1 + perfusion * np.sin(2 * np.pi * 1.1 * t)) + 2 * noise)
+
+
+@pytest.mark.parametrize("perfusion", [0.002, 0.01])
+def test_weak_pulses_on_a_large_offset_are_no_flat_line(perfusion):
+    n = 25 * 3600
+    for dc in (np.linspace(250e3, 10e3, n), np.repeat([200e3, 20e3], n // 2)):
+        assert not find_invalid(make_pulse(dc, perfusion), 25.0, "PPG", Validity()).any()
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_apnoeas_in_a_coarse_belt_are_no_saturation(bits):
+    """Cheyne-Stokes breathing: half of each minute without a breath, at the lowest value."""
+    t = np.arange(10 * 3600) / 10
+    breath = np.maximum(np.sin(2 * np.pi * t / 60), 0) * (1 - np.cos(2 * np.pi * t / 4))
+    belt = np.round(breath / breath.max() * (2**bits - 1))
+    assert not find_invalid(belt, 10.0, "THX", Validity()).any()
+
+
+@pytest.mark.parametrize("rail", [3.0, 100.0])
+def test_the_network_sees_nothing_of_a_rail(rail, small_folder):
+    """The edges of a dropout, of which no block is whole, would outweigh the heart."""
+    clean, railed = make_raw(), make_raw()
+    first, last = 1000.07, 1180.11
+    span = slice(round(first * SFREQ), round(last * SFREQ))
+    railed._data[0, span] = -rail
+    clean._data[0, span.start - 1 : span.stop + 1] = np.nan
+    probas = [stage(raw, small_folder)[0].predict_proba() for raw in (clean, railed)]
+    np.testing.assert_allclose(probas[0], probas[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("gain", [1e-9, -1.0, 1e6])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yasa
-from mne.utils import logger
+from mne.utils import logger, warn
 from tqdm.auto import tqdm
 
 from ..audit import Subset, all_subsets
@@ -28,8 +28,8 @@ class Evaluation:
     ----------
     pooled : pandas.DataFrame
         One row per ``dataset`` and ``subset`` of the signals, all epochs of all nights together:
-        ``nights``, ``subjects``, ``epochs``, ``kappa``, ``accuracy`` (%), and the F1 (%) of each
-        stage.
+        ``nights``, ``subjects``, ``epochs``, ``staged`` (%: the others were not measured, and do
+        not count in what follows), ``kappa``, ``accuracy`` (%), and the F1 (%) of each stage.
     by_night : pandas.DataFrame
         One row per ``dataset``, ``subset`` and ``night``: ``subject``, ``kappa``, ``accuracy`` (%).
     confusion : dict
@@ -87,6 +87,7 @@ def _agree(
         "nights": len(nights),
         "subjects": len({night.subject for night in nights}),
         "epochs": len(agreement.data),
+        "staged": 100 * len(agreement.data) / sum((hyp.hypno != "UNS").sum() for hyp in scored),
         "kappa": pooled["kappa"],
         "accuracy": pooled["accuracy"],
         **{f"F1 {stage}": value for stage, value in f1.items()},
@@ -150,6 +151,12 @@ def evaluate(
             staged = yasa.Hypnogram(
                 stages[: night.n_epochs], n_stages=config.n_classes, scorer="wav2sleep"
             )
+            if not ((scored.hypno != "UNS") & (staged.hypno != "UNS")).any():
+                warn(
+                    f"{night.name} is left out for {subset}: in the epochs that were scored, "
+                    "nothing was measured."
+                )
+                continue
             pair = (scored, staged)
             if n_stages is not None and n_stages != config.n_classes:
                 pair = tuple(hyp.consolidate_stages(n_stages) for hyp in pair)

@@ -219,7 +219,9 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
 
     Returns the stages and the seconds of the recording before its first epoch, under 30.
     """
-    hyp, onset = read_stages(night.hypnogram, recording.raw, recording.start)
+    # Of a recording with gaps, MNE keeps the annotations in the file alone.
+    own = recording.path if recording.gaps else None
+    hyp, onset = read_stages(night.hypnogram or own, recording.raw, recording.start)
     n_samples, sfreq = recording.n_samples, recording.raw.info["sfreq"]
     if onset is None:
         # Nothing but the lengths can tell whether the two belong together.
@@ -254,7 +256,9 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     return yasa.Hypnogram(stages, n_stages=hyp.n_stages, scorer="expert"), shift
 
 
-def _prepare(night: Night, dtype: str) -> tuple[dict[str, NDArray], dict[str, object]]:
+def _prepare(
+    night: Night, dtype: str, validity: Validity
+) -> tuple[dict[str, NDArray], dict[str, object]]:
     """Put a night on the network's grid: tensors by name, and the header."""
     recording = open_recording(night.recording)
     channels = find_rates(recording, match_channels(recording.raw, names=night.channels))
@@ -269,7 +273,7 @@ def _prepare(night: Night, dtype: str) -> tuple[dict[str, NDArray], dict[str, ob
         )
     tensors: dict[str, NDArray] = {"stages": stages}
     sources = open_sources(recording, channels)
-    for modality, signal in read_signals(recording, sources, Validity(), start=shift).items():
+    for modality, signal in read_signals(recording, sources, validity, start=shift).items():
         measured = signal.epochs == MEASURED
         if not measured.any():
             continue
@@ -295,9 +299,10 @@ def _prepare(night: Night, dtype: str) -> tuple[dict[str, NDArray], dict[str, ob
     }
 
 
-def _fingerprint(night: Night, dtype: str) -> str:
+def _fingerprint(night: Night, dtype: str, validity: Validity) -> str:
     """Hash of all that decides what a prepared night holds, so that no stale file is taken."""
     parts: list[str] = [_FORMAT, dtype, night.subject, night.dataset, str(dict(night.channels))]
+    parts.append(str(validity))
     digest = hashlib.sha256()
     for source in (night.recording, night.hypnogram):
         if isinstance(source, str | Path) and Path(source).exists():
@@ -316,13 +321,15 @@ def _fingerprint(night: Night, dtype: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _prepare_file(night: Night, folder: Path, dtype: str) -> PreparedNight | Exception:
+def _prepare_file(
+    night: Night, folder: Path, dtype: str, validity: Validity
+) -> PreparedNight | Exception:
     """Prepare one night, unless it is there; an error is an answer too."""
     try:
         safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
-        path = folder / f"{safe}-{_fingerprint(night, dtype)}.safetensors"
+        path = folder / f"{safe}-{_fingerprint(night, dtype, validity)}.safetensors"
         if not path.exists():
-            tensors, header = _prepare(night, dtype)
+            tensors, header = _prepare(night, dtype, validity)
             # Written under another name first: a file that is there is whole.
             unfinished = path.with_suffix(".unfinished")
             save_file(tensors, unfinished, metadata={"night": json.dumps(header)})
@@ -337,6 +344,7 @@ def prepare_nights(
     folder: str | Path,
     *,
     dtype: str = "float16",
+    validity: Validity | None = None,
     n_jobs: int = 1,
     on_error: str = "raise",
 ) -> list[PreparedNight]:
@@ -351,6 +359,8 @@ def prepare_nights(
         prepared again, so that an interrupted run goes on where it stopped.
     dtype : str
         ``"float16"`` (10 MB for 8 h of four signals take 5) or ``"float32"``.
+    validity : Validity or None
+        What counts as measured; None for ``Validity()``. What was not measured teaches nothing.
     n_jobs : int
         How many nights at a time, on joblib's current backend.
     on_error : str
@@ -372,7 +382,8 @@ def prepare_nights(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     todo = [night for night in nights if isinstance(night, Night)]
-    jobs = (joblib.delayed(_prepare_file)(night, folder, dtype) for night in todo)
+    limits = Validity() if validity is None else validity
+    jobs = (joblib.delayed(_prepare_file)(night, folder, dtype, limits) for night in todo)
     results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     hidden = logger.level > 20 or not todo
     done = iter(tqdm(results, total=len(todo), desc="Preparing", disable=hidden))
