@@ -27,6 +27,7 @@ from .inference import PRECISIONS
 from .model_folder import read_config
 from .provenance import write_provenance
 from .recording import find_rates, open_recording
+from .signals import Validity
 from .staging import SleepStagerW2S
 from .weights import (
     fetch_weights,
@@ -156,6 +157,7 @@ def stage(
     weights: WeightsOption = "wav2sleep",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
+    checks: Annotated[bool, typer.Option(help="Mask flat and saturated spans.")] = True,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show MNE's log as well.")] = False,
 ) -> None:
     """Stage a recording and print its sleep statistics.
@@ -181,6 +183,7 @@ def stage(
             eog_l_name=_name(eog_l),
             eog_r_name=_name(eog_r),
             weights=weights,
+            validity=None if checks else Validity.off(),
             device=device,
             precision=precision,
         )

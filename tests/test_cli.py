@@ -39,6 +39,11 @@ def test_stage_writes_what_yasa_reads(night, small_folder, tmp_path):
     assert (hyp.n_epochs, hyp.n_stages) == (120, 4)
     provenance = json.loads((tmp_path / "hyp_provenance.json").read_text())
     assert provenance["recording"]["files"] == [str(night)]
+    assert provenance["parameters"]["validity"]["flat_s"]["ECG"] == 5
+    unchecked = tmp_path / "unchecked.json"
+    invoke("stage", night, "--weights", small_folder, "--out", unchecked, "--no-checks")
+    provenance = json.loads((tmp_path / "unchecked_provenance.json").read_text())
+    assert provenance["parameters"]["validity"]["flat_s"]["ECG"] is None
     invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "hyp.csv")
     invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "HYP.TSV")
     for events in (pd.read_csv(tmp_path / "hyp.csv"), pd.read_csv(tmp_path / "HYP.TSV", sep="\t")):
