@@ -34,6 +34,7 @@ ORDER = [
     "simulate",
     "demo",
     "training.nights",
+    "training.table",
     "training.masking",
     "training.settings",
     "training.loading",

@@ -3,6 +3,7 @@
 ::
 
     nights      a recording and its stages, prepared once and kept on disk
+    table       a CSV of nights
     masking     which signals a network gets to see in training
     settings    how to train
     loading     prepared nights become batches
@@ -14,8 +15,9 @@ from ..audit import all_subsets
 from .evaluate import Evaluation, evaluate
 from .fit import fine_tune, train
 from .masking import Masking
-from .nights import Night, PreparedNight, open_night, prepare_nights, read_nights
+from .nights import Night, PreparedNight, open_night, prepare_nights
 from .settings import FINE_TUNING, TrainingSettings
+from .table import read_nights
 
 __all__ = [
     "FINE_TUNING",
