@@ -1,6 +1,6 @@
 """What every subset of the sensors says of a night, and so which sensor to trust."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,20 +11,7 @@ import yasa
 from matplotlib.axes import Axes
 
 from .hypnogram import allow_absent_stages
-
-Subset = tuple[str, ...]
-
-
-def all_subsets(modalities: Sequence[str]) -> list[Subset]:
-    """Every subset but the empty one, the smallest first.
-
-    Examples
-    --------
-    >>> all_subsets(["ECG", "THX"])
-    [('ECG',), ('THX',), ('ECG', 'THX')]
-    """
-    names = sorted(modalities)
-    return [s for size in range(1, len(names) + 1) for s in combinations(names, size)]
+from .inference import Subset
 
 
 @dataclass(frozen=True)

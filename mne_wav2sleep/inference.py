@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import combinations
 
 import torch
 from mne.utils import _validate_type, warn
 from torch import Tensor
 
-from .audit import Subset
 from .model import Wav2Sleep
 from .recording import first_sentence
 
+Subset = tuple[str, ...]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -30,6 +31,18 @@ def choose_device(device: str | torch.device) -> torch.device:
             "'cpu', or a device that torch finds."
         ) from error
     return chosen
+
+
+def all_subsets(modalities: Sequence[str]) -> list[Subset]:
+    """Every subset but the empty one, the smallest first.
+
+    Examples
+    --------
+    >>> all_subsets(["ECG", "THX"])
+    [('ECG',), ('THX',), ('ECG', 'THX')]
+    """
+    names = sorted(modalities)
+    return [s for size in range(1, len(names) + 1) for s in combinations(names, size)]
 
 
 def run_subsets(
@@ -55,7 +68,7 @@ def run_subsets(
 
     Returns
     -------
-    logits : dict of tuple to Tensor, shape (1, S, n_classes)
+    logits : dict of tuple to Tensor, shape (B, S, n_classes)
         What each subset says.
     """
     device = next(model.parameters()).device

@@ -15,10 +15,10 @@ import yasa
 from mne.utils import _pl, _validate_type, logger, use_log_level, verbose, warn
 from numpy.typing import NDArray
 
-from .audit import Audit, Subset, all_subsets, compare_subsets
+from .audit import Audit, compare_subsets
 from .channels import ChannelName, match_channels
 from .hypnogram import STAGE_NAMES, name_stages, to_hypnogram, to_proba
-from .inference import PRECISIONS, choose_device, run_subsets
+from .inference import PRECISIONS, Subset, all_subsets, choose_device, run_subsets
 from .modalities import EPOCH_S
 from .provenance import make_provenance
 from .reading import Source, open_sources, read_signals

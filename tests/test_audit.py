@@ -8,7 +8,8 @@ import yasa
 from test_validity import fail, make_raw
 
 from mne_wav2sleep import SleepStagerW2S
-from mne_wav2sleep.audit import all_subsets, compare_subsets
+from mne_wav2sleep.audit import compare_subsets
+from mne_wav2sleep.inference import all_subsets
 
 
 def make_hypnogram(stages):

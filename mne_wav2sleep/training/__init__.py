@@ -11,7 +11,7 @@
     evaluate    agreement with the scorer, for every subset of the signals
 """
 
-from ..audit import all_subsets
+from ..inference import all_subsets
 from .evaluate import Evaluation, evaluate
 from .fit import fine_tune, train
 from .masking import Masking

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 import yasa
 from mne.utils import logger, warn
 from tqdm.auto import tqdm
 
-from ..audit import Subset, all_subsets
 from ..hypnogram import STAGE_NAMES, allow_absent_stages
+from ..inference import Subset, all_subsets, run_subsets
 from ..model import Wav2Sleep
 from ..weights import load_model
 from .loading import NightDataset, collate
@@ -51,17 +50,14 @@ def _stage_subsets(
         subsets = all_subsets(present) if wanted == "all" else [tuple(present)]
     else:
         subsets = [tuple(sorted(s)) for s in wanted if set(s) <= set(present)]
-    device = next(model.parameters()).device
     stages = np.array(STAGE_NAMES[model.config.n_classes], dtype=object)
     staged = {}
-    with torch.inference_mode():
-        z = model.encode({name: x.to(device) for name, x in batch["x"].items()})
-        for subset in subsets:
-            available = {name: batch["available"][name].to(device) for name in subset}
-            logits_SC = model.mix({name: z[name] for name in subset}, available)[0]
-            measured = torch.stack(list(available.values())).any(0)[0].cpu().numpy()
-            named = np.where(measured, stages[logits_SC.argmax(-1).cpu().numpy()], "UNS")
-            staged["+".join(subset)] = list(named)
+    for subset, logits_BSC in run_subsets(
+        model, batch["x"], batch["available"], subsets, "float32"
+    ).items():
+        measured = np.any([batch["available"][name][0].numpy() for name in subset], axis=0)
+        named = np.where(measured, stages[logits_BSC[0].argmax(-1).cpu().numpy()], "UNS")
+        staged["+".join(subset)] = list(named)
     return staged
 
 
