@@ -6,6 +6,7 @@ A model folder holds ``config.yaml`` and ``state_dict.pth`` as released, or ``co
 
 import json
 import pickle
+import textwrap
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -133,12 +134,21 @@ def read_config(folder: Path) -> Wav2SleepConfig:
                 )
             return _make_config(data["model"])
         return _config_from_released(data)
-    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+    # Nothing deeper than Python's stack is a config either.
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        yaml.YAMLError,
+    ) as e:
+        what = f"it has no {e}" if isinstance(e, KeyError) else str(e).rstrip(".")
+        what = textwrap.shorten(what, 200, placeholder=" ...")  # YAML's errors have many lines
         raise WeightsError(
             f"{path} does not describe a wav2sleep network: {what}. Use the config that came with "
             "the weights."
-        ) from error
+        ) from e
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:

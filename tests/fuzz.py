@@ -1,0 +1,161 @@
+"""Fuzz what reads foreign files: python tests/fuzz.py edf|config|weights CORPUS [OPTIONS].
+
+Needs atheris (``pip install atheris``, Linux); options are libFuzzer's. Ten minutes of EDFs::
+
+    python tests/fuzz.py edf /tmp/corpus -max_total_time=600 -rss_limit_mb=4096
+
+Anything but a result or one clear sentence of our own stops it and leaves a ``crash-*`` file. Once
+that is mended, it goes to ``tests/data/fuzz`` as ``edf-*`` and so on, for test_fuzz.py. The corpus
+begins with sound files.
+"""
+
+import sys
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+
+DATA = Path(__file__).parent / "data" / "fuzz"
+CONFIGS = ("config.json", "config.yaml")
+TENSORS = ("model.safetensors", "state_dict.pth")
+
+
+def assert_clean(error):
+    """An error says what is wrong in one line, and comes from us or from MNE's checks."""
+    import mne.utils
+
+    import mne_wav2sleep
+
+    assert isinstance(
+        error, ValueError | TypeError | FileNotFoundError | mne_wav2sleep.WeightsError
+    ), repr(error)
+    assert "\n" not in str(error), str(error)
+    assert 20 < len(str(error)) < 600, str(error)
+    # It comes from nowhere deep inside.
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    homes = [Path(module.__file__).parent for module in (mne_wav2sleep, mne.utils)]
+    assert any(raised_in.is_relative_to(home) for home in homes), raised_in
+
+
+def make_folder(folder):
+    """A sound model folder, for what is not fuzzed."""
+    import torch
+
+    from mne_wav2sleep import save_model
+    from mne_wav2sleep.config import Wav2SleepConfig
+    from mne_wav2sleep.model import Wav2Sleep
+
+    torch.manual_seed(0)
+    config = Wav2SleepConfig(
+        signals={"ECG": "ECG", "THX": "THX"},
+        initial_channels=2,
+        max_channels=4,
+        feature_dim=4,
+        mixer_heads=2,
+        mixer_dim_ff=4,
+        mixer_layers=1,
+        sequence_blocks=1,
+        sequence_dilations=1,
+        padded_epochs=0,
+    )
+    return save_model(Wav2Sleep(config), folder)
+
+
+def read_edf(data, folder, weights):
+    """Stage the bytes of an EDF."""
+    from mne_wav2sleep import SleepStagerW2S
+
+    (folder / "night.edf").write_bytes(data)
+    hyp = SleepStagerW2S(folder / "night.edf", weights=weights, verbose="error").predict()
+    assert abs(hyp.proba.sum(axis=1) - 1).max() < 1e-9
+
+
+def read_config(data, folder, weights):
+    """Load weights whose config is the bytes; the first says in which format."""
+    _replace(CONFIGS[data[0] % 2] if data else CONFIGS[0], CONFIGS, data[1:], folder, weights)
+
+
+def read_weights(data, folder, weights):
+    """Load weights that are the bytes; the first says in which format."""
+    _replace(TENSORS[data[0] % 2] if data else TENSORS[0], TENSORS, data[1:], folder, weights)
+
+
+def _replace(name, names, data, folder, weights):
+    """Load a model folder in which one file is another."""
+    from mne_wav2sleep import load_model
+
+    for path in folder.iterdir():
+        path.unlink()
+    for path in weights.iterdir():
+        if path.name not in names:
+            (folder / path.name).write_bytes(path.read_bytes())
+    (folder / name).write_bytes(data)
+    load_model(folder)
+
+
+TARGETS = {"edf": read_edf, "config": read_config, "weights": read_weights}
+
+
+def run_clean(target, data, folder, weights):
+    """Give a target some bytes; it gives a result or a clean error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            TARGETS[target](data, folder, weights)
+        except Exception as error:
+            assert_clean(error)
+
+
+def make_seeds(target, weights):
+    """Sound files to begin with."""
+    import edfio
+    import torch
+    from conftest import DATA as SOUND
+    from conftest import make_wave
+
+    from mne_wav2sleep import load_model
+
+    if target == "edf":
+        signals = [
+            edfio.EdfSignal(
+                1e6 * make_wave(32.0, 90, i), 32.0, label=label, physical_dimension="uV"
+            )
+            for i, label in enumerate(("ECG", "Thor"))
+        ]
+        with tempfile.NamedTemporaryFile(suffix=".edf") as file:
+            edfio.Edf(signals, annotations=[edfio.EdfAnnotation(1, None, "BAD")]).write(file.name)
+            return [Path(file.name).read_bytes()]
+    if target == "config":
+        return [
+            b"\0" + (weights / "config.json").read_bytes(),
+            b"\1" + (SOUND / "released_config.yaml").read_bytes(),
+        ]
+    with tempfile.NamedTemporaryFile(suffix=".pth") as file:
+        torch.save(load_model(weights).state_dict(), file.name)
+        pickled = Path(file.name).read_bytes()
+    return [b"\0" + (weights / "model.safetensors").read_bytes(), b"\1" + pickled]
+
+
+def main():
+    import atheris
+
+    with atheris.instrument_imports(include=["mne_wav2sleep", "mne.io.edf"]):
+        import mne.io.edf.edf
+
+        import mne_wav2sleep
+    assert mne_wav2sleep
+    assert mne.io.edf.edf
+    target, corpus = sys.argv[1], Path(sys.argv[2])
+    weights = make_folder(Path(tempfile.mkdtemp()))
+    folder = Path(tempfile.mkdtemp())
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(make_seeds(target, weights)):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    atheris.Setup(
+        [sys.argv[0], *sys.argv[2:]], lambda data: run_clean(target, data, folder, weights)
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
