@@ -47,7 +47,13 @@ TINY = Wav2SleepConfig(
     padded_epochs=0,
 )
 QUICK = TrainingSettings(
-    learning_rate=1e-2, warmup_steps=2, decay_steps=50, batch_size=2, max_passes=4, crop=12
+    learning_rate=1e-2,
+    warmup_steps=2,
+    decay_steps=50,
+    batch_size=2,
+    max_passes=4,
+    averaging=0.5,
+    crop=12,
 )
 STAGES = np.array(["WAKE", "N1", "N2", "N3", "REM"], dtype=object)
 
@@ -420,6 +426,51 @@ def test_fine_tuning_changes_what_is_trainable_alone(nights, trained, tmp_path):
         fine_tune(nights[:3], tmp_path / "few", weights=trained, settings=settings)
     with pytest.raises(ValueError, match="trainable must be"):
         fine_tune(nights, tmp_path / "x", weights=trained, trainable=["encoders"])
+
+
+def test_the_last_pass_is_kept_where_validation_is_to_decide_nothing(nights, tmp_path):
+    # A learning rate that makes things worse from the first step on.
+    settings = replace(QUICK, learning_rate=0.5, patience=1, max_passes=5, averaging=0.0)
+    best, last = (
+        train(nights, tmp_path / k, config=TINY, settings=replace(settings, keep=k))
+        for k in ("best", "last")
+    )
+    checkpoint = torch.load(last / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == 4
+    kept = weights_of(last)
+    assert all((kept[k] == checkpoint["state_dict"][f"model.{k}"].numpy()).all() for k in kept)
+    assert any((kept[k] != v).any() for k, v in weights_of(best).items())
+    assert "by whom nothing was chosen" in (last / "README.md").read_text()
+    assert "they decided when to stop" in (best / "README.md").read_text()
+
+
+def test_averaging_keeps_the_mean_of_the_weights_and_leaves_frozen_ones(nights, trained, tmp_path):
+    settings = replace(QUICK, keep="last", max_passes=2, learning_rate=1e-3)
+    plain, averaged = (
+        weights_of(
+            fine_tune(
+                nights,
+                tmp_path / str(decay),
+                weights=trained,
+                settings=replace(settings, averaging=decay),
+            )
+        )
+        for decay in (0.0, 0.9)
+    )
+    before = weights_of(trained)
+    moved = [
+        np.abs(w["classifier.weight"] - before["classifier.weight"]).mean()
+        for w in (plain, averaged)
+    ]
+    assert 0 < moved[1] < moved[0]
+    frozen = [k for k in before if not k.startswith(("sequence_mixer", "classifier"))]
+    assert all((averaged[k] == before[k]).all() for k in frozen)
+
+
+@pytest.mark.parametrize("wrong", [{"averaging": 1.0}, {"averaging": -0.1}, {"keep": "first"}])
+def test_settings_that_choose_weights_are_checked(nights, tmp_path, wrong):
+    with pytest.raises(ValueError, match=f"The setting {next(iter(wrong))} must be"):
+        train(nights, tmp_path, config=TINY, settings=replace(QUICK, **wrong))
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_night(nights, tmp_path):

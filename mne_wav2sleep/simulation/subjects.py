@@ -95,7 +95,6 @@ OLDER_WEARABLE = Population(
     heart_rate=(66.0, 9.0),
     rmssd=(30.0, 0.5),
     breathing_rate=(16.5, 2.5),
-    stage_effect=0.7,
     wakefulness=1.8,
     arousals=1.5,
     noise=2.0,
@@ -104,8 +103,9 @@ OLDER_WEARABLE = Population(
     pulse_delay=(0.17, 0.03),
     pulse_damping=1.5,
 )
-"""A cohort unlike the default one: older subjects, weaker stage effects, noisier sensors worn at
-the wrist and across the chest. An example for fine-tuning, without a counterpart in reality."""
+"""A cohort unlike the default one: older subjects, whose age alone weakens the effects of stages,
+and noisier sensors worn at the wrist and across the chest. An example for fine-tuning, without a
+counterpart in reality."""
 
 
 @dataclass(frozen=True)

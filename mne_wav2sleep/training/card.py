@@ -99,6 +99,11 @@ def write_card(
     """
     n_stages = model.config.n_classes
     after = evaluate(validation, model)
+    chosen = (
+        "other subjects; they decided when to stop, so that the scores below are optimistic"
+        if run["settings"]["keep"] == "best"
+        else "other subjects, by whom nothing was chosen"
+    )
     n_parameters = sum(p.numel() for p in model.parameters())
     versions = {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()}
     path = folder / "README.md"
@@ -118,7 +123,7 @@ Training:
 
 {_describe(training, n_stages)}
 
-Validation (other subjects; they decided when to stop, so that the scores below are optimistic):
+Validation ({chosen}):
 
 {_describe(validation, n_stages)}
 

@@ -12,10 +12,16 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from mne.utils import logger, warn
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    WeightAveraging,
+)
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..config import Wav2SleepConfig
 from ..model import Wav2Sleep
@@ -179,7 +185,7 @@ def _remember(folder: Path, run: Mapping[str, Any]) -> None:
 def _fit(
     module: _Module, data: _Nights, folder: Path, accelerator: str, devices: int
 ) -> pl.Trainer:
-    """Train until validation stops it, from the last checkpoint if there is one."""
+    """Train to the end, from the last checkpoint if there is one."""
     settings = module.settings
     # Not one with save_last=True, which saves the last pass only where it is the best one too.
     best, last = (
@@ -188,7 +194,15 @@ def _fit(
         )
         for name, monitor in (("best", "val_loss"), ("last", None))
     )
-    stop = _EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
+    callbacks: list[Callback] = [last]
+    if settings.keep == "best":
+        stop = _EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
+        callbacks = [stop, best, last]
+    if settings.averaging:
+        # Validation and checkpoints take the averaged weights; training goes on with its own. Not
+        # Lightning's EMAWeightAveraging, which rounds: frozen weights would not stay the same.
+        running_mean = get_ema_multi_avg_fn(settings.averaging)
+        callbacks.append(WeightAveraging(multi_avg_fn=running_mean))
     quiet = logger.level > logging.INFO
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
@@ -201,7 +215,7 @@ def _fit(
             precision=settings.precision,  # type: ignore[arg-type]
             max_epochs=settings.max_passes,
             gradient_clip_val=settings.clip,
-            callbacks=[stop, best, last],
+            callbacks=callbacks,
             logger=CSVLogger(folder, name="log"),
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,  # PassSampler takes this process's share itself
@@ -255,9 +269,9 @@ def _train(
     module = _Module(model, settings, trainable)
     trainer = _fit(module, data, folder, accelerator, devices)
     if trainer.is_global_zero:
-        best = folder / "checkpoints" / "best.ckpt"
+        kept = folder / "checkpoints" / f"{settings.keep}.ckpt"
         module.load_state_dict(
-            torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+            torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
         )
         model = module.model.cpu().eval().requires_grad_(False)
         write_card(folder, model, training, apart, run, before)

@@ -24,6 +24,12 @@ class TrainingSettings:
         Recordings per step, on each process.
     max_passes, patience : int
         Passes over the nights at most, and how many without a lower validation loss end it.
+    averaging : float
+        Decay per step of the running mean of the weights, from 0, none, to below 1; where there is
+        one, it is what is validated and kept. About the last 1 / (1 - averaging) steps count.
+    keep : str
+        ``"best"`` stops by the validation loss and keeps the pass where it is lowest; ``"last"``
+        makes all passes and keeps the last, validation nights being for the model card alone.
     crop : int or None
         30-s epochs of a night per step, cropped at random, or padded where it is shorter. None:
         whole nights, padded as the network's config says.
@@ -49,6 +55,8 @@ class TrainingSettings:
     batch_size: int = 16
     max_passes: int = 50
     patience: int = 5
+    averaging: float = 0.0
+    keep: str = "best"
     crop: int | None = None
     masking: Masking = field(default_factory=Masking)
     dataset_weights: Mapping[str, float] | None = None
@@ -59,9 +67,16 @@ class TrainingSettings:
 
 
 FINE_TUNING = TrainingSettings(
-    learning_rate=3e-4, warmup_steps=20, decay_steps=200, batch_size=4, max_passes=50
+    learning_rate=3e-4,
+    warmup_steps=20,
+    decay_steps=200,
+    batch_size=1,
+    max_passes=20,
+    averaging=0.98,
+    keep="last",
 )
-"""Settings for a handful of nights: the reference's schedule, shortened to their few steps."""
+"""Settings for a handful of nights, of whose subjects one or two say little of when to stop: 100
+steps for 5 nights, averaged. For many nights, take fewer passes, or ``keep="best"``."""
 
 
 def check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:
@@ -71,6 +86,12 @@ def check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) 
         value = getattr(settings, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise ValueError(f"The setting {name} must be a number above 0, got {value!r}.")
+    if not 0 <= settings.averaging < 1:
+        raise ValueError(
+            f"The setting averaging must be from 0 to below 1, got {settings.averaging!r}."
+        )
+    if settings.keep not in ("best", "last"):
+        raise ValueError(f"The setting keep must be 'best' or 'last', got {settings.keep!r}.")
     datasets = {night.dataset for night in nights}
     if settings.dataset_weights is not None and (
         not set(settings.dataset_weights) <= datasets
