@@ -76,6 +76,20 @@ def test_a_right_download_loads_and_is_fetched_once(publish, server, golden_mode
     assert weights.verify_weights("wav2sleep") == weights.weights_path("wav2sleep")
 
 
+def test_a_full_disk_is_said_and_leaves_nothing(publish, tmp_path):
+    resource = pytest.importorskip("resource")
+    publish()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # To a writer, a limit on the size of files is what a full disk is.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+        with pytest.raises(WeightsError, match=r"could not be written to .*MNE_WAV2SLEEP_DATA"):
+            load_model("wav2sleep", verbose=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
 def closed_port():
     """A port that was free a moment ago, so that nothing listens there."""
     with socket.socket() as bound:
