@@ -119,12 +119,23 @@ def write_hypnogram(hyp: yasa.Hypnogram, path: Path) -> None:
     path : Path
         A ``.json`` file for all of it, as YASA reads it, or a ``.csv`` or ``.tsv`` file for its
         stages alone, as events in BIDS: onset and duration in s from the start of the recording.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or not to its end.
     """
-    if path.suffix.lower() == ".json":
-        hyp.to_json(path)
-        return
-    events = hyp.as_events().rename(columns={"description": "trial_type"})
-    events.to_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", index=False)
+    try:
+        if path.suffix.lower() == ".json":
+            hyp.to_json(path)
+            return
+        events = hyp.as_events().rename(columns={"description": "trial_type"})
+        events.to_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", index=False)
+    except OSError as error:
+        raise OSError(
+            f"The hypnogram could not be written to {path} ({error}); what is there of it is not "
+            "whole. Make room, or choose another place."
+        ) from error
 
 
 def tabulate_statistics(hyp: yasa.Hypnogram) -> pd.DataFrame:

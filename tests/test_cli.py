@@ -1,6 +1,7 @@
 import json
 import re
 from functools import partial
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -49,6 +50,17 @@ def test_stage_writes_what_yasa_reads(night, small_folder, tmp_path):
     for events in (pd.read_csv(tmp_path / "hyp.csv"), pd.read_csv(tmp_path / "HYP.TSV", sep="\t")):
         assert list(events["onset"][:2]) == [0, 30]
         assert list(events["trial_type"]) == list(hyp.hypno)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("name", ["hyp.json", "hyp.tsv"])
+def test_a_full_disk_is_said_with_the_file(night, small_folder, tmp_path, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    result = invoke("stage", night, "--weights", small_folder, "--out", tmp_path / name)
+    assert result.exit_code == 1
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert f"could not be written to {tmp_path / name}" in error
+    assert "No space left" in error
 
 
 def test_stdout_holds_the_tables_alone(night, small_folder):
