@@ -1,12 +1,15 @@
 """What several tests share."""
 
+import traceback
 from pathlib import Path
 
 import matplotlib
+import mne.utils
 import numpy as np
 import pytest
 import torch
 
+import mne_wav2sleep
 from mne_wav2sleep import save_model
 from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.model import Wav2Sleep
@@ -61,3 +64,16 @@ def make_wave(sfreq, seconds, seed=0):
     t = np.arange(round(sfreq * seconds)) / sfreq
     f = rng.uniform(0.2, 1.2)
     return 1e-4 * (np.sin(2 * np.pi * f * t) + 0.2 * rng.standard_normal(t.size))
+
+
+def assert_clean(error):
+    """An error says what is wrong in one line, and comes from us or from MNE's checks."""
+    assert isinstance(
+        error, ValueError | TypeError | FileNotFoundError | mne_wav2sleep.WeightsError
+    ), repr(error)
+    assert "\n" not in str(error), str(error)
+    assert 20 < len(str(error)) < 600, str(error)
+    # It comes from nowhere deep inside.
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    homes = [Path(module.__file__).parent for module in (mne_wav2sleep, mne.utils)]
+    assert any(raised_in.is_relative_to(home) for home in homes), raised_in

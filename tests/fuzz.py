@@ -11,30 +11,11 @@ begins with sound files.
 
 import sys
 import tempfile
-import traceback
 import warnings
+from functools import partial
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data" / "fuzz"
-CONFIGS = ("config.json", "config.yaml")
-TENSORS = ("model.safetensors", "state_dict.pth")
-
-
-def assert_clean(error):
-    """An error says what is wrong in one line, and comes from us or from MNE's checks."""
-    import mne.utils
-
-    import mne_wav2sleep
-
-    assert isinstance(
-        error, ValueError | TypeError | FileNotFoundError | mne_wav2sleep.WeightsError
-    ), repr(error)
-    assert "\n" not in str(error), str(error)
-    assert 20 < len(str(error)) < 600, str(error)
-    # It comes from nowhere deep inside.
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    homes = [Path(module.__file__).parent for module in (mne_wav2sleep, mne.utils)]
-    assert any(raised_in.is_relative_to(home) for home in homes), raised_in
 
 
 def make_folder(folder):
@@ -70,18 +51,8 @@ def read_edf(data, folder, weights):
     assert abs(hyp.proba.sum(axis=1) - 1).max() < 1e-9
 
 
-def read_config(data, folder, weights):
-    """Load weights whose config is the bytes; the first says in which format."""
-    _replace(CONFIGS[data[0] % 2] if data else CONFIGS[0], CONFIGS, data[1:], folder, weights)
-
-
-def read_weights(data, folder, weights):
-    """Load weights that are the bytes; the first says in which format."""
-    _replace(TENSORS[data[0] % 2] if data else TENSORS[0], TENSORS, data[1:], folder, weights)
-
-
-def _replace(name, names, data, folder, weights):
-    """Load a model folder in which one file is another."""
+def _read_folder(names, data, folder, weights):
+    """Load a model folder in which one file is the rest of the bytes; the first says which file."""
     from mne_wav2sleep import load_model
 
     for path in folder.iterdir():
@@ -89,15 +60,21 @@ def _replace(name, names, data, folder, weights):
     for path in weights.iterdir():
         if path.name not in names:
             (folder / path.name).write_bytes(path.read_bytes())
-    (folder / name).write_bytes(data)
+    (folder / names[sum(data[:1]) % 2]).write_bytes(data[1:])
     load_model(folder)
 
 
-TARGETS = {"edf": read_edf, "config": read_config, "weights": read_weights}
+TARGETS = {
+    "edf": read_edf,
+    "config": partial(_read_folder, ("config.json", "config.yaml")),
+    "weights": partial(_read_folder, ("model.safetensors", "state_dict.pth")),
+}
 
 
 def run_clean(target, data, folder, weights):
     """Give a target some bytes; it gives a result or a clean error."""
+    from conftest import assert_clean
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -108,23 +85,16 @@ def run_clean(target, data, folder, weights):
 
 def make_seeds(target, weights):
     """Sound files to begin with."""
-    import edfio
     import torch
     from conftest import DATA as SOUND
-    from conftest import make_wave
+    from test_hostile import write_edf
 
     from mne_wav2sleep import load_model
 
     if target == "edf":
-        signals = [
-            edfio.EdfSignal(
-                1e6 * make_wave(32.0, 90, i), 32.0, label=label, physical_dimension="uV"
-            )
-            for i, label in enumerate(("ECG", "Thor"))
-        ]
-        with tempfile.NamedTemporaryFile(suffix=".edf") as file:
-            edfio.Edf(signals, annotations=[edfio.EdfAnnotation(1, None, "BAD")]).write(file.name)
-            return [Path(file.name).read_bytes()]
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_edf(Path(folder), labels=("ECG", "Thor"), seconds=90, sfreq=32.0)
+            return [path.read_bytes()]
     if target == "config":
         return [
             b"\0" + (weights / "config.json").read_bytes(),

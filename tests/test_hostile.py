@@ -9,8 +9,7 @@ import edfio
 import mne
 import numpy as np
 import pytest
-from conftest import make_wave
-from fuzz import assert_clean
+from conftest import assert_clean, make_wave
 
 from mne_wav2sleep import SleepStagerW2S
 
