@@ -1,6 +1,6 @@
-"""What has to be known to build a wav2sleep network (arXiv 2411.04644)."""
+"""What it takes to build a wav2sleep network (arXiv 2411.04644), and to believe what it says."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -128,3 +128,45 @@ class Wav2SleepConfig:
                 "A sequence mixer that is not causal needs an odd kernel, got "
                 f"{self.sequence_kernel}."
             )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What has to be known to believe the network's probabilities as far as they deserve.
+
+    The defaults are for weights that come without: probabilities as they are, and errors that go
+    together as those of the bundled weights do on simulated nights.
+
+    Attributes
+    ----------
+    temperatures : mapping of str to float
+        Subset of the signals, such as ``"ECG+THX"``, -> what its logits are divided by (Guo et al.
+        2017, ICML); 1 for those that are not named.
+    night_share : float
+        Share, from 0 to below 1, of the variance of the network's errors that a whole night has in
+        common.
+    epoch_correlation : float
+        Correlation of the rest of it from one epoch to the next, from 0 to below 1.
+    n_nights : int
+        Nights that this was fitted on; 0 if it was not.
+    """
+
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    night_share: float = 0.1
+    epoch_correlation: float = 0.9
+    n_nights: int = 0
+
+    def __post_init__(self) -> None:
+        bad = [f"{k} = {v!r}" for k, v in self.temperatures.items() if not 0.01 <= v <= 100]
+        for name in ("night_share", "epoch_correlation"):
+            if not 0 <= getattr(self, name) < 1:
+                bad.append(f"{name} = {getattr(self, name)!r}")
+        if bad or self.n_nights < 0:
+            raise ValueError(
+                "A calibration has temperatures from 0.01 to 100, and a night_share and an "
+                f"epoch_correlation from 0 to below 1, got {', '.join(bad) or self.n_nights}."
+            )
+
+    def temperature(self, subset: Iterable[str]) -> float:
+        """Return what to divide the logits of a subset of the signals by."""
+        return self.temperatures.get("+".join(sorted(subset)), 1.0)

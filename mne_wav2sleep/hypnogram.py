@@ -13,6 +13,8 @@ import yasa
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .config import Calibration
+
 STAGE_NAMES: dict[int, tuple[str, ...]] = {
     4: ("WAKE", "LIGHT", "DEEP", "REM"),
     5: ("WAKE", "N1", "N2", "N3", "REM"),
@@ -20,13 +22,44 @@ STAGE_NAMES: dict[int, tuple[str, ...]] = {
 """YASA's names of the stages, in the order of the released networks' outputs."""
 
 
-def to_proba(logits: Tensor) -> NDArray[np.float64]:
+def find_temperatures(calibration: Calibration, measured: pd.DataFrame) -> NDArray[np.float64]:
+    """Find what to divide the logits of each epoch by.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        The temperatures of subsets of the modalities.
+    measured : pandas.DataFrame of bool, shape (n_epochs, n_modalities)
+        Which of the modalities that are used were measured in which epochs.
+
+    Returns
+    -------
+    temperatures : array, shape (n_epochs, 1)
+        Those of the modalities that were measured in each epoch.
+
+    Examples
+    --------
+    >>> measured = pd.DataFrame({"ECG": [True, True], "THX": [True, False]})
+    >>> find_temperatures(Calibration({"ECG": 1.5, "ECG+THX": 2.0}), measured).tolist()
+    [[2.0], [1.5]]
+    """
+    found = np.ones((len(measured), 1))
+    for there, rows in measured.reset_index(drop=True).groupby(list(measured.columns)):
+        found[rows.index] = calibration.temperature(measured.columns[list(there)])
+    return found
+
+
+def to_proba(
+    logits: Tensor, temperatures: NDArray[np.float64] | float = 1.0
+) -> NDArray[np.float64]:
     """Turn logits into probabilities.
 
     Parameters
     ----------
     logits : Tensor, shape (n_epochs, n_stages)
         The network's output for one recording, without the padded epochs.
+    temperatures : float or array, shape (n_epochs, 1)
+        What the logits are divided by.
 
     Returns
     -------
@@ -39,7 +72,8 @@ def to_proba(logits: Tensor) -> NDArray[np.float64]:
         If the network gave something that is not a number.
     """
     # First to the CPU: MPS has no float64.
-    proba = torch.softmax(logits.cpu().double(), dim=-1).numpy()
+    scaled = logits.cpu().double() / torch.as_tensor(temperatures, dtype=torch.float64)
+    proba = torch.softmax(scaled, dim=-1).numpy()
     if np.isnan(proba).any():
         raise RuntimeError(
             "The network gave NaN, so there is no hypnogram. Try precision='float32', and check "

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import Wav2SleepConfig
+from .config import Calibration, Wav2SleepConfig
 from .modalities import MODALITIES
 
 _VECTORS_PER_EPOCH = 4
@@ -297,6 +297,11 @@ class Wav2Sleep(nn.Module):
     config : Wav2SleepConfig
         The architecture.
 
+    Attributes
+    ----------
+    calibration : Calibration
+        How far to believe its probabilities; nothing that the network itself uses.
+
     Notes
     -----
     Parameters carry the names of the released state dict (arXiv 2411.04644 and the authors'
@@ -306,6 +311,7 @@ class Wav2Sleep(nn.Module):
     def __init__(self, config: Wav2SleepConfig) -> None:
         super().__init__()
         self.config = config
+        self.calibration = Calibration()
         self.signal_encoders = _SignalEncoders(config)
         self.epoch_mixer = (
             _AttentionMixer(config) if config.epoch_mixer == "attention" else _ConcatMixer(config)

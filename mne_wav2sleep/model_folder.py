@@ -1,7 +1,8 @@
 """Model folders: a network's config and its tensors, read and written as data.
 
 A model folder holds ``config.yaml`` and ``state_dict.pth`` as released, or ``config.json`` and
-``model.safetensors`` as written by :func:`save_model`. Nothing in them is ever run.
+``model.safetensors`` as written by :func:`save_model`; a ``calibration.json`` beside them says how
+far to believe the probabilities. Nothing in them is ever run.
 """
 
 import json
@@ -12,13 +13,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from .config import Wav2SleepConfig
+from .config import Calibration, Wav2SleepConfig
 from .model import Wav2Sleep
 
 
@@ -27,6 +28,7 @@ class WeightsError(RuntimeError):
 
 
 _FORMAT = "mne-wav2sleep"
+_Kind = TypeVar("_Kind", Wav2SleepConfig, Calibration)
 _RELEASED_KEYS = {
     "signal_encoders": {
         "feature_dim": "feature_dim",
@@ -84,18 +86,40 @@ def _config_from_released(data: Mapping[str, Any]) -> Wav2SleepConfig:
 
 def _make_config(settings: Mapping[str, Any]) -> Wav2SleepConfig:
     """Build a config from data, its types checked against the released one's."""
-    default = asdict(Wav2SleepConfig())
+    signals = settings.get("signals", {})
+    if isinstance(signals, dict) and not all(isinstance(x, str) for x in signals.values()):
+        raise ValueError(f"signals should map names to names, got {signals!r}")
+    return _make(Wav2SleepConfig, settings)
+
+
+def _make(kind: type[_Kind], settings: Mapping[str, Any]) -> _Kind:
+    """Build one of our dataclasses from data, its types checked against the defaults."""
+    default = asdict(kind())
     for key, value in settings.items():
         if key not in default:
             raise ValueError(f"{key} is not a known setting")
         wanted = type(default[key])
         if wanted is float and type(value) is int:
             continue
-        if type(value) is not wanted:
+        if type(value) is not wanted or (
+            wanted is dict and not all(isinstance(name, str) for name in value)
+        ):
             raise ValueError(f"{key} should be {wanted.__name__}, got {value!r}")
-    if not all(isinstance(x, str) for pair in settings["signals"].items() for x in pair):
-        raise ValueError(f"signals should map names to names, got {settings['signals']!r}")
-    return Wav2SleepConfig(**settings)
+    return kind(**settings)
+
+
+def _read_calibration(folder: Path) -> Calibration:
+    """Read how far to believe the probabilities; the defaults where nothing is known of it."""
+    path = folder / "calibration.json"
+    if not path.exists():
+        return Calibration()
+    try:
+        return _make(Calibration, json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        raise WeightsError(
+            f"{path} is no calibration: {str(e).rstrip('.')}. Use the one that came with the "
+            "weights, or remove it, and probabilities are taken as they are."
+        ) from e
 
 
 def read_config(folder: Path) -> Wav2SleepConfig:
@@ -285,7 +309,9 @@ def read_model(folder: Path) -> Wav2Sleep:
     path = find_tensors(folder)
     if not path.exists():
         raise WeightsError(f"{folder} has a config, but no {path.name}. Copy it there as well.")
-    return build_model(config, read_state_dict(path), path)
+    model = build_model(config, read_state_dict(path), path)
+    model.calibration = _read_calibration(folder)
+    return model
 
 
 def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
@@ -296,7 +322,8 @@ def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = tor
     model : Wav2Sleep
         The network.
     folder : str or Path
-        Where ``config.json`` and ``model.safetensors`` go; made if it does not exist.
+        Where ``config.json``, ``calibration.json`` and ``model.safetensors`` go; made if it does
+        not exist.
     dtype : torch.dtype
         The type to store, such as ``torch.float16`` for half the size. Loading gives float32.
 
@@ -316,7 +343,7 @@ def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = tor
     >>> folder = tempfile.mkdtemp()
     >>> path = save_model(Wav2Sleep(Wav2SleepConfig(feature_dim=8)), folder, dtype=torch.float16)
     >>> sorted(file.name for file in path.iterdir())
-    ['config.json', 'model.safetensors']
+    ['calibration.json', 'config.json', 'model.safetensors']
     """
     if not isinstance(model, Wav2Sleep):
         raise TypeError(
@@ -333,6 +360,9 @@ def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = tor
         name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()
     }
     save_file(state, folder / "model.safetensors")
+    calibration = json.dumps(asdict(model.calibration), indent=2) + "\n"
+    (folder / "calibration.json").write_text(calibration, encoding="utf-8")
+    # Last, for it says that the folder is whole.
     config = {"format": _FORMAT, "model": asdict(model.config)}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder

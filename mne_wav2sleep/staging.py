@@ -1,48 +1,30 @@
 """Sleep staging from heart and breathing, in one class."""
 
 import copy
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import mne
-import numpy as np
 import pandas as pd
 import torch
 import yasa
-from mne.utils import _pl, _validate_type, logger, use_log_level, verbose, warn
-from numpy.typing import NDArray
+from mne.utils import _validate_type, logger, use_log_level, verbose, warn
 
 from .audit import Audit, compare_subsets
 from .channels import ChannelName, match_channels
-from .hypnogram import STAGE_NAMES, name_stages, to_hypnogram, to_proba
-from .inference import PRECISIONS, Subset, all_subsets, choose_device, run_subsets
-from .modalities import EPOCH_S
+from .domain import warn_of_domain
+from .hypnogram import to_hypnogram
+from .inference import PRECISIONS, Subset, all_subsets, choose_device
+from .pipeline import find_all_beats, stage_recording
 from .provenance import make_provenance
-from .reading import Source, open_sources, read_signals
+from .quality import summarise
 from .recording import find_rates, open_recording
-from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
-from .tensors import make_batch
+from .signals import MEASURED, REASONS, Validity
+from .uncertainty import statistics_with_intervals
 from .weights import REGISTRY, hash_weights, load_model
-from .windows import LONGEST, blend, join, plan_windows
-
-_SHORT = 120
-"""Epochs, 1 h, under which a recording warns. No source says what is too short; an hour holds no
-whole sleep cycle, and is a tenth of what the network always saw."""
-
-
-def _tabulate(signals: Mapping[str, Signal], used: Container[str]) -> pd.DataFrame:
-    """Say of each epoch in words whether it was measured."""
-    words = np.array(REASONS, dtype=object)
-    columns = {}
-    for name in sorted(signals):
-        epochs = signals[name].epochs
-        if name not in used:
-            epochs = np.where(epochs == MEASURED, LEFT_OUT, epochs)
-        columns[name] = words[epochs]
-    return pd.DataFrame(columns).rename_axis(index="Epoch")
 
 
 class SleepStagerW2S:
@@ -161,18 +143,7 @@ class SleepStagerW2S:
         )
         for modality, row in self._channels.iterrows():
             logger.info(f"{modality}: {row['channel']!r} ({row['reason']}, {row['sfreq']:g} Hz)")
-        n_epochs = self._recording.n_epochs
-        if n_epochs > LONGEST:
-            warn(
-                f"The recording lasts {n_epochs / 120:.1f} h and is staged in overlapping windows "
-                "of 10 h. The network was trained on nights: what it says of daytime is not "
-                "validated."
-            )
-        if n_epochs < _SHORT:
-            warn(
-                f"The recording has {n_epochs} epoch{_pl(n_epochs)} of 30 s. The network was "
-                "trained on whole nights; less than an hour gives doubtful stages."
-            )
+        warn_of_domain(self._recording)
         self._proba: pd.DataFrame | None = None
         self._availability = pd.DataFrame()
         self._provenance: dict[str, Any] = {}
@@ -337,67 +308,108 @@ class SleepStagerW2S:
         }
         return compare_subsets(hypnograms, measured[used])
 
-    def _stage(self, subsets: Sequence[Subset]) -> dict[Subset, pd.DataFrame]:
-        """Stage window by window, of which most recordings have one.
+    def quality(self) -> pd.DataFrame:
+        """Say what the waves of the mapped channels look like.
 
-        Nothing but the probabilities of a window is kept, so that days take the memory of a night.
+        Returns
+        -------
+        quality : pandas.DataFrame, shape (n_modalities, 6)
+            By modality: ``valid``, the share of epochs in which it was measured; ``plausible``, the
+            share of these with beats or breaths at a possible rate and alike in shape; and of
+            these, the medians of ``rate`` (per minute), ``irregularity`` (root mean square of the
+            differences of successive intervals, over the mean interval) and ``noise`` (RMS of
+            what differs from beat to beat, over that of the mean beat), and the ``polarity``, which
+            belts do not have. Of the EOG nothing but ``valid`` is known.
+
+        Notes
+        -----
+        After Orphanidou et al. (2015, IEEE J Biomed Health Inform 19:832), but for regularity,
+        which is not asked for. A plausible wave need not be that of the right sensor: a breathing
+        belt looks like a pulse that is slow. :meth:`predict` looks at 60 epochs of every 10 h, and
+        warns where most are not plausible.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> quality = SleepStagerW2S(raw, weights="mini", verbose="error").quality()
+        >>> quality["rate"].round().to_dict()
+        {'ABD': 16.0, 'ECG': 72.0, 'PPG': 72.0, 'THX': 16.0}
         """
-        sources = open_sources(self._recording, self._channels)
-        windows = plan_windows(self._recording.n_epochs)
-        parts: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in subsets}
-        availabilities = []
-        for first, last in windows:
-            stop = None if last == self._recording.n_epochs else last * EPOCH_S
-            probas, availability = self._stage_window(sources, first * EPOCH_S, stop, subsets)
-            for subset in subsets:
-                parts[subset].append(probas[subset])
-            availabilities.append(availability)
-        self._availability = join(availabilities, windows)
-        measured = self._availability == REASONS[MEASURED]
-        if not measured.any(axis=None):
-            names = ", ".join(map(repr, self._channels["channel"]))
-            raise ValueError(
-                f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
-                "stage. Check the recording (stager.availability says what was found), or name "
-                "other channels."
-            )
-        stages = STAGE_NAMES[self.model.config.n_classes]
-        probas = {}
-        for subset in subsets:
-            proba = blend(parts[subset], windows)
-            proba[~measured[list(subset)].any(axis=1)] = np.nan
-            probas[subset] = name_stages(proba, stages)
-        parameters = {
-            "device": str(self._device),
-            "precision": self._precision,
-            "validity": asdict(self._validity),
-        }
+        with use_log_level("error"):  # what is wrong with the samples, staging says
+            found = find_all_beats(self._recording, self._channels, self._validity)
+        n_epochs = self._recording.n_epochs
+        rows = {name: summarise(beats, n_epochs) for name, beats in found.items()}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="modality")
+
+    def statistics(self, ci: float = 0.95) -> pd.DataFrame:
+        """Compute YASA's sleep statistics, and how sure they are.
+
+        Parameters
+        ----------
+        ci : float
+            Probability that an interval is to hold, between 0 and 1.
+
+        Returns
+        -------
+        statistics : pandas.DataFrame
+            One row per statistic: its ``value`` in the hypnogram; its mean (``expected``) and its
+            interval (``low``, ``high``) over 500 nights drawn from the probabilities; its ``unit``.
+
+        Raises
+        ------
+        ValueError
+            If ``ci`` is not between 0 and 1, or none of the mapped channels has a signal in it.
+
+        Notes
+        -----
+        Errors of neighbouring epochs go together, and some last the whole night; how much so comes
+        with the weights (``model.calibration``). The intervals hold what the network cannot tell
+        on nights like those that this was fitted on. They do not know of other cohorts, other
+        sensors, the disagreement of human scorers, or epochs that are ``UNS``. The hypnogram
+        takes the most probable stage, so that rare stages are rarer in it than they are expected
+        to be, and a value can lie outside its interval.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> statistics = SleepStagerW2S(raw, weights="mini", verbose="error").statistics()
+        >>> bool((statistics["low"] <= statistics["high"])["TST"])
+        True
+        """
+        hyp = self.predict()
+        calibration = self.model.calibration
+        if not calibration.n_nights:
+            with use_log_level(self._verbose):
+                warn(
+                    f"The weights {str(self._weights)!r} do not say how their errors go together: "
+                    "the intervals take it from the bundled weights on simulated nights."
+                )
+        return statistics_with_intervals(hyp, calibration, ci)
+
+    def _stage(self, subsets: Sequence[Subset]) -> dict[Subset, pd.DataFrame]:
+        """Stage, and keep what was measured and where it all comes from."""
+        staged = stage_recording(
+            self._recording,
+            self._channels,
+            self.model,
+            subsets,
+            validity=self._validity,
+            precision=self._precision,
+        )
+        self._availability = staged.availability
         self._provenance = make_provenance(
             self._recording,
             self._channels,
             self._availability,
             {"name": str(self._weights), **self._weights_hash},
             self.model.config,
-            parameters,
+            {
+                "device": str(self._device),
+                "precision": self._precision,
+                "validity": asdict(self._validity),
+                "calibration": asdict(self.model.calibration),
+            },
         )
-        return probas
-
-    def _stage_window(
-        self, sources: list[Source], start: float, stop: float | None, subsets: Sequence[Subset]
-    ) -> tuple[dict[Subset, NDArray[np.float64]], pd.DataFrame]:
-        """Probabilities of some hours, NaN where nothing was measured, and what was."""
-        config = self.model.config
-        signals = read_signals(self._recording, sources, self._validity, start=start, stop=stop)
-        x, available = make_batch(signals, padded_epochs=config.padded_epochs)
-        availability = _tabulate(signals, used=list(x))
-        del signals  # not needed while the network runs, and large
-        shape = (len(availability), config.n_classes)
-        probas = {subset: np.full(shape, np.nan) for subset in subsets}
-        used = {subset: tuple(name for name in subset if name in x) for subset in subsets}
-        wanted = sorted({names for names in used.values() if names})
-        logits = run_subsets(self.model, x, available, wanted, self._precision)
-        for subset, names in used.items():
-            if names:
-                measured = (availability[list(names)] == REASONS[MEASURED]).to_numpy().any(axis=1)
-                probas[subset][measured] = to_proba(logits[names][0, : shape[0]])[measured]
-        return probas, availability
+        return staged.probas

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 import yasa
-from conftest import DATA, SHARED, make_signal, make_wave
+from conftest import DATA, SHARED, make_signal, make_wave, toy_recordings
 
 from mne_wav2sleep import SleepStagerW2S, save_model
 from mne_wav2sleep.config import Wav2SleepConfig
 from mne_wav2sleep.model import Wav2Sleep
 from mne_wav2sleep.signals import FLAT
 from mne_wav2sleep.tensors import make_batch
+
+pytestmark = toy_recordings
 
 CHANNELS = {"ECG": 256.0, "Pleth": 64.0, "Abdo": 32.0, "Thor": 32.0, "EEG": 256.0}
 HOUR = 3600
@@ -352,7 +354,7 @@ def test_a_file_that_was_cut_off_is_said(tmp_path, edf_path, small_folder):
     path.write_bytes(edf_path.read_bytes()[:-1_000_000])
     with pytest.warns(RuntimeWarning, match=r"does not match the file size|93 epochs") as caught:
         assert SleepStagerW2S(path, weights=small_folder).predict().n_epochs == 93
-    assert len(caught) == 2
+    assert len([w for w in caught if "shows beats" not in str(w.message)]) == 2
     SleepStagerW2S(path, weights=small_folder, verbose="error").predict()  # MNE's way to be quiet
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import yasa
-from conftest import make_wave
+from conftest import make_wave, toy_recordings
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
@@ -33,6 +33,8 @@ from mne_wav2sleep.training import (
     train,
 )
 from mne_wav2sleep.training.loading import NightDataset, PassSampler, collate, split_by_subject
+
+pytestmark = toy_recordings
 
 START = datetime.datetime(2024, 3, 1, 22, 30, tzinfo=datetime.UTC)
 TINY = Wav2SleepConfig(
@@ -299,8 +301,8 @@ def test_a_trained_folder_stages_a_recording(trained, nights):
         train(nights, trained, config=TINY, settings=replace(QUICK, seed=5))
 
 
-def test_three_files_of_a_trained_folder_are_all_another_machine_needs(trained, tmp_path):
-    for name in ("config.json", "model.safetensors", "README.md"):
+def test_the_files_of_a_trained_folder_are_all_another_machine_needs(trained, tmp_path):
+    for name in ("calibration.json", "config.json", "model.safetensors", "README.md"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     make_raw().save(tmp_path / "night_raw.fif", verbose="error")
     code = """
@@ -381,7 +383,7 @@ def test_a_run_that_had_stopped_early_is_only_finished(nights, tmp_path):
     n_steps = torch.load(last, weights_only=True)["global_step"]
     assert n_steps < 2 * settings.max_passes
     weights = weights_of(folder)
-    for name in ("config.json", "model.safetensors", "README.md"):
+    for name in ("calibration.json", "config.json", "model.safetensors", "README.md"):
         (folder / name).unlink()
     train(nights, folder, config=TINY, settings=settings)
     assert torch.load(last, weights_only=True)["global_step"] == n_steps

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 import pytest
 import yasa
-from conftest import make_wave
+from conftest import make_wave, toy_recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +20,8 @@ from mne_wav2sleep.signals import (
     find_invalid,
     judge_epochs,
 )
+
+pytestmark = toy_recordings
 
 SFREQ = 64.0
 LABELS = ["ECG", "Pleth", "Abdo", "Thor"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pooch
 import pytest
 import torch
+from conftest import toy_recordings
 
 from mne_wav2sleep import (
     SleepStagerW2S,
@@ -17,6 +18,8 @@ from mne_wav2sleep import (
     weights,
 )
 from mne_wav2sleep.simulate import simulate_night
+
+pytestmark = toy_recordings
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

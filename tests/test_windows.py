@@ -5,12 +5,14 @@ from itertools import pairwise
 import mne
 import numpy as np
 import pytest
-from conftest import make_wave
+from conftest import make_wave, toy_recordings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mne_wav2sleep import SleepStagerW2S, simulate_night, staging
+from mne_wav2sleep import SleepStagerW2S, pipeline, simulate_night
 from mne_wav2sleep.windows import LONGEST, blend, plan_windows
+
+pytestmark = toy_recordings
 
 HOUR = 3600
 SFREQ = 8.0
@@ -58,13 +60,13 @@ def test_days_are_staged_window_by_window(small_folder, monkeypatch):
     off = slice(round(13 * HOUR * SFREQ), round(14 * HOUR * SFREQ))
     raw._data[:, off] = 0.0
     raw._data[0, round(20 * HOUR * SFREQ) :] = np.nan
-    lengths, make_batch = [], staging.make_batch
+    lengths, make_batch = [], pipeline.make_batch
 
     def watch(signals, *args, **kwargs):
         lengths.append(max(signal.data.size for signal in signals.values()))
         return make_batch(signals, *args, **kwargs)
 
-    monkeypatch.setattr(staging, "make_batch", watch)
+    monkeypatch.setattr(pipeline, "make_batch", watch)
     with pytest.warns(RuntimeWarning, match=r"lasts 30\.0 h and is staged in overlapping windows"):
         stager = SleepStagerW2S(raw, weights=small_folder)
     with pytest.warns(RuntimeWarning) as caught:
@@ -90,6 +92,6 @@ def test_days_are_staged_window_by_window(small_folder, monkeypatch):
 def test_nobody_sees_the_seam(monkeypatch):
     raw = simulate_night(duration=12 * HOUR, sfreq=64, seed=5, verbose="error")
     whole = SleepStagerW2S(raw, weights="mini", verbose="error").predict()
-    monkeypatch.setattr(staging, "plan_windows", lambda _: [(0, 1200), (240, 1440)])
+    monkeypatch.setattr(pipeline, "plan_windows", lambda _: [(0, 1200), (240, 1440)])
     parts = SleepStagerW2S(raw, weights="mini", verbose="error").predict()
     assert (whole == parts).mean() > 0.97

@@ -9,9 +9,11 @@
     loading     prepared nights become batches
     fit         PyTorch Lightning trains, a model folder comes out
     evaluate    agreement with the scorer, for every subset of the signals
+    calibrate   how far to believe the probabilities
 """
 
 from ..inference import all_subsets
+from .calibrate import calibrate, measure_reliability, plot_reliability
 from .evaluate import Evaluation, evaluate
 from .fit import fine_tune, train
 from .masking import Masking
@@ -27,9 +29,12 @@ __all__ = [
     "PreparedNight",
     "TrainingSettings",
     "all_subsets",
+    "calibrate",
     "evaluate",
     "fine_tune",
+    "measure_reliability",
     "open_night",
+    "plot_reliability",
     "prepare_nights",
     "read_nights",
     "train",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..config import Calibration
 from ..model import Wav2Sleep
 from .evaluate import Evaluation, evaluate
 from .nights import PreparedNight
@@ -61,6 +62,16 @@ def _compare(before: Evaluation, after: Evaluation) -> str:
         "\n## Against the weights it began with\n\n"
         + _table(both[["dataset", "subject", "subset", "kappa before", "kappa after", "gain"]])
         + f"\n\n{text}.\n"
+    )
+
+
+def _describe_calibration(calibration: Calibration) -> str:
+    """Say what divides the logits of each subset, and how errors go together."""
+    rows = pd.DataFrame(calibration.temperatures.items(), columns=["subset", "temperature"])
+    return (
+        f"{_table(rows)}\n\nOf the variance of errors, {calibration.night_share:.2f} is common to "
+        f"a night; the rest correlates by {calibration.epoch_correlation:.3f} from epoch to epoch. "
+        f"Nights: {calibration.n_nights}."
     )
 
 
@@ -133,6 +144,12 @@ Pooled over epochs, by dataset and by the subset of signals staged from.
 
 {_table(after.pooled.reset_index())}
 {"" if before is None else _compare(before, after)}
+## Calibration
+
+Fitted on the validation nights: what the logits of each subset of the signals are divided by.
+
+{_describe_calibration(model.calibration)}
+
 ## Settings
 
 {_settings(run["settings"])}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import yasa
 from mne.utils import logger, warn
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ..hypnogram import STAGE_NAMES, allow_absent_stages
@@ -40,25 +41,45 @@ class Evaluation:
     confusion: dict[tuple[str, str], pd.DataFrame]
 
 
-def _stage_subsets(
-    model: Wav2Sleep, dataset: NightDataset, index: int, wanted: Sequence[Subset] | str
-) -> dict[str, list[str]]:
-    """Stage one night from each subset of its signals; every encoder runs once."""
-    batch = collate([dataset[index]])
+@dataclass(frozen=True)
+class Said:
+    """What a network says of a night from a subset of its signals.
+
+    Attributes
+    ----------
+    logits : array, shape (n_epochs, n_stages)
+        Its output.
+    measured : pandas.DataFrame of bool, shape (n_epochs, n_signals)
+        Where each signal of the subset was measured.
+    """
+
+    logits: NDArray[np.float32]
+    measured: pd.DataFrame
+
+
+def run_night(
+    model: Wav2Sleep, night: PreparedNight, wanted: Sequence[Subset] | str
+) -> dict[Subset, Said]:
+    """Run a network on each subset of a night's signals; every encoder runs once."""
+    config = model.config
+    network = (sorted(config.signals), config.n_classes)
+    dataset = NightDataset([night], *network, None, config.padded_epochs, Masking.off())
+    batch = collate([dataset[0]])
     present = sorted(batch["x"])
     if isinstance(wanted, str):
         subsets = all_subsets(present) if wanted == "all" else [tuple(present)]
     else:
         subsets = [tuple(sorted(s)) for s in wanted if set(s) <= set(present)]
-    stages = np.array(STAGE_NAMES[model.config.n_classes], dtype=object)
-    staged = {}
-    for subset, logits_BSC in run_subsets(
-        model, batch["x"], batch["available"], subsets, "float32"
-    ).items():
-        measured = np.any([batch["available"][name][0].numpy() for name in subset], axis=0)
-        named = np.where(measured, stages[logits_BSC[0].argmax(-1).cpu().numpy()], "UNS")
-        staged["+".join(subset)] = list(named)
-    return staged
+    there = {name: mask[0, : night.n_epochs].numpy() for name, mask in batch["available"].items()}
+    return {
+        subset: Said(
+            logits_BSC[0, : night.n_epochs].float().cpu().numpy(),
+            pd.DataFrame({name: there[name] for name in subset}),
+        )
+        for subset, logits_BSC in run_subsets(
+            model, batch["x"], batch["available"], subsets, "float32"
+        ).items()
+    }
 
 
 def _agree(
@@ -136,17 +157,15 @@ def evaluate(
     model = weights if isinstance(weights, Wav2Sleep) else load_model(weights)
     model = model.eval().to(device)
     config = model.config
-    dataset = NightDataset(
-        nights, sorted(config.signals), config.n_classes, None, config.padded_epochs, Masking.off()
-    )
     found: dict[tuple[str, str], list[tuple[PreparedNight, yasa.Hypnogram, yasa.Hypnogram]]] = {}
+    known = np.array(STAGE_NAMES[config.n_classes], dtype=object)
     progress = tqdm(nights, desc="Evaluating", disable=logger.level > 20)
-    for index, night in enumerate(progress):
+    for night in progress:
         scored = night.read_hypnogram(config.n_classes)
-        for subset, stages in _stage_subsets(model, dataset, index, subsets).items():
-            staged = yasa.Hypnogram(
-                stages[: night.n_epochs], n_stages=config.n_classes, scorer="wav2sleep"
-            )
+        for names, said in run_night(model, night, subsets).items():
+            subset = "+".join(names)
+            stages = np.where(said.measured.any(axis=1), known[said.logits.argmax(-1)], "UNS")
+            staged = yasa.Hypnogram(stages, n_stages=config.n_classes, scorer="wav2sleep")
             if not ((scored.hypno != "UNS") & (staged.hypno != "UNS")).any():
                 warn(
                     f"{night.name} is left out for {subset}: in the epochs that were scored, "

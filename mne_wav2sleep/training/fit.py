@@ -27,6 +27,7 @@ from ..config import Wav2SleepConfig
 from ..model import Wav2Sleep
 from ..model_folder import save_model
 from ..weights import load_model
+from .calibrate import calibrate
 from .card import write_card
 from .evaluate import evaluate
 from .loading import NightDataset, PassSampler, check_apart, make_loader, split_by_subject
@@ -274,6 +275,7 @@ def _train(
             torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
         )
         model = module.model.cpu().eval().requires_grad_(False)
+        model.calibration = calibrate(apart, model)
         write_card(folder, model, training, apart, run, before)
         save_model(model, folder)
     trainer.strategy.barrier()  # no process goes on before the folder is whole

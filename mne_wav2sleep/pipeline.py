@@ -1,0 +1,181 @@
+"""A recording through all steps, window by window, each encoder once."""
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from mne.utils import warn
+from numpy.typing import NDArray
+
+from .hypnogram import STAGE_NAMES, find_temperatures, name_stages, to_proba
+from .inference import Subset, run_subsets
+from .modalities import EPOCH_S
+from .model import Wav2Sleep
+from .quality import choose_epochs, find_beats, find_doubts
+from .reading import open_sources, read_signals
+from .recording import Recording
+from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
+from .tensors import make_batch
+from .windows import LONGEST, blend, join, plan_windows
+
+_LOOKED_AT = 60
+"""Epochs of a window whose beats and breaths are looked at: enough to find a channel that has none,
+and few enough to cost nothing."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a recording came to.
+
+    Attributes
+    ----------
+    probas : dict of tuple of str to pandas.DataFrame
+        Subset of the modalities -> probabilities by epoch and stage.
+    availability : pandas.DataFrame, shape (n_epochs, n_modalities)
+        In words, whether an epoch of a modality was measured, and if not, why.
+    """
+
+    probas: dict[Subset, pd.DataFrame]
+    availability: pd.DataFrame
+
+
+def stage_recording(
+    recording: Recording,
+    channels: pd.DataFrame,
+    model: Wav2Sleep,
+    subsets: Sequence[Subset],
+    *,
+    validity: Validity,
+    precision: str,
+) -> Staged:
+    """Stage a recording from subsets of its modalities.
+
+    Parameters
+    ----------
+    recording : Recording
+        The opened recording.
+    channels : pandas.DataFrame
+        The mapping, its rates filled in.
+    model : Wav2Sleep
+        The network, on the device that it is to run on.
+    subsets : sequence of tuple of str
+        Subsets of the mapped modalities.
+    validity : Validity
+        What counts as measured.
+    precision : str
+        One of :data:`~mne_wav2sleep.inference.PRECISIONS`.
+
+    Returns
+    -------
+    staged : Staged
+        Probabilities and availability. Nothing but these is kept of a window, so that days take
+        the memory of a night.
+
+    Raises
+    ------
+    ValueError
+        If no channel has a signal in it.
+    RuntimeError
+        If the network gives something that is not a number.
+    """
+    sources = open_sources(recording, channels)
+    windows = plan_windows(recording.n_epochs)
+    parts: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in subsets}
+    availabilities = []
+    beats: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
+    for first, last in windows:
+        stop = None if last == recording.n_epochs else last * EPOCH_S
+        signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
+        for name, signal in signals.items():
+            beats[name].append(find_beats(signal, name, choose_epochs(signal, _LOOKED_AT)))
+        probas, availability = _stage_window(signals, model, subsets, precision)
+        for subset in subsets:
+            parts[subset].append(probas[subset])
+        availabilities.append(availability)
+    _check_beats(beats, channels)
+    availability = join(availabilities, windows)
+    measured = availability == REASONS[MEASURED]
+    if not measured.any(axis=None):
+        names = ", ".join(map(repr, channels["channel"]))
+        raise ValueError(
+            f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
+            "stage. Check the recording (stager.availability says what was found), or name "
+            "other channels."
+        )
+    stages = STAGE_NAMES[model.config.n_classes]
+    named = {}
+    for subset in subsets:
+        proba = blend(parts[subset], windows)
+        proba[~measured[list(subset)].any(axis=1)] = np.nan
+        named[subset] = name_stages(proba, stages)
+    return Staged(named, availability)
+
+
+def find_all_beats(
+    recording: Recording, channels: pd.DataFrame, validity: Validity
+) -> dict[str, pd.DataFrame]:
+    """Find the beats and breaths of every measured epoch of a recording.
+
+    Parameters
+    ----------
+    recording, channels, validity
+        As in :func:`stage_recording`.
+
+    Returns
+    -------
+    beats : dict of str to pandas.DataFrame
+        Modality -> what was found, a row per measured epoch.
+    """
+    sources = open_sources(recording, channels)
+    found: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
+    for first in range(0, recording.n_epochs, LONGEST):
+        last = first + LONGEST
+        stop = None if last >= recording.n_epochs else last * EPOCH_S
+        signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
+        for name, signal in signals.items():
+            beats = find_beats(signal, name, choose_epochs(signal))
+            beats.index += first
+            found[name].append(beats)
+    return {name: pd.concat(parts) for name, parts in found.items()}
+
+
+def _check_beats(beats: Mapping[str, Sequence[pd.DataFrame]], channels: pd.DataFrame) -> None:
+    """Warn of channels whose beats or breaths make no sense, and of hearts unlike most."""
+    for name, parts in beats.items():
+        for doubt in find_doubts(pd.concat(parts), name, channels["channel"][name]):
+            warn(doubt)
+
+
+def _tabulate(signals: Mapping[str, Signal], used: Container[str]) -> pd.DataFrame:
+    """Say of each epoch in words whether it was measured."""
+    words = np.array(REASONS, dtype=object)
+    columns = {}
+    for name in sorted(signals):
+        epochs = signals[name].epochs
+        if name not in used:
+            epochs = np.where(epochs == MEASURED, LEFT_OUT, epochs)
+        columns[name] = words[epochs]
+    return pd.DataFrame(columns).rename_axis(index="Epoch")
+
+
+def _stage_window(
+    signals: dict[str, Signal], model: Wav2Sleep, subsets: Sequence[Subset], precision: str
+) -> tuple[dict[Subset, NDArray[np.float64]], pd.DataFrame]:
+    """Stage some hours: NaN where nothing was measured, and what was; empties ``signals``."""
+    x, available = make_batch(signals, padded_epochs=model.config.padded_epochs)
+    availability = _tabulate(signals, used=list(x))
+    signals.clear()  # not needed while the network runs, and large
+    measured = availability == REASONS[MEASURED]
+    shape = (len(availability), model.config.n_classes)
+    probas = {subset: np.full(shape, np.nan) for subset in subsets}
+    used = {subset: tuple(name for name in subset if name in x) for subset in subsets}
+    wanted = sorted({names for names in used.values() if names})
+    logits = run_subsets(model, x, available, wanted, precision)
+    for subset, names in used.items():
+        if names:
+            there = measured[list(names)]
+            temperatures = find_temperatures(model.calibration, there)
+            proba = to_proba(logits[names][0, : shape[0]], temperatures)
+            probas[subset][there.any(axis=1)] = proba[there.any(axis=1)]
+    return probas, availability

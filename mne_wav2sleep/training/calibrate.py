@@ -1,0 +1,225 @@
+"""How far to believe a network's probabilities, by nights that it has not learnt from."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from mne.utils import logger
+from numpy.typing import NDArray
+from scipy import optimize
+from sklearn.calibration import calibration_curve
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from ..config import Calibration
+from ..hypnogram import find_temperatures, to_proba
+from ..inference import Subset
+from ..model import Wav2Sleep
+from ..uncertainty import draw_stages
+from ..weights import load_model
+from .evaluate import Said, run_night
+from .nights import PreparedNight
+
+_MOST_NIGHTS = 200
+"""Nights that a calibration is fitted on at most, evenly spaced; a few numbers need no more."""
+_DRAWS = 50
+_STEPS = 12
+_PIECE = 20
+"""Epochs, 10 min, over which errors that go together add up, before those of a night do."""
+
+_Night = tuple[dict[Subset, Said], NDArray[np.int64]]
+
+
+def calibrate(nights: Sequence[PreparedNight], model: Wav2Sleep) -> Calibration:
+    """Fit how far to believe a network.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        Scored nights that the network has not learnt from.
+    model : Wav2Sleep
+        The network.
+
+    Returns
+    -------
+    calibration : Calibration
+        One temperature for every subset of the signals, at which the stages that were scored are
+        most probable (Guo et al. 2017, ICML); and how errors go together, so that in nights drawn
+        from the probabilities the counts of stages, in pieces of 10 min and in whole nights, are
+        off by as much as in those that were scored.
+
+    Notes
+    -----
+    With few nights, the share of errors that a night has in common is known badly: it comes from
+    the scatter of as many values as there are nights.
+    """
+    chosen = np.unique(np.linspace(0, len(nights) - 1, min(len(nights), _MOST_NIGHTS)).astype(int))
+    n_classes = model.config.n_classes
+    found: list[_Night] = []
+    for i in tqdm(chosen, desc="Calibrating", disable=logger.level > 20):
+        found.append((run_night(model, nights[i], "all"), nights[i].read_stages(n_classes)))
+    temperatures = {}
+    for subset in sorted({subset for said, _ in found for subset in said}):
+        logits, stages = _gather(found, subset)
+        if stages.size:
+            temperatures["+".join(subset)] = round(_fit_temperature(logits, stages), 4)
+    calibration = Calibration(temperatures, n_nights=chosen.size)
+    return _fit_errors([_whole(said, stages, calibration) for said, stages in found], calibration)
+
+
+def _gather(found: Sequence[_Night], subset: Subset) -> tuple[NDArray, NDArray[np.int64]]:
+    """Logits and scores of the epochs in which all of a subset was measured."""
+    logits, scores = [np.empty((0, 1))], [np.empty(0, dtype=np.int64)]
+    for said, stages in found:
+        if subset in said:
+            known = (stages >= 0) & said[subset].measured.all(axis=1).to_numpy()
+            logits.append(said[subset].logits[known])
+            scores.append(stages[known])
+    return np.concatenate(logits[1:] or logits), np.concatenate(scores)
+
+
+def _fit_temperature(logits: NDArray, stages: NDArray[np.int64]) -> float:
+    """Find the temperature at which what was scored is most probable."""
+    x, y = torch.from_numpy(logits).double(), torch.from_numpy(stages)
+
+    def surprise(log_temperature: float) -> float:
+        return functional.cross_entropy(x / np.exp(log_temperature), y).item()
+
+    # From a tenth to ten; a network further off than that is no use.
+    found = optimize.minimize_scalar(surprise, bounds=(-2.3, 2.3), method="bounded")
+    return float(np.exp(found.x))
+
+
+def _whole(
+    said: dict[Subset, Said], stages: NDArray[np.int64], calibration: Calibration
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Probabilities from all signals of a night, and the scores, of epochs that have both."""
+    everything = max(said, key=len)
+    measured = said[everything].measured
+    known = (stages >= 0) & measured.any(axis=1).to_numpy()
+    logits = torch.from_numpy(said[everything].logits)
+    return to_proba(logits, find_temperatures(calibration, measured))[known], stages[known]
+
+
+def _scatter(stages: NDArray[np.integer], proba: NDArray[np.float64], length: int) -> float:
+    """Sum the squares of by how much counts of stages in pieces of a night are off.
+
+    For one night, shape (n_epochs,), or the mean over several, shape (n_draws, n_epochs).
+    """
+    starts = np.arange(0, len(proba), length)
+    total = 0.0
+    for stage, expected in enumerate(proba.T):
+        off = np.add.reduceat((stages == stage) - expected, starts, axis=-1)
+        total += float(np.square(off).sum(-1).mean())
+    return total
+
+
+def _fit_errors(
+    nights: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]], calibration: Calibration
+) -> Calibration:
+    """Fit how errors go together: over minutes and over the night, each in turn."""
+    nights = [(proba, scored) for proba, scored in nights if scored.size]
+
+    longest = max((len(proba) for proba, _ in nights), default=1)
+
+    def too_narrow(candidate: Calibration, length: int) -> bool:
+        drawn, true = 0.0, 0.0
+        for i, (proba, scored) in enumerate(nights):
+            # The same chance for every candidate, so that what they give changes smoothly.
+            some = draw_stages(proba, candidate, _DRAWS, np.random.default_rng(i))
+            drawn += _scatter(some, proba, length)
+            true += _scatter(scored, proba, length)
+        return drawn < true
+
+    for _ in range(3):
+        for name, length, high in (
+            ("epoch_correlation", _PIECE, 0.999),
+            ("night_share", longest, 0.95),
+        ):
+            low = 0.0
+            for _ in range(_STEPS):
+                middle = round((low + high) / 2, 4)
+                calibration = replace(calibration, **{name: middle})  # type: ignore[arg-type]
+                low, high = (middle, high) if too_narrow(calibration, length) else (low, middle)
+    return calibration
+
+
+def measure_reliability(
+    nights: Sequence[PreparedNight], weights: str | Path | Wav2Sleep, *, n_bins: int = 10
+) -> pd.DataFrame:
+    """Measure how often the most probable stage is right, by how probable it is.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        Scored nights, none that the weights have learnt from or were calibrated on.
+    weights : str, Path or Wav2Sleep
+        Name of weights, a model folder, or a network.
+    n_bins : int
+        Bins of equal numbers of epochs.
+
+    Returns
+    -------
+    reliability : pandas.DataFrame
+        A row per ``subset`` of the signals, ``calibrated`` (False, as the network says it; True,
+        by the temperature of the subset) and bin: mean ``confidence``, the probability of the most
+        probable stage, and the share of epochs in which it is right (``accuracy``).
+    """
+    model = weights if isinstance(weights, Wav2Sleep) else load_model(weights)
+    model = model.eval()
+    n_classes = model.config.n_classes
+    found = [(run_night(model, n, "all"), n.read_stages(n_classes)) for n in nights]
+    tables = []
+    for subset in sorted({s for said, _ in found for s in said}, key=lambda s: (len(s), s)):
+        logits, stages = _gather(found, subset)
+        for calibrated in (False, True):
+            temperature = model.calibration.temperature(subset) if calibrated else 1.0
+            proba = to_proba(torch.from_numpy(logits), temperature)
+            accuracy, confidence = calibration_curve(
+                proba.argmax(1) == stages, proba.max(1), n_bins=n_bins, strategy="quantile"
+            )
+            table = pd.DataFrame({"confidence": confidence, "accuracy": accuracy})
+            table.insert(0, "calibrated", calibrated)
+            table.insert(0, "subset", "+".join(subset))
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def plot_reliability(reliability: pd.DataFrame, subset: str, ax: Axes | None = None) -> Axes:
+    """Draw the reliability of a subset of the signals, before and after calibration.
+
+    Parameters
+    ----------
+    reliability : pandas.DataFrame
+        From :func:`measure_reliability`.
+    subset : str
+        Such as ``"ECG+THX"``.
+    ax : matplotlib.axes.Axes, optional
+        Where; by default a new figure.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+        Accuracy against confidence; on the diagonal, one is the other.
+    """
+    if subset not in (there := reliability["subset"].unique()):
+        raise ValueError(f"subset must be one of {', '.join(there)}, got {subset!r}.")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(4, 4), layout="constrained")
+    ax.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    for calibrated, colour, label in (
+        (False, "#d95f02", "as the network says it"),
+        (True, "#1b6ca8", "calibrated"),
+    ):
+        rows = (reliability["subset"] == subset) & (reliability["calibrated"] == calibrated)
+        table = reliability[rows]
+        ax.plot(table["confidence"], table["accuracy"], "o-", color=colour, label=label)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="Confidence", ylabel="Accuracy")
+    ax.set_title(subset, loc="left")
+    ax.legend(loc="upper left", frameon=False)
+    return ax
