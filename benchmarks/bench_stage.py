@@ -57,12 +57,18 @@ def stage_once(night: Path, weights: str) -> None:
     del signals, x
     stager.predict()
     t4 = time.perf_counter()
+    stager.audit()
+    t5 = time.perf_counter()
+    stager.statistics()
+    t6 = time.perf_counter()
     # In KiB, but on macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
     print(
         f"opening {t0 - start:.2f} s, reading {t1 - t0:.2f} s, preparing {t2 - t1:.2f} s, "
-        f"network {t3 - t2:.2f} s, predict() as a whole {t4 - t3:.2f} s, peak memory {peak:.2f} GB"
+        f"network {t3 - t2:.2f} s, predict() as a whole {t4 - t3:.2f} s, audit() {t5 - t4:.2f} s "
+        f"({(t5 - t4) / (t4 - t3):.2f} predictions), statistics() {t6 - t5:.2f} s, "
+        f"peak memory {peak:.2f} GB"
     )
 
 

@@ -24,7 +24,8 @@ import yasa
 from tqdm import tqdm
 
 from mne_wav2sleep import load_model, save_model
-from mne_wav2sleep.config import Wav2SleepConfig
+from mne_wav2sleep.config import Calibration, Wav2SleepConfig
+from mne_wav2sleep.model import Wav2Sleep
 from mne_wav2sleep.simulate import simulate_night
 from mne_wav2sleep.simulation import (
     Population,
@@ -40,6 +41,7 @@ from mne_wav2sleep.training import (
     Night,
     PreparedNight,
     TrainingSettings,
+    calibrate,
     fine_tune,
     open_night,
     prepare_nights,
@@ -51,6 +53,7 @@ SEED = 2411
 # Chosen by the seed before anything was trained; records a and b are one subject.
 N_TEST = {"slpdb": 3, "sleep-accel": 6}
 N_VALIDATION = {"slpdb": 1, "sleep-accel": 3}
+MORE = 20  # simulated nights to calibrate with, as many errors are common to a night
 STAGES = ("WAKE", "N1", "N2", "N3", "REM", "UNS")  # -1 is the last
 
 CONFIG = Wav2SleepConfig(
@@ -260,6 +263,14 @@ def teach_pulse_wave(nights: list[PreparedNight], weights: Path, folder: Path) -
     return save_model(model.requires_grad_(False), folder)
 
 
+def calibrate_mini(
+    model: Wav2Sleep, apart: list[PreparedNight], n_simulated: int, folder: Path
+) -> Calibration:
+    """Calibrate on the validation nights, and on simulated ones that follow the others."""
+    more = [Plan("simulated", f"s{i}", None, i) for i in range(n_simulated, n_simulated + MORE)]
+    return calibrate([*apart, *(prepare(plan, folder, augment=False) for plan in more)], model)
+
+
 def main() -> None:
     """Prepare, train, and write the model folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -308,7 +319,7 @@ def main() -> None:
         validation=apart,
         settings=TOGETHER,
     )
-    fine_tune(
+    whole = fine_tune(
         learnt,
         options.work / "model",
         weights=together,
@@ -316,6 +327,9 @@ def main() -> None:
         validation=apart,
         settings=WHOLE_NIGHTS,
     )
+    model = load_model(whole)
+    model.calibration = calibrate_mini(model, apart, options.simulated, options.work / "nights")
+    save_model(model, options.work / "mini", dtype=torch.float16)
 
 
 if __name__ == "__main__":

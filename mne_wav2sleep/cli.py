@@ -22,7 +22,7 @@ from mne.utils import use_log_level
 
 from .channels import ChannelName, match_channels
 from .demo import stage_demo_night
-from .hypnogram import tabulate_statistics, write_hypnogram
+from .hypnogram import write_hypnogram
 from .inference import PRECISIONS
 from .model_folder import read_config
 from .provenance import write_provenance
@@ -191,8 +191,9 @@ def stage(
         if out is not None:
             write_hypnogram(hyp, out)
             write_provenance(stager.provenance, out)
+        statistics = stager.statistics()
     _show_mapping(stager.channels, stager.model.config.signals)
-    _show(tabulate_statistics(hyp))
+    _show(statistics)
 
 
 @app.command()
@@ -210,7 +211,7 @@ def demo(
     out = out.expanduser()
     with _clean_errors("warning"):
         stager, agreement = stage_demo_night(out, recording=edf, seed=seed)
-        statistics = tabulate_statistics(stager.predict())
+        statistics = stager.statistics()
     for table in (stager.channels, statistics, *agreement):
         _show(table)
     typer.echo(f"The hypnogram, where it comes from, its epochs and a picture are in {out}")

@@ -152,8 +152,8 @@ class Calibration:
     """
 
     temperatures: Mapping[str, float] = field(default_factory=dict)
-    night_share: float = 0.1
-    epoch_correlation: float = 0.9
+    night_share: float = 0.07
+    epoch_correlation: float = 0.97
     n_nights: int = 0
 
     def __post_init__(self) -> None:

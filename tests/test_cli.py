@@ -162,7 +162,7 @@ def test_warnings_are_shown_once_and_without_internals(small_folder, tmp_path):
     assert result.stderr.count("Warning: The recording lasts 0.0 h (1 epoch of 30 s).") == 1
     assert ".py" not in result.stderr
     assert "ECG: 'EKG'" in result.stderr  # the log that --verbose asks for
-    assert re.search(r"TIB +0\.5 +min", result.stdout)
+    assert re.search(r"TIB +0\.5 +0\.5 +0\.5 +0\.5 +min", result.stdout)
     assert re.search(r"SE +\S+ +%", result.stdout)
 
 

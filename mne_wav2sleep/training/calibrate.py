@@ -106,17 +106,19 @@ def _whole(
     return to_proba(logits, find_temperatures(calibration, measured))[known], stages[known]
 
 
-def _scatter(stages: NDArray[np.integer], proba: NDArray[np.float64], length: int) -> float:
-    """Sum the squares of by how much counts of stages in pieces of a night are off.
+def _scatter(
+    stages: NDArray[np.integer], proba: NDArray[np.float64], length: int
+) -> NDArray[np.float64]:
+    """Sum, by stage, the squares of by how much its counts in pieces of a night are off.
 
     For one night, shape (n_epochs,), or the mean over several, shape (n_draws, n_epochs).
     """
     starts = np.arange(0, len(proba), length)
-    total = 0.0
-    for stage, expected in enumerate(proba.T):
-        off = np.add.reduceat((stages == stage) - expected, starts, axis=-1)
-        total += float(np.square(off).sum(-1).mean())
-    return total
+    off = [
+        np.add.reduceat((stages == stage) - expected, starts, axis=-1)
+        for stage, expected in enumerate(proba.T)
+    ]
+    return np.array([np.square(counts).sum(-1).mean() for counts in off])
 
 
 def _fit_errors(
@@ -125,16 +127,21 @@ def _fit_errors(
     """Fit how errors go together: over minutes and over the night, each in turn."""
     nights = [(proba, scored) for proba, scored in nights if scored.size]
 
-    longest = max((len(proba) for proba, _ in nights), default=1)
+    if not nights:
+        return calibration
+    longest = max(len(proba) for proba, _ in nights)
+    n_stages = nights[0][0].shape[1]
 
     def too_narrow(candidate: Calibration, length: int) -> bool:
-        drawn, true = 0.0, 0.0
+        drawn, true = np.zeros(n_stages), np.zeros(n_stages)
         for i, (proba, scored) in enumerate(nights):
             # The same chance for every candidate, so that what they give changes smoothly.
             some = draw_stages(proba, candidate, _DRAWS, np.random.default_rng(i))
             drawn += _scatter(some, proba, length)
             true += _scatter(scored, proba, length)
-        return drawn < true
+        # Rare stages count as much as common ones. One that never comes says nothing.
+        known = drawn > 0
+        return bool(np.mean(true[known] / drawn[known]) > 1)
 
     for _ in range(3):
         for name, length, high in (
