@@ -13,7 +13,9 @@ How a night becomes a hypnogram, a module a step::
 :class:`SleepStagerW2S` does all of it; :func:`simulate_night` makes a night to try it on.
 """
 
+from .annotations import write_hypnogram
 from .channels import match_channels
+from .figures import plot_agreement
 from .model_folder import WeightsError, save_model
 from .signals import Validity
 from .simulate import simulate_night
@@ -27,7 +29,9 @@ __all__ = [
     "list_weights",
     "load_model",
     "match_channels",
+    "plot_agreement",
     "save_model",
     "simulate_night",
+    "write_hypnogram",
 ]
 __version__ = "0.1.0"

@@ -20,13 +20,14 @@ import typer
 import yaml
 from mne.utils import use_log_level
 
+from .annotations import SUFFIXES, write_hypnogram
 from .channels import ChannelName, match_channels
 from .demo import stage_demo_night
-from .hypnogram import write_hypnogram
 from .inference import PRECISIONS
 from .model_folder import read_config
 from .provenance import write_provenance
 from .recording import find_rates, open_recording
+from .report import write_report
 from .signals import Validity
 from .staging import SleepStagerW2S
 from .weights import (
@@ -139,10 +140,11 @@ def stage(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the hypnogram: .json (YASA) or .csv / .tsv (events as in BIDS); beside it, "
-            "where it comes from."
+            help="Write the hypnogram: .json (YASA), .csv / .tsv (events as in BIDS), .edf (EDF+ "
+            "annotations) or .txt (a stage per line); beside it, where it comes from."
         ),
     ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a report of the night, .html.")] = None,
     ecg: Annotated[
         list[str] | None,
         typer.Option(
@@ -165,15 +167,21 @@ def stage(
     Example: mne-wav2sleep stage night.edf --out hyp.json
     """
     out = None if out is None else out.expanduser().absolute()
-    if out is not None and out.suffix.lower() not in (".json", ".csv", ".tsv"):
-        raise typer.BadParameter(f"must end in .json, .csv or .tsv, got {out}.", param_hint="--out")
+    if out is not None and out.suffix.lower() not in SUFFIXES:
+        raise typer.BadParameter(
+            f"must end in {', '.join(SUFFIXES)}, got {out}.", param_hint="--out"
+        )
+    report = None if report is None else report.expanduser().absolute()
+    if report is not None and report.suffix.lower() != ".html":
+        raise typer.BadParameter(f"must end in .html, got {report}.", param_hint="--report")
     if precision not in PRECISIONS:
         raise typer.BadParameter(
             f"must be one of {', '.join(PRECISIONS)}, got {precision!r}.", param_hint="--precision"
         )
     with _clean_errors("info" if verbose else "warning"):
-        if out is not None and not out.parent.is_dir():
-            raise ValueError(f"There is no folder {out.parent} to write {out.name} to.")
+        for path in (out, report):
+            if path is not None and not path.parent.is_dir():
+                raise ValueError(f"There is no folder {path.parent} to write {path.name} to.")
         stager = SleepStagerW2S(
             night,
             ecg_name=_pair(ecg),
@@ -191,6 +199,8 @@ def stage(
         if out is not None:
             write_hypnogram(hyp, out)
             write_provenance(stager.provenance, out)
+        if report is not None:
+            write_report(stager.report(), report)
         statistics = stager.statistics()
     _show_mapping(stager.channels, stager.model.config.signals)
     _show(statistics)
@@ -214,7 +224,7 @@ def demo(
         statistics = stager.statistics()
     for table in (stager.channels, statistics, *agreement):
         _show(table)
-    typer.echo(f"The hypnogram, where it comes from, its epochs and a picture are in {out}")
+    typer.echo(f"Hypnogram, provenance, epochs, pictures and report.html are in {out}")
 
 
 def _training() -> ModuleType:

@@ -6,8 +6,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import yasa
 
-from .hypnogram import allow_absent_stages, write_hypnogram
+from .annotations import write_hypnogram
+from .figures import plot_agreement
+from .hypnogram import allow_absent_stages
 from .provenance import write_provenance
+from .report import write_report
 from .simulate import simulate_night
 from .stages import read_stages
 from .staging import SleepStagerW2S
@@ -22,8 +25,9 @@ def stage_demo_night(
     ----------
     folder : Path
         Where ``hypnogram.json`` with its provenance, ``hypnogram.tsv``, ``epochs.csv``
-        (probabilities and stage of each epoch, with the clock if the recording has a date) and
-        ``hypnogram.png`` go; made if it does not exist.
+        (probabilities and stage of each epoch, with the clock if the recording has a date),
+        ``night.png``, ``agreement.png`` (of a simulated night) and ``report.html`` go; made if it
+        does not exist.
     recording : Path, optional
         The recording; without it, a night is simulated.
     seed : int
@@ -50,7 +54,13 @@ def stage_demo_night(
     if hyp.start is not None:
         epochs.insert(0, "clock", hyp.hypno.index.tz_localize(None))
     epochs.to_csv(folder / "epochs.csv")
-    _draw(hyp, truth, folder / "hypnogram.png")
+    figures = {"night.png": stager.plot()}
+    if truth is not None:
+        figures["agreement.png"] = plot_agreement(truth, hyp)
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=100)
+        plt.close(figure)
+    write_report(stager.report(), folder / "report.html")
     return stager, [] if truth is None else _compare(truth, hyp)
 
 
@@ -62,21 +72,3 @@ def _compare(truth: yasa.Hypnogram, hyp: yasa.Hypnogram) -> list[pd.DataFrame]:
     title = "against the simulated truth (%, but kappa and mcc)"
     confusion = agreement.get_confusion_matrix().rename_axis(index="simulated truth")
     return [scores.to_frame(title), confusion]
-
-
-def _draw(hyp: yasa.Hypnogram, truth: yasa.Hypnogram | None, path: Path) -> None:
-    """Draw the stages, the true ones above where they are known, and the probabilities below."""
-    rows = {} if truth is None else {"Simulated truth": truth.plot_hypnogram}
-    rows[f"Staged by {hyp.scorer}"] = hyp.plot_hypnogram
-    rows[f"Probabilities by {hyp.scorer}"] = hyp.plot_hypnodensity
-    figure, axes = plt.subplots(
-        len(rows), figsize=(12, 3 * len(rows)), layout="constrained", sharex=True
-    )
-    # The last one to be drawn sets the limits, and the probabilities end an epoch too early.
-    for axis, (title, plot) in zip(axes[::-1], reversed(rows.items()), strict=True):
-        plot(ax=axis)
-        axis.set_title(title, loc="left")
-        axis.label_outer()
-    axes[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, reverse=True)
-    figure.savefig(path)
-    plt.close(figure)

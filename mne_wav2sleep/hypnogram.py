@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -141,35 +140,6 @@ def allow_absent_stages() -> Iterator[None]:
         warnings.filterwarnings("ignore", "A single label was found")
         warnings.filterwarnings("ignore", "`y1`, `y2` and `labels` have only one label in common")
         yield
-
-
-def write_hypnogram(hyp: yasa.Hypnogram, path: Path) -> None:
-    """Write a hypnogram to a file.
-
-    Parameters
-    ----------
-    hyp : yasa.Hypnogram
-        The hypnogram.
-    path : Path
-        A ``.json`` file for all of it, as YASA reads it, or a ``.csv`` or ``.tsv`` file for its
-        stages alone, as events in BIDS: onset and duration in s from the start of the recording.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, or not to its end.
-    """
-    try:
-        if path.suffix.lower() == ".json":
-            hyp.to_json(path)
-            return
-        events = hyp.as_events().rename(columns={"description": "trial_type"})
-        events.to_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", index=False)
-    except OSError as error:
-        raise OSError(
-            f"The hypnogram could not be written to {path} ({error}); what is there of it is not "
-            "whole. Make room, or choose another place."
-        ) from error
 
 
 def tabulate_statistics(hyp: yasa.Hypnogram) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .hypnogram import STAGE_NAMES, find_temperatures, name_stages, to_proba
 from .inference import Subset, run_subsets
-from .modalities import EPOCH_S
+from .modalities import EPOCH_S, MODALITIES
 from .model import Wav2Sleep
 from .quality import choose_epochs, find_beats, find_doubts
 from .reading import open_sources, read_signals
@@ -138,6 +138,41 @@ def find_all_beats(
             beats.index += first
             found[name].append(beats)
     return {name: pd.concat(parts) for name, parts in found.items()}
+
+
+def read_epoch(
+    recording: Recording, channels: pd.DataFrame, model: Wav2Sleep, validity: Validity, epoch: int
+) -> tuple[dict[str, tuple[NDArray[np.floating], float]], dict[str, NDArray[np.floating]]]:
+    """Read an epoch as it was recorded, and as the network sees it.
+
+    Parameters
+    ----------
+    recording, channels, model, validity
+        As in :func:`stage_recording`.
+    epoch : int
+        Which one.
+
+    Returns
+    -------
+    recorded : dict of str to (array, float)
+        Modality -> its samples, and their rate in Hz.
+    seen : dict of str to array
+        Modality -> its z-scored samples on the network's grid, if it is used.
+    """
+    first, last = next(w for w in plan_windows(recording.n_epochs) if w[0] <= epoch < w[1])
+    stop = None if last == recording.n_epochs else last * EPOCH_S
+    sources = open_sources(recording, channels)
+    signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
+    x, _ = make_batch(signals, padded_epochs=model.config.padded_epochs)
+    recorded, seen = {}, {}
+    for name, signal in sorted(signals.items()):
+        begin, end = (round((epoch - first + i) * EPOCH_S * signal.sfreq) for i in (0, 1))
+        recorded[name] = (signal.data[begin:end], signal.sfreq)
+        if name in x:
+            samples = MODALITIES[name].samples_per_epoch
+            grid = x[name][0, (epoch - first) * samples : (epoch - first + 1) * samples]
+            seen[name] = grid.numpy()
+    return recorded, seen
 
 
 def _check_beats(beats: Mapping[str, Sequence[pd.DataFrame]], channels: pd.DataFrame) -> None:

@@ -1,6 +1,7 @@
 """Sleep staging from heart and breathing, in one class."""
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -11,17 +12,21 @@ import mne
 import pandas as pd
 import torch
 import yasa
-from mne.utils import _validate_type, logger, use_log_level, verbose, warn
+from matplotlib.figure import Figure
+from mne.utils import _validate_type, catch_logging, logger, use_log_level, verbose, warn
 
+from .annotations import annotate_raw
 from .audit import Audit, compare_subsets
 from .channels import ChannelName, match_channels
 from .domain import warn_of_domain
+from .figures import plot_epoch, plot_night
 from .hypnogram import to_hypnogram
 from .inference import PRECISIONS, Subset, all_subsets, choose_device
-from .pipeline import find_all_beats, stage_recording
+from .pipeline import find_all_beats, read_epoch, stage_recording
 from .provenance import make_provenance
 from .quality import summarise
 from .recording import find_rates, open_recording
+from .report import make_report
 from .signals import MEASURED, REASONS, Validity
 from .uncertainty import statistics_with_intervals
 from .weights import REGISTRY, hash_weights, load_model
@@ -146,6 +151,7 @@ class SleepStagerW2S:
         warn_of_domain(self._recording)
         self._proba: pd.DataFrame | None = None
         self._availability = pd.DataFrame()
+        self._beats: dict[str, pd.DataFrame] | None = None
         self._provenance: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -297,7 +303,11 @@ class SleepStagerW2S:
         ['ECG', 'THX', 'ECG+THX']
         """
         with use_log_level(self._verbose):
-            probas = self._stage(all_subsets(self._channels.index))
+            return self._audit()
+
+    def _audit(self) -> Audit:
+        """Stage every subset, and compare."""
+        probas = self._stage(all_subsets(self._channels.index))
         self._proba = probas[tuple(self._channels.index)]
         measured = self._availability == REASONS[MEASURED]
         # Of a modality that is left out, nothing is to be said.
@@ -336,11 +346,16 @@ class SleepStagerW2S:
         >>> quality["rate"].round().to_dict()
         {'ABD': 16.0, 'ECG': 72.0, 'PPG': 72.0, 'THX': 16.0}
         """
-        with use_log_level("error"):  # what is wrong with the samples, staging says
-            found = find_all_beats(self._recording, self._channels, self._validity)
         n_epochs = self._recording.n_epochs
-        rows = {name: summarise(beats, n_epochs) for name, beats in found.items()}
+        rows = {name: summarise(beats, n_epochs) for name, beats in self._find_beats().items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="modality")
+
+    def _find_beats(self) -> dict[str, pd.DataFrame]:
+        """Find the beats and breaths of all epochs, once."""
+        if self._beats is None:
+            with use_log_level("error"):  # what is wrong with the samples, staging says
+                self._beats = find_all_beats(self._recording, self._channels, self._validity)
+        return self._beats
 
     def statistics(self, ci: float = 0.95) -> pd.DataFrame:
         """Compute YASA's sleep statistics, and how sure they are.
@@ -387,6 +402,148 @@ class SleepStagerW2S:
                     "the intervals take it from the bundled weights on simulated nights."
                 )
         return statistics_with_intervals(hyp, calibration, ci)
+
+    def plot(self) -> Figure:
+        """Draw the night: stages, probabilities, what was measured, heart and breathing rate.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            Four axes above each other, on the clock.
+
+        Raises
+        ------
+        ValueError
+            If none of the mapped channels has a signal in it.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> figure = SleepStagerW2S(raw, weights="mini", verbose="error").plot()
+        >>> len(figure.axes)  # the breathing rate has an axis of its own
+        5
+        """
+        return plot_night(self.predict(), self._availability, self._find_beats())
+
+    def plot_signals(self, epoch: int) -> Figure:
+        """Draw an epoch of every mapped channel, as recorded and as the network sees it.
+
+        Parameters
+        ----------
+        epoch : int
+            Which one, from 0.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            A row for each modality: recorded on the left, in the channel's unit, and on the right
+            z-scored on the network's grid.
+
+        Raises
+        ------
+        IndexError
+            If the recording has no such epoch.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> figure = SleepStagerW2S(raw, weights="mini", verbose="error").plot_signals(60)
+        >>> len(figure.axes)
+        8
+        """
+        hyp = self.predict()
+        if not 0 <= epoch < hyp.n_epochs:
+            raise IndexError(
+                f"There is no epoch {epoch}; the recording has {hyp.n_epochs}, from 0 on."
+            )
+        with use_log_level("error"):
+            recorded, seen = read_epoch(
+                self._recording, self._channels, self.model, self._validity, epoch
+            )
+        stage = hyp.hypno.iloc[epoch]
+        likely = ", ".join(f"{name} {p:.2f}" for name, p in hyp.proba.iloc[epoch].items() if p)
+        when = "" if hyp.start is None else f" at {hyp.hypno.index[epoch]:%H:%M:%S}"
+        return plot_epoch(recorded, seen, f"Epoch {epoch}{when}: {stage} ({likely})")
+
+    def report(self) -> mne.Report:
+        """Make a report of the night, one HTML file with nothing fetched from elsewhere.
+
+        Returns
+        -------
+        report : mne.Report
+            What was staged and how sure it is, pictures, statistics with intervals, the mapping,
+            the quality of the signals, the audit, provenance, and a paragraph of methods with
+            citations; for ``report.save("night.html")``.
+
+        Raises
+        ------
+        ValueError
+            If none of the mapped channels has a signal in it.
+
+        Examples
+        --------
+        >>> report = SleepStagerW2S("night.edf").report()  # doctest: +SKIP
+        >>> report.save("night.html")  # doctest: +SKIP
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RuntimeWarning)
+            with use_log_level("warning"), catch_logging():
+                warn_of_domain(self._recording)
+                audit = self._audit()
+        doubts = list(dict.fromkeys(str(warning.message) for warning in caught))
+        with use_log_level(self._verbose):
+            for doubt in doubts:
+                warn(doubt)
+        hyp = self.predict()
+        figures = {"The night": self.plot()}
+        surest = hyp.proba.drop(columns="UNS", errors="ignore").max(axis=1)
+        least = int(surest[(hyp.hypno != "UNS").to_numpy()].idxmin())
+        figures["The least sure epoch"] = self.plot_signals(least)
+        return make_report(
+            hyp,
+            channels=self._channels,
+            quality=self.quality(),
+            statistics=self.statistics(),
+            audit=audit,
+            provenance=self._provenance,
+            warnings=doubts,
+            figures=figures,
+        )
+
+    def annotate(self, raw: mne.io.BaseRaw, *, overwrite: bool = False) -> mne.io.BaseRaw:
+        """Add the stages to a Raw as annotations, so that ``raw.plot()`` shows them.
+
+        Parameters
+        ----------
+        raw : mne.io.BaseRaw
+            The recording that was staged, or a part of it; put in place by the clock.
+        overwrite : bool
+            Replace annotations of sleep stages that are there.
+
+        Returns
+        -------
+        raw : mne.io.BaseRaw
+            The same, changed in place: ``Sleep stage W``, ``N1``, ``N2``, ``N3`` and ``R`` as in
+            EDF+, ``Sleep stage LIGHT`` and ``DEEP``, which it does not know, and ``Sleep stage
+            ?`` where nothing was measured.
+
+        Raises
+        ------
+        ValueError
+            If the Raw is not what was staged, has stages already, or was staged with gaps.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+        >>> stager.annotate(raw, overwrite=True).annotations.description[0]
+        'Sleep stage W'
+        """
+        gaps = bool(self._recording.gaps)
+        return annotate_raw(raw, self.predict(), has_gaps=gaps, overwrite=overwrite)
 
     def _stage(self, subsets: Sequence[Subset]) -> dict[Subset, pd.DataFrame]:
         """Stage, and keep what was measured and where it all comes from."""

@@ -1,6 +1,7 @@
-"""Fuzz what reads foreign files: python tests/fuzz.py edf|config|weights CORPUS [OPTIONS].
+"""Fuzz what reads foreign files: python tests/fuzz.py TARGET CORPUS [OPTIONS].
 
-Needs atheris (``pip install atheris``, Linux); options are libFuzzer's. Ten minutes of EDFs::
+Targets are edf, config, calibration and weights. Needs atheris (``pip install atheris``, Linux);
+options are libFuzzer's. Ten minutes of EDFs::
 
     python tests/fuzz.py edf /tmp/corpus -max_total_time=600 -rss_limit_mb=4096
 
@@ -60,13 +61,14 @@ def _read_folder(names, data, folder, weights):
     for path in weights.iterdir():
         if path.name not in names:
             (folder / path.name).write_bytes(path.read_bytes())
-    (folder / names[sum(data[:1]) % 2]).write_bytes(data[1:])
+    (folder / names[sum(data[:1]) % len(names)]).write_bytes(data[1:])
     load_model(folder)
 
 
 TARGETS = {
     "edf": read_edf,
     "config": partial(_read_folder, ("config.json", "config.yaml")),
+    "calibration": partial(_read_folder, ("calibration.json",)),
     "weights": partial(_read_folder, ("model.safetensors", "state_dict.pth")),
 }
 
@@ -95,6 +97,8 @@ def make_seeds(target, weights):
         with tempfile.TemporaryDirectory() as folder:
             path = write_edf(Path(folder), labels=("ECG", "Thor"), seconds=90, sfreq=32.0)
             return [path.read_bytes()]
+    if target == "calibration":
+        return [b"\0" + (weights / "calibration.json").read_bytes()]
     if target == "config":
         return [
             b"\0" + (weights / "config.json").read_bytes(),

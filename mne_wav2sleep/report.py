@@ -1,0 +1,182 @@
+"""One night as one HTML file, through mne.Report, with nothing fetched from elsewhere."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import mne
+import pandas as pd
+import yasa
+from matplotlib.figure import Figure
+
+from .audit import Audit
+
+_CITATIONS = """<ul>
+<li>Carter &amp; Tarassenko (2024). wav2sleep: A Unified Multi-Modal Approach to Sleep Stage
+Classification from Physiological Signals. Machine Learning for Health. arXiv:2411.04644</li>
+<li>Vallat &amp; Walker (2021). An open-source, high-performance tool for automated sleep staging.
+eLife 10:e70092</li>
+<li>Gramfort et al. (2013). MEG and EEG data analysis with MNE-Python. Frontiers in Neuroscience
+7:267</li>
+</ul>"""
+
+
+# On a phone, the contents would take half of the width.
+_CSS = """
+@media (max-width: 700px) {
+  #toc { display: none; }
+  .offset-2 { margin-left: 0; }
+  .col-10 { width: 100%; }
+}
+"""
+
+
+def _table(frame: pd.DataFrame) -> str:
+    """Write a table in Bootstrap's look, which mne.Report carries; it scrolls where it is wide."""
+    frame = frame.rename_axis(index=None)
+    classes = "table table-sm table-striped"
+    body = frame.to_html(border=0, classes=classes, na_rep="", justify="left")
+    return f'<div style="overflow-x: auto">{body}</div>'
+
+
+def _say(*paragraphs: str) -> str:
+    """Write text from anywhere as paragraphs."""
+    return "".join(f"<p>{html.escape(text)}</p>" for text in paragraphs)
+
+
+def _list(texts: Sequence[str]) -> str:
+    """Write texts from anywhere as a list."""
+    return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
+
+
+def _summarise(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
+    """Say what was staged, by what, and how sure it is."""
+    recording = provenance["recording"]
+    stages = hyp.proba.columns.difference(["UNS"])
+    known = (hyp.hypno != "UNS").to_numpy()
+    sure = hyp.proba.loc[known, stages].max(axis=1)
+    unscored = provenance["unscored_epochs"]
+    return [
+        f"{', '.join(recording['files']) or 'A Raw in memory'}: {recording['hours']:.2f} h, "
+        f"{recording['epochs']} epochs of 30 s, from {recording['start'] or 'an unknown time'}.",
+        f"Staged by the weights {provenance['weights']['name']!r} from "
+        f"{', '.join(provenance['channels'])}.",
+        f"The most probable stage has a mean probability of {sure.mean():.2f}; in "
+        f"{100 * (sure < 0.5).mean():.0f} % of the epochs it is less than one half.",
+        f"{unscored} epochs are UNS, since nothing was measured in them.",
+    ]
+
+
+def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
+    """Write a paragraph for a paper."""
+    channels = ", ".join(
+        f"{modality} ({html.escape(str(row['channel']))}, {row['sfreq']:g} Hz)"
+        for modality, row in provenance["channels"].items()
+    )
+    versions, weights = provenance["versions"], provenance["weights"]
+    return (
+        f"<p>Sleep was staged in 30-s epochs into {n_stages} stages with wav2sleep (Carter &amp; "
+        f"Tarassenko 2024) from {channels}, using mne-wav2sleep {versions['mne-wav2sleep']} with "
+        f"the weights {html.escape(weights['name'])} (SHA-256 {weights['sha256'][:12]}), "
+        f"MNE-Python {versions['mne']} (Gramfort et al. 2013) and YASA {versions['yasa']} (Vallat "
+        "&amp; Walker 2021). Signals were interpolated linearly to the network's rates and "
+        "z-scored over the night; epochs in which a signal was not measured were masked for that "
+        "signal, and epochs without any signal were left unscored. Intervals of sleep statistics "
+        "come from 500 nights drawn from the stage probabilities, in which the errors of "
+        "neighbouring epochs go together.</p>" + _CITATIONS
+    )
+
+
+def make_report(
+    hyp: yasa.Hypnogram,
+    *,
+    channels: pd.DataFrame,
+    quality: pd.DataFrame,
+    statistics: pd.DataFrame,
+    audit: Audit,
+    provenance: Mapping[str, Any],
+    warnings: Sequence[str],
+    figures: Mapping[str, Figure],
+) -> mne.Report:
+    """Make the report of a night.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram.
+    channels, quality, statistics : pandas.DataFrame
+        The stager's tables.
+    audit : Audit
+        What every subset of the sensors says.
+    provenance : mapping
+        Where the stages come from.
+    warnings : sequence of str
+        What was warned of.
+    figures : mapping of str to Figure
+        Title -> picture; they are closed.
+
+    Returns
+    -------
+    report : mne.Report
+        For ``report.save("night.html")``.
+    """
+    files = provenance["recording"]["files"]
+    name = Path(files[0]).name if files else "a night"
+    report = mne.Report(title=f"Sleep stages of {name}", verbose="error")
+    report.add_custom_css(_CSS)
+    summary = _say(*_summarise(hyp, provenance))
+    if warnings:
+        summary += "<p><strong>What was warned of</strong></p>" + _list(warnings)
+    report.add_html(summary, "Summary", tags=("summary",))
+    for title, figure in figures.items():
+        report.add_figure(figure, title, tags=("figures",), image_format="png")
+        plt.close(figure)
+    note = _say(
+        "value: in the hypnogram; expected, low and high: mean and 95 % interval over nights drawn "
+        "from the probabilities."
+    )
+    report.add_html(note + _table(statistics), "Sleep statistics", tags=("statistics",))
+    mapping = channels.copy()
+    mapping["channel"] = mapping["channel"].map(
+        lambda channel: channel if isinstance(channel, str) else " - ".join(channel)
+    )
+    mapping["alternatives"] = mapping["alternatives"].map(lambda names: ", ".join(map(str, names)))
+    report.add_html(_table(mapping), "Channels", tags=("channels",))
+    report.add_html(_table(quality.round(2)), "Quality of the signals", tags=("channels",))
+    agreement: Any = audit.plot().figure
+    report.add_figure(agreement, "Agreement of the sensors", tags=("audit",), image_format="png")
+    plt.close(agreement)
+    report.add_html(_table(audit.stages.round(1)), "Stages by sensors (%)", tags=("audit",))
+    text = html.escape(json.dumps(provenance, indent=2))
+    report.add_html(f"<pre>{text}</pre>", "Provenance", tags=("provenance",))
+    report.add_html(
+        _describe_methods(provenance, hyp.n_stages), "Methods, to paste", tags=("methods",)
+    )
+    return report
+
+
+def write_report(report: mne.Report, path: Path) -> None:
+    """Write a report, over one that is there.
+
+    Parameters
+    ----------
+    report : mne.Report
+        From :func:`make_report`.
+    path : Path
+        The HTML file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    try:
+        report.save(path, open_browser=False, overwrite=True, verbose="error")
+    except OSError as error:
+        raise OSError(
+            f"The report could not be written to {path} ({error}). Make room, or choose another "
+            "place."
+        ) from error

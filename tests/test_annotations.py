@@ -1,0 +1,124 @@
+import datetime
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+import yasa
+from conftest import toy_recordings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mne_wav2sleep import SleepStagerW2S, simulate_night, write_hypnogram
+from mne_wav2sleep.annotations import annotate_raw
+from mne_wav2sleep.stages import read_stages
+
+pytestmark = toy_recordings
+START = datetime.datetime(2024, 3, 1, 22, 30, tzinfo=datetime.UTC)
+FOUR = ("WAKE", "LIGHT", "DEEP", "REM", "UNS")
+FIVE = ("WAKE", "N1", "N2", "N3", "REM", "UNS")
+
+
+def make_hypnogram(n_epochs=40, names=FOUR, start=START, seed=0):
+    stages = np.random.default_rng(seed).choice(names, n_epochs)
+    stages[0] = names[1]  # says whether there are four stages
+    return yasa.Hypnogram(list(stages), n_stages=len(names) - 1, start=start, scorer="me")
+
+
+def make_raw(seconds=1200.0, start=START, sfreq=10.0):
+    info = mne.create_info(["Thor"], sfreq, "misc")
+    raw = mne.io.RawArray(np.zeros((1, round(seconds * sfreq))), info, verbose="error")
+    return raw.set_meas_date(start)
+
+
+@pytest.mark.parametrize("names", [FOUR, FIVE])
+@pytest.mark.parametrize("start", [START, None])
+def test_annotations_go_through_a_file_and_back(tmp_path, names, start):
+    hyp = make_hypnogram(names=names, start=start)
+    raw = annotate_raw(make_raw(start=start), hyp)
+    raw.save(tmp_path / "night_raw.fif", verbose="error")
+    again = mne.io.read_raw(tmp_path / "night_raw.fif", verbose="error")
+    found, _ = read_stages(None, again, None)[:2]
+    assert list(found.hypno) == list(hyp.hypno)
+    assert found.n_stages == hyp.n_stages
+
+
+@given(st.integers(0, 39), st.integers(1, 40))
+@settings(max_examples=20, deadline=None)
+def test_a_part_of_the_recording_gets_its_part(first, length):
+    hyp = make_hypnogram()
+    last = min(first + length, 40)
+    raw = make_raw().crop(first * 30, last * 30, include_tmax=False)
+    annotate_raw(raw, hyp)
+    texts = {"W": "WAKE", "R": "REM", "?": "UNS"}
+    for annotation in raw.annotations:
+        begin = annotation["onset"] - raw.first_time + first * 30
+        name = annotation["description"].removeprefix("Sleep stage ")
+        epochs = hyp.hypno.iloc[round(begin / 30) : round((begin + annotation["duration"]) / 30)]
+        assert len(epochs) >= 1
+        assert (epochs == texts.get(name, name)).all()
+    assert raw.annotations.duration.sum() == pytest.approx((last - first) * 30)
+
+
+def test_what_was_annotated_is_kept():
+    raw = make_raw()
+    raw.set_annotations(mne.Annotations([5, 60], [1, 2], ["BAD_move", "Sleep stage W"]))
+    with pytest.raises(ValueError, match=r"1 annotations of sleep stages already.*overwrite=True"):
+        annotate_raw(raw, make_hypnogram())
+    annotate_raw(raw, make_hypnogram(), overwrite=True)
+    assert "BAD_move" in raw.annotations.description
+    stages = [a for a in raw.annotations if a["description"].startswith("Sleep stage")]
+    assert sum(a["duration"] for a in stages) == pytest.approx(1200)
+
+
+@pytest.mark.parametrize(
+    ("raw", "hyp", "message"),
+    [
+        (make_raw(900, None), make_hypnogram(), "without a date in both"),
+        (make_raw(1300, None), make_hypnogram(start=None), "without a date in both"),
+        (make_raw(), make_hypnogram(start=START.replace(day=2)), "no time in common"),
+    ],
+)
+def test_another_recording_is_refused(raw, hyp, message):
+    with pytest.raises(ValueError, match=message):
+        annotate_raw(raw, hyp)
+    assert len(raw.annotations) == 0
+
+
+def test_gaps_are_refused():
+    with pytest.raises(ValueError, match="staged with its gaps"):
+        annotate_raw(make_raw(), make_hypnogram(), has_gaps=True)
+
+
+@pytest.mark.parametrize("names", [FOUR, FIVE])
+def test_edf_opens_in_mne_and_gives_the_same(tmp_path, names):
+    hyp = make_hypnogram(names=names)
+    path = tmp_path / "hypnogram.edf"
+    write_hypnogram(hyp, path)
+    annotations = mne.read_annotations(path)
+    assert annotations.onset[0] == 0
+    assert set(annotations.description) <= {
+        f"Sleep stage {name}" for name in ("W", "N1", "N2", "N3", "R", "LIGHT", "DEEP", "?")
+    }
+    raw = make_raw().set_annotations(annotations)
+    assert list(read_stages(None, raw, None)[0].hypno) == list(hyp.hypno)
+    # ... and it knows when.
+    assert path.read_bytes()[88 + 80 :][:16] == b"01.03.2422.30.00"
+
+
+def test_a_stage_per_line(tmp_path):
+    hyp = yasa.Hypnogram(["WAKE", "N1", "N2", "N3", "REM", "UNS"], n_stages=5)
+    write_hypnogram(hyp, tmp_path / "stages.txt")
+    assert (tmp_path / "stages.txt").read_text().split() == ["W", "N1", "N2", "N3", "R", "?"]
+    with pytest.raises(ValueError, match=r"must end in \.json, "):
+        write_hypnogram(hyp, Path("stages.xlsx"))
+
+
+def test_the_stager_annotates_what_it_staged():
+    raw = simulate_night(duration=3600, modalities=["THX"], sfreq=64, seed=0, verbose="error")
+    stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+    hyp = stager.predict()
+    part = raw.copy().crop(600, 1200, include_tmax=False)
+    stager.annotate(part, overwrite=True)
+    found = read_stages(None, part, None)[0]
+    assert list(found.hypno) == list(hyp.hypno[20:40])
