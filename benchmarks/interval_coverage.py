@@ -20,7 +20,7 @@ from mne_wav2sleep.training import Night, measure_reliability, prepare_nights
 from mne_wav2sleep.uncertainty import statistics_with_intervals
 
 FIRST_SEED = 97_000
-STATISTICS = ("TST", "SE", "WASO", "SOL", "SFI", "Lat_REM", "WAKE", "LIGHT", "DEEP", "REM")
+STATISTICS = ("TST", "SE", "WASO", "SOL", "Lat_REM", "WAKE", "LIGHT", "DEEP", "REM")
 SUBSETS = {"all four": {}, "ECG": {"ppg_name": None, "abd_name": None, "thx_name": None}}
 CI = 0.95
 

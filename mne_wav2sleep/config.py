@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 
 from torch import nn
 
@@ -135,38 +136,46 @@ class Calibration:
     """What has to be known to believe the network's probabilities as far as they deserve.
 
     The defaults are for weights that come without: probabilities as they are, and errors that go
-    together as those of the bundled weights do on simulated nights.
+    together as those of the bundled weights do.
 
     Attributes
     ----------
     temperatures : mapping of str to float
         Subset of the signals, such as ``"ECG+THX"``, -> what its logits are divided by (Guo et al.
-        2017, ICML); 1 for those that are not named.
+        2017, ICML). Subsets that are not named take the median of those that are, or else 1.
     night_share : float
         Share, from 0 to below 1, of the variance of the network's errors that a whole night has in
         common.
     epoch_correlation : float
         Correlation of the rest of it from one epoch to the next, from 0 to below 1.
     n_nights : int
-        Nights that this was fitted on; 0 if it was not.
+        Nights that the last two were fitted on; 0 if they were not.
     """
 
     temperatures: Mapping[str, float] = field(default_factory=dict)
-    night_share: float = 0.07
-    epoch_correlation: float = 0.97
+    night_share: float = 0.065
+    epoch_correlation: float = 0.98
     n_nights: int = 0
 
     def __post_init__(self) -> None:
-        bad = [f"{k} = {v!r}" for k, v in self.temperatures.items() if not 0.01 <= v <= 100]
+        bad = [
+            f"{subset} = {value!r}"
+            for subset, value in self.temperatures.items()
+            if not 0.01 <= value <= 100 or not set(subset.split("+")) <= set(MODALITIES)
+        ]
         for name in ("night_share", "epoch_correlation"):
             if not 0 <= getattr(self, name) < 1:
                 bad.append(f"{name} = {getattr(self, name)!r}")
         if bad or self.n_nights < 0:
             raise ValueError(
-                "A calibration has temperatures from 0.01 to 100, and a night_share and an "
-                f"epoch_correlation from 0 to below 1, got {', '.join(bad) or self.n_nights}."
+                "A calibration has temperatures from 0.01 to 100 for subsets such as ECG+THX, and "
+                "a night_share and an epoch_correlation from 0 to below 1, got "
+                f"{', '.join(bad) or self.n_nights}."
             )
+        ordered = {"+".join(sorted(k.split("+"))): v for k, v in self.temperatures.items()}
+        object.__setattr__(self, "temperatures", ordered)
 
     def temperature(self, subset: Iterable[str]) -> float:
         """Return what to divide the logits of a subset of the signals by."""
-        return self.temperatures.get("+".join(sorted(subset)), 1.0)
+        found = self.temperatures.get("+".join(sorted(subset)))
+        return median(self.temperatures.values() or [1.0]) if found is None else found

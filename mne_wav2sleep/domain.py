@@ -45,9 +45,9 @@ def warn_of_domain(recording: Recording) -> None:
     middle = recording.start + timedelta(seconds=seconds / 2)
     if seconds < 24 * 3600 and _DAY[0] <= middle.hour < _DAY[1]:
         warn(
-            f"The middle of the recording is at {middle:%H:%M}. The network was trained on nights: "
-            "what it says of sleep by day is not validated. If the clock is wrong, set it with "
-            "raw.set_meas_date."
+            f"The middle of the recording is at {middle:%H:%M} by its clock. The network was "
+            "trained on nights: what it says of sleep by day is not validated. If the clock is "
+            "that of another time zone, this means nothing."
         )
     age = _find_age(recording.raw.info, recording.start.date())
     if age is not None and 0 <= age < _ADULT:

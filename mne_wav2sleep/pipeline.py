@@ -17,7 +17,7 @@ from .reading import open_sources, read_signals
 from .recording import Recording
 from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
 from .tensors import make_batch
-from .windows import LONGEST, blend, join, plan_windows
+from .windows import blend, join, plan_windows
 
 _LOOKED_AT = 60
 """Epochs of a window whose beats and breaths are looked at: enough to find a channel that has none,
@@ -87,8 +87,8 @@ def stage_recording(
     for first, last in windows:
         stop = None if last == recording.n_epochs else last * EPOCH_S
         signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
-        for name, signal in signals.items():
-            beats[name].append(find_beats(signal, name, choose_epochs(signal, _LOOKED_AT)))
+        for name, some in _look(signals).items():
+            beats[name].append(some)
         probas, availability = _stage_window(signals, model, subsets, precision)
         for subset in subsets:
             parts[subset].append(probas[subset])
@@ -125,19 +125,19 @@ def find_all_beats(
     Returns
     -------
     beats : dict of str to pandas.DataFrame
-        Modality -> what was found, a row per measured epoch.
+        Modality -> what was found, a row per epoch, NaN where it was not measured; and where it
+        was (``measured``).
     """
     sources = open_sources(recording, channels)
+    windows = plan_windows(recording.n_epochs)
     found: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
-    for first in range(0, recording.n_epochs, LONGEST):
-        last = first + LONGEST
-        stop = None if last >= recording.n_epochs else last * EPOCH_S
+    for first, last in windows:
+        stop = None if last == recording.n_epochs else last * EPOCH_S
         signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
         for name, signal in signals.items():
-            beats = find_beats(signal, name, choose_epochs(signal))
-            beats.index += first
-            found[name].append(beats)
-    return {name: pd.concat(parts) for name, parts in found.items()}
+            beats = find_beats(signal, name, choose_epochs(signal)).reindex(range(last - first))
+            found[name].append(beats.assign(measured=signal.epochs == MEASURED))
+    return {name: join(parts, windows) for name, parts in found.items()}
 
 
 def read_epoch(
@@ -173,6 +173,14 @@ def read_epoch(
             grid = x[name][0, (epoch - first) * samples : (epoch - first + 1) * samples]
             seen[name] = grid.numpy()
     return recorded, seen
+
+
+def _look(signals: Mapping[str, Signal]) -> dict[str, pd.DataFrame]:
+    """Find the beats and breaths of some epochs."""
+    return {
+        name: find_beats(signal, name, choose_epochs(signal, _LOOKED_AT))
+        for name, signal in signals.items()
+    }
 
 
 def _check_beats(beats: Mapping[str, Sequence[pd.DataFrame]], channels: pd.DataFrame) -> None:

@@ -1,8 +1,8 @@
 """What the waves of a channel look like, and whether there is a heart in them, or breath.
 
 After the signal-quality indices of Orphanidou et al. (2015, IEEE J Biomed Health Inform 19:832):
-beats at a rate that is possible, alike in shape. That they come regularly is not asked for, as
-it is there, since arrhythmia and apnoea are no fault of a sensor. NumPy and SciPy only.
+beats at a rate that is possible, alike in shape. Of their regularity, less is asked for than there,
+and of breaths none, since arrhythmia and apnoea are no fault of a sensor. NumPy and SciPy only.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import signal as scipy_signal
 
-from .modalities import EPOCH_S
+from .modalities import EPOCH_S, MODALITIES
 from .signals import MEASURED, Signal
 
 _ROWS = 64
-"""Epochs that are looked at together; so few that an ECG at 5 kHz takes little memory."""
+"""Epochs that are filtered together; so few that an ECG at 5 kHz takes little memory."""
 
 _ENOUGH = 20
 """Measured epochs, 10 min, from which on a channel is judged."""
+
+
+_RATE = 256
+"""Rate in Hz that is enough for all of this; faster channels are thinned out once filtered."""
 
 
 @dataclass(frozen=True)
@@ -35,31 +39,36 @@ class _Wave:
     rates : tuple of float
         What is possible, per minute.
     likeness : float
-        Mean correlation with the mean of an epoch, from which on they are alike.
+        Mean correlation with their mean, from which on they are alike.
+    irregularity : float
+        From which on beats are no beats.
     half_s : float
         Seconds on either side of a peak that are compared, at most.
+    span_s : float
+        Seconds around the middle of an epoch that are looked at.
     """
 
     name: str
     band: tuple[float, float]
     rates: tuple[float, float]
     likeness: float
+    irregularity: float
     half_s: float
+    span_s: float
 
 
 # Orphanidou et al. have hearts of 40 to 180 per minute; asleep, 30 is possible. Their correlations
-# are 0.66 (ECG) and 0.86 (PPG). Breaths: Charlton et al. (2021, Biomed Signal Process Control
-# 65:102339) have 0.75.
+# are 0.66 (ECG) and 0.86 (PPG). For breaths, 0.75 (Charlton et al. 2021, Biomed Signal Process
+# Control 65:102339) is what half of filtered noise reaches; 0.85 is not.
+# The irregularity of noise is 0.4 to 0.9; that of 30 min of frequent ventricular beats (MIT-BIH
+# Arrhythmia Database, record 106) has a median of 0.46, simulated atrial fibrillation of 0.31.
+_BREATHS = _Wave("breaths", (0.05, 1.0), (4.0, 45.0), 0.85, np.inf, 6.0, 60.0)
 _WAVES = {
-    "ABD": _Wave("breaths", (0.08, 1.0), (5.0, 45.0), 0.75, 6.0),
-    "ECG": _Wave("beats", (5.0, 30.0), (30.0, 180.0), 0.66, 0.3),
-    "PPG": _Wave("pulses", (0.5, 8.0), (30.0, 180.0), 0.86, 1.0),
-    "THX": _Wave("breaths", (0.08, 1.0), (5.0, 45.0), 0.75, 6.0),
+    "ABD": _BREATHS,
+    "ECG": _Wave("beats", (5.0, 30.0), (30.0, 180.0), 0.66, 0.6, 0.3, EPOCH_S),
+    "PPG": _Wave("pulses", (0.5, 8.0), (30.0, 180.0), 0.86, 0.6, 1.0, EPOCH_S),
+    "THX": _BREATHS,
 }
-
-_MOST_IRREGULAR = 0.6
-"""Irregularity of noise; that of 30 min of frequent ventricular beats (MIT-BIH Arrhythmia Database,
-record 106) has a median of 0.46, and that of simulated atrial fibrillation one of 0.31."""
 
 _IRREGULAR = 0.2
 """Irregularity above that of healthy hearts: an RMSSD of 0.1 s at 60 beats per minute is 0.1."""
@@ -90,8 +99,9 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
         successive intervals over the mean interval; ``likeness``, the mean correlation of beats
         with their mean; ``noise``, the RMS of their differences from their mean over that of their
         mean; ``upright``, 1 if R waves point up, or pulses rise faster than they fall, else 0, NaN
-        for belts; ``plausible``, whether the rate is possible and the beats are alike, 1 or 0. NaN
-        where less than three are found.
+        for belts; ``plausible``, 1 if the rate is possible, the beats are alike, and heart beats
+        less irregular than noise, else 0. NaN but for ``plausible`` where less than three are
+        found; all NaN of the EOG, and of channels too slow to tell.
 
     Examples
     --------
@@ -101,21 +111,22 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
     [15.0, 15.0]
     """
     found = np.full((epochs.size, len(COLUMNS)), np.nan)
-    found[:, -1] = 0.0
     sfreq = signal.sfreq
-    if modality in _WAVES and _WAVES[modality].band[0] < 0.4 * sfreq:
+    if modality in _WAVES and sfreq >= MODALITIES[modality].lowest_sfreq:
         wave = _WAVES[modality]
-        low, high = wave.band
-        band = (low, min(high, 0.45 * sfreq))
+        band = (wave.band[0], min(wave.band[1], 0.45 * sfreq))
         sos = scipy_signal.butter(2, band, "bandpass", fs=sfreq, output="sos")
-        within = np.arange(int(EPOCH_S * sfreq))
+        within = np.arange(min(int(wave.span_s * sfreq), signal.data.size))
+        begin = (epochs + 0.5) * EPOCH_S - wave.span_s / 2
+        starts = np.clip(np.round(begin * sfreq), 0, signal.data.size - within.size)
+        step = max(int(sfreq // _RATE), 1)
         for first in range(0, epochs.size, _ROWS):
-            starts = np.round(epochs[first : first + _ROWS] * EPOCH_S * sfreq).astype(np.int64)
-            index = np.minimum(starts[:, None] + within, signal.data.size - 1)
-            rows = signal.data[index].astype(np.float64)
+            rows = signal.data[starts.astype(np.int64)[first : first + _ROWS, None] + within]
+            # Units may be so large that their squares are no floats.
+            rows = rows / max(float(np.abs(rows).max()), np.finfo(float).tiny)
             rows = scipy_signal.sosfiltfilt(sos, rows - rows.mean(1, keepdims=True), axis=1)
-            for i, row in enumerate(rows, start=first):
-                found[i] = _describe(row, sfreq, modality)
+            for i, row in enumerate(rows[:, ::step], start=first):
+                found[i] = _describe(row, sfreq / step, modality)
     return pd.DataFrame(found, index=pd.Index(epochs, name="Epoch"), columns=list(COLUMNS))
 
 
@@ -135,7 +146,7 @@ def _find_peaks(row: NDArray[np.float64], sfreq: float, modality: str) -> NDArra
 
 
 def _describe(row: NDArray[np.float64], sfreq: float, modality: str) -> tuple[float, ...]:
-    """Describe one filtered epoch, in the order of COLUMNS."""
+    """Describe one filtered epoch, in the order of :data:`COLUMNS`."""
     nothing = (np.nan,) * 5 + (0.0,)
     upright = np.nan
     if modality == "PPG":
@@ -170,7 +181,7 @@ def _describe(row: NDArray[np.float64], sfreq: float, modality: str) -> tuple[fl
         upright = float(mean[np.abs(mean).argmax()] > 0)
     lowest, highest = wave.rates
     plausible = (
-        lowest <= rate <= highest and likeness >= wave.likeness and irregularity < _MOST_IRREGULAR
+        lowest <= rate <= highest and likeness >= wave.likeness and irregularity < wave.irregularity
     )
     return rate, irregularity, likeness, noise, upright, float(plausible)
 
@@ -183,15 +194,13 @@ def choose_epochs(signal: Signal, count: int | None = None) -> NDArray[np.int64]
     return measured[np.linspace(0, measured.size - 1, count).astype(np.int64)]
 
 
-def summarise(beats: pd.DataFrame, n_epochs: int) -> dict[str, float | str]:
+def summarise(beats: pd.DataFrame) -> dict[str, float | str]:
     """Sum up the beats, or breaths, of the measured epochs of a channel.
 
     Parameters
     ----------
     beats : pandas.DataFrame
-        From :func:`find_beats`, of all epochs in which the channel was measured.
-    n_epochs : int
-        Epochs of the recording.
+        From :func:`~mne_wav2sleep.pipeline.find_all_beats`.
 
     Returns
     -------
@@ -205,7 +214,7 @@ def summarise(beats: pd.DataFrame, n_epochs: int) -> dict[str, float | str]:
     # Between, epochs disagree.
     sure = "upright" if upright > 0.8 else "inverted" if upright < 0.2 else "unknown"
     return {
-        "valid": len(beats) / n_epochs,
+        "valid": float(beats["measured"].mean()),
         # Of the EOG, there is nothing to be plausible.
         "plausible": float(beats["plausible"].mean()),
         **{name: float(good[name].median()) for name in ("rate", "irregularity", "noise")},
@@ -230,10 +239,10 @@ def find_doubts(beats: pd.DataFrame, modality: str, channel: str) -> list[str]:
     doubts : list of str
         Sentences for warnings; empty where nothing is odd, or too little was measured to tell.
     """
-    if modality not in _WAVES or len(beats) < _ENOUGH:
+    share = beats["plausible"].mean()
+    if len(beats) < _ENOUGH or np.isnan(share):
         return []
     wave = _WAVES[modality]
-    share = beats["plausible"].mean()
     if share < 0.5:
         return [
             f"{modality} (channel {channel!r}) shows {wave.name} in {100 * share:.0f} % of its "

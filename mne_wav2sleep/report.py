@@ -135,8 +135,8 @@ def make_report(
         report.add_figure(figure, title, tags=("figures",), image_format="png")
         plt.close(figure)
     note = _say(
-        "value: in the hypnogram; expected, low and high: mean and 95 % interval over nights drawn "
-        "from the probabilities."
+        "low and high: the 95 % interval over nights drawn from the probabilities, in which the "
+        "errors of neighbouring epochs go together. It knows nothing of other cohorts or sensors."
     )
     report.add_html(note + _table(statistics), "Sleep statistics", tags=("statistics",))
     mapping = channels.copy()

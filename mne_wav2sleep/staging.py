@@ -28,7 +28,7 @@ from .quality import summarise
 from .recording import find_rates, open_recording
 from .report import make_report
 from .signals import MEASURED, REASONS, Validity
-from .uncertainty import statistics_with_intervals
+from .uncertainty import check_ci, statistics_with_intervals
 from .weights import REGISTRY, hash_weights, load_model
 
 
@@ -329,14 +329,15 @@ class SleepStagerW2S:
             these, the medians of ``rate`` (per minute), ``irregularity`` (root mean square of the
             differences of successive intervals, over the mean interval) and ``noise`` (RMS of
             what differs from beat to beat, over that of the mean beat), and the ``polarity``, which
-            belts do not have. Of the EOG nothing but ``valid`` is known.
+            belts do not have. Of the EOG, and of channels too slow to tell, nothing but ``valid``
+            is known.
 
         Notes
         -----
-        After Orphanidou et al. (2015, IEEE J Biomed Health Inform 19:832), but for regularity,
-        which is not asked for. A plausible wave need not be that of the right sensor: a breathing
-        belt looks like a pulse that is slow. :meth:`predict` looks at 60 epochs of every 10 h, and
-        warns where most are not plausible.
+        After Orphanidou et al. (2015, IEEE J Biomed Health Inform 19:832); heart beats may be as
+        irregular as in atrial fibrillation, and breaths as in apnoea. A plausible wave need not be
+        that of the right sensor: a breathing belt looks like a pulse that is slow. :meth:`predict`
+        looks at 60 epochs of every 10 h, and warns where most are not plausible.
 
         Examples
         --------
@@ -346,12 +347,11 @@ class SleepStagerW2S:
         >>> quality["rate"].round().to_dict()
         {'ABD': 16.0, 'ECG': 72.0, 'PPG': 72.0, 'THX': 16.0}
         """
-        n_epochs = self._recording.n_epochs
-        rows = {name: summarise(beats, n_epochs) for name, beats in self._find_beats().items()}
+        rows = {name: summarise(beats) for name, beats in self._find_beats().items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="modality")
 
     def _find_beats(self) -> dict[str, pd.DataFrame]:
-        """Find the beats and breaths of all epochs, once."""
+        """Find the beats and breaths of all epochs, once; NaN where nothing was measured."""
         if self._beats is None:
             with use_log_level("error"):  # what is wrong with the samples, staging says
                 self._beats = find_all_beats(self._recording, self._channels, self._validity)
@@ -368,8 +368,8 @@ class SleepStagerW2S:
         Returns
         -------
         statistics : pandas.DataFrame
-            One row per statistic: its ``value`` in the hypnogram; its mean (``expected``) and its
-            interval (``low``, ``high``) over 500 nights drawn from the probabilities; its ``unit``.
+            One row per statistic: its ``value`` in the hypnogram; its interval (``low``,
+            ``high``) over 500 nights drawn from the probabilities; its ``unit``.
 
         Raises
         ------
@@ -379,11 +379,13 @@ class SleepStagerW2S:
         Notes
         -----
         Errors of neighbouring epochs go together, and some last the whole night; how much so comes
-        with the weights (``model.calibration``). The intervals hold what the network cannot tell
-        on nights like those that this was fitted on. They do not know of other cohorts, other
-        sensors, the disagreement of human scorers, or epochs that are ``UNS``. The hypnogram
-        takes the most probable stage, so that rare stages are rarer in it than they are expected
-        to be, and a value can lie outside its interval.
+        with the weights (``model.calibration``), for all of their signals together. The intervals
+        hold what the network cannot tell on nights like those that this was fitted on. They do
+        not know of other cohorts, other sensors, the disagreement of human scorers, or epochs that
+        are ``UNS``. The hypnogram takes the most probable stage, so that rare stages are rarer in
+        it than they should be, and a value can lie outside its interval. Drawn nights change stage
+        more often than real ones: there is no interval of ``SFI``, and those of ``WASO`` reach too
+        high, those of latencies too low. A latency's is that of the nights that have one.
 
         Examples
         --------
@@ -393,6 +395,7 @@ class SleepStagerW2S:
         >>> bool((statistics["low"] <= statistics["high"])["TST"])
         True
         """
+        check_ci(ci)
         hyp = self.predict()
         calibration = self.model.calibration
         if not calibration.n_nights:

@@ -11,6 +11,7 @@ How large the first is, and how slow the second, is fitted to nights that somebo
 import numpy as np
 import pandas as pd
 import yasa
+from mne.utils import _validate_type
 from numpy.typing import NDArray
 from scipy import signal, special
 
@@ -68,6 +69,13 @@ def draw_stages(
     return stages
 
 
+def check_ci(ci: float) -> None:
+    """Refuse what is no probability of an interval."""
+    _validate_type(ci, "numeric", "ci")
+    if not 0 < ci < 1:
+        raise ValueError(f"ci must be between 0 and 1, as 0.95, got {ci!r}.")
+
+
 def statistics_with_intervals(
     hyp: yasa.Hypnogram,
     calibration: Calibration,
@@ -94,13 +102,12 @@ def statistics_with_intervals(
     Returns
     -------
     statistics : pandas.DataFrame
-        One row per statistic, to two decimals: its ``value`` in the hypnogram, its mean
-        (``expected``) and its interval (``low``, ``high``) over the nights that were drawn, and its
-        ``unit``. Epochs of no stage have none in all of them. NaN where less than half of the
-        nights have the statistic, such as a latency of REM.
+        One row per statistic, to two decimals: its ``value`` in the hypnogram, its interval
+        (``low``, ``high``) over the nights that were drawn, and its ``unit``. Epochs of no stage
+        have none in all of them. No interval where less than half of the nights have the
+        statistic, such as a latency of REM, and none of ``SFI``.
     """
-    if not 0 < ci < 1:
-        raise ValueError(f"ci must be between 0 and 1, as 0.95, got {ci!r}.")
+    check_ci(ci)
     table = tabulate_statistics(hyp)
     stages = hyp.proba.columns.difference(["UNS"], sort=False)
     proba = hyp.proba[stages].to_numpy(copy=True)
@@ -114,7 +121,7 @@ def statistics_with_intervals(
         rows.append(yasa.Hypnogram(one, n_stages=hyp.n_stages, freq=hyp.freq).sleep_statistics())
     draws = pd.DataFrame(rows).reindex(columns=table.index)
     draws.loc[:, draws.notna().mean() < 0.5] = np.nan
-    table.insert(1, "expected", draws.mean())
-    table.insert(2, "low", draws.quantile((1 - ci) / 2))
-    table.insert(3, "high", draws.quantile((1 + ci) / 2))
+    draws["SFI"] = np.nan  # drawn nights change stage more often than real ones
+    table.insert(1, "low", draws.quantile((1 - ci) / 2))
+    table.insert(2, "high", draws.quantile((1 + ci) / 2))
     return table.round(2)

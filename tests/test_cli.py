@@ -162,8 +162,8 @@ def test_warnings_are_shown_once_and_without_internals(small_folder, tmp_path):
     assert result.stderr.count("Warning: The recording lasts 0.0 h (1 epoch of 30 s).") == 1
     assert ".py" not in result.stderr
     assert "ECG: 'EKG'" in result.stderr  # the log that --verbose asks for
-    assert re.search(r"TIB +0\.5 +0\.5 +0\.5 +0\.5 +min", result.stdout)
-    assert re.search(r"SE +\S+ +%", result.stdout)
+    assert re.search(r"TIB +0\.5 +0\.5 +0\.5 +min", result.stdout)
+    assert re.search(r"SE +\S+ +\S+ +\S+ +%", result.stdout)
 
 
 @pytest.fixture
@@ -177,11 +177,13 @@ def demo(small_folder, monkeypatch, tmp_path):
 
 
 DEMO_FILES = [
+    "agreement.png",
     "epochs.csv",
     "hypnogram.json",
-    "hypnogram.png",
     "hypnogram.tsv",
     "hypnogram_provenance.json",
+    "night.png",
+    "report.html",
 ]
 
 
@@ -191,9 +193,10 @@ def test_the_demo_stages_a_simulated_night(demo, tmp_path):
     assert sorted(file.name for file in (tmp_path / "demo").iterdir()) == DEMO_FILES
     assert "against the simulated truth" in result.stdout
     assert "expert" not in result.stdout
-    weights, short = result.stderr.split("Warning: ")[1:]
+    weights, short, errors = result.stderr.split("Warning: ")[1:]
     assert weights.startswith("The weights 'mini' were trained on")
     assert short.startswith("The recording lasts 1.0 h")
+    assert "do not say how their errors go together" in errors  # these weights here
     hyp = yasa.Hypnogram.from_json(tmp_path / "demo" / "hypnogram.json")
     assert (hyp.n_epochs, hyp.scorer) == (120, "wav2sleep-mini")
     epochs = pd.read_csv(tmp_path / "demo" / "epochs.csv", index_col="Epoch")
@@ -206,7 +209,7 @@ def test_the_demo_stages_a_recording_without_a_date(demo, night, tmp_path):
     result = demo("--edf", night)
     assert result.exit_code == 0, result.output
     assert "truth" not in result.stdout
-    assert sorted(file.name for file in (tmp_path / "demo").iterdir()) == DEMO_FILES
+    assert sorted(file.name for file in (tmp_path / "demo").iterdir()) == DEMO_FILES[1:]
     assert "clock" not in pd.read_csv(tmp_path / "demo" / "epochs.csv")
     assert demo("--edf", tmp_path / "none.edf").exit_code == 1
     assert demo("--seed", "three").exit_code == 2

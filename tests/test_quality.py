@@ -43,26 +43,31 @@ def test_hearts_are_counted(rate):
         assert beats["plausible"].mean() > 0.9
 
 
-@pytest.mark.parametrize("sfreq", [1.0, 4.0, 25.0])
-@pytest.mark.parametrize("rate", [8, 15, 25])
+@pytest.mark.parametrize("sfreq", [2.0, 4.0, 25.0, 99.7])
+@pytest.mark.parametrize("rate", [5, 8, 15, 25])
 def test_breaths_are_counted(sfreq, rate):
     t = np.arange(N_EPOCHS * 30 * sfreq) / sfreq
     beats = look(np.sin(2 * np.pi * rate / 60 * t), sfreq, "THX")
     assert beats["rate"].median() == pytest.approx(rate, rel=0.1)
+    assert beats["plausible"].mean() > 0.9
 
 
 @pytest.mark.parametrize("modality", list(CHANNELS))
 def test_simulated_waves_are_plausible(raw, modality):
     beats = look(raw.get_data([CHANNELS[modality]])[0], SFREQ, modality)
-    assert beats["plausible"].mean() > 0.8
+    assert beats["plausible"].mean() > 0.75
     assert find_doubts(beats, modality, "any") == []
 
 
 @pytest.mark.parametrize("modality", ["ECG", "PPG"])
 def test_polarity_is_seen(raw, modality):
     data = raw.get_data([CHANNELS[modality]])[0]
-    ways = [summarise(look(sign * data, SFREQ, modality), N_EPOCHS) for sign in (1, -1)]
-    assert sorted(way["polarity"] for way in ways) == ["inverted", "upright"]
+    if modality == "ECG" and np.median(data) > data.mean():  # the subject's lead is inverted
+        data = -data
+    if modality == "PPG" and np.mean(np.diff(data) ** 3) < 0:
+        data = -data
+    ways = [summarise(look(sign * data, SFREQ, modality).assign(measured=True)) for sign in (1, -1)]
+    assert [way["polarity"] for way in ways] == ["upright", "inverted"]
     assert ways[0]["rate"] == pytest.approx(ways[1]["rate"], rel=0.02)
 
 
@@ -96,27 +101,47 @@ def test_no_heart_is_said(what, data, modality):
 
 def test_noise_is_no_breath():
     (doubt,) = find_doubts(look(next(no_hearts())[1], SFREQ, "THX"), "THX", "belt")
-    assert "5 to 45 per minute" in doubt
+    assert "4 to 45 per minute" in doubt
 
 
 def test_hearts_unlike_most_are_said():
-    for rhythm, words in (("atrial_fibrillation", "beats irregularly"), ("ectopy", None)):
-        data = night_of(rhythm=rhythm).get_data(["ECG"])[0]
-        doubts = find_doubts(look(data, SFREQ, "ECG"), "ECG", "ECG")
-        assert [words in doubt for doubt in doubts if words] == ([True] if words else [])
+    data = night_of(rhythm="atrial_fibrillation").get_data(["ECG"])[0]
+    (doubt,) = find_doubts(look(data, SFREQ, "ECG"), "ECG", "ECG")
+    assert "beats irregularly" in doubt
+    # Some extra beats are no reason for a warning.
+    assert (
+        find_doubts(look(night_of(rhythm="ectopy").get_data(["ECG"])[0], SFREQ, "ECG"), "ECG", "")
+        == []
+    )
     steady = draw(render_ecg, 60, N_EPOCHS * 30)
     (doubt,) = find_doubts(look(steady, SFREQ, "ECG"), "ECG", "ECG")
     assert "keeps to 60.0 beats per minute" in doubt
 
 
 def test_what_cannot_be_judged_gives_nothing():
-    slow = look(np.random.default_rng(0).standard_normal(4 * 30 * N_EPOCHS), 4.0, "ECG")
-    assert slow["rate"].isna().all()  # no complex is seen at 4 Hz
-    assert not slow["plausible"].any()
-    eyes = look(np.random.default_rng(0).standard_normal(64 * 30 * N_EPOCHS), 64.0, "EOG-L")
-    assert find_doubts(eyes, "EOG-L", "E1") == []
+    for sfreq, modality in ((4.0, "ECG"), (2.0, "PPG"), (0.2, "THX"), (64.0, "EOG-L")):
+        noise = np.random.default_rng(0).standard_normal(int(sfreq * 30 * N_EPOCHS))
+        beats = look(noise, sfreq, modality)
+        assert beats.isna().all(axis=None)
+        assert find_doubts(beats, modality, "any") == []
     few = look(np.random.default_rng(0).standard_normal(64 * 30 * 5), 64.0, "ECG")
     assert find_doubts(few, "ECG", "ECG") == []
+
+
+def test_apnoeas_are_no_fault_of_a_belt():
+    t = np.arange(N_EPOCHS * 30 * 25) / 25.0
+    breaths = np.sin(2 * np.pi * 0.25 * t) * (t % 31 < 17)  # 14 s of nothing, twice a minute
+    noise = 0.05 * np.random.default_rng(0).standard_normal(t.size)
+    assert find_doubts(look(breaths + noise, 25.0, "THX"), "THX", "Thor") == []
+
+
+@pytest.mark.parametrize("sfreq", [360.0, 5000.0])
+def test_fast_channels_are_judged_as_others(sfreq):
+    beats = np.arange(0.5, 119, 1.0)
+    wave = render_ecg(beats, duration=120, sfreq=sfreq, rng=np.random.default_rng(0))
+    found = look(wave.astype(float) * 1e160, sfreq, "ECG")  # in any unit
+    assert found["rate"].median() == pytest.approx(60, rel=0.01)
+    assert (found["plausible"] == 1).all()
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs real recordings")
@@ -142,7 +167,7 @@ def test_real_hearts_and_breaths():
 def test_the_stager_warns_of_a_channel_with_no_heart(raw):
     broken = raw.copy()
     broken._data[broken.ch_names.index("Pleth")] = next(no_hearts())[1]
-    with pytest.warns(RuntimeWarning, match="lasts 0"):
+    with pytest.warns(RuntimeWarning, match="lasts 0|never for results"):
         stager = SleepStagerW2S(broken, weights="mini")
     with pytest.warns(RuntimeWarning) as caught:
         stager.predict()

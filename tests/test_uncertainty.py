@@ -50,16 +50,20 @@ def test_what_is_certain_has_no_interval():
     proba = np.eye(4)[np.random.default_rng(0).integers(0, 4, 200)]
     hyp = to_hypnogram(name_stages(proba, STAGES), None, "test")
     table = statistics_with_intervals(hyp, Calibration(), 0.95)
-    for column in ("expected", "low", "high"):
-        np.testing.assert_allclose(table[column], table["value"], atol=0.011)
+    for column in ("low", "high"):
+        known = table.drop("SFI")
+        np.testing.assert_allclose(known[column], known["value"], atol=0.011)
 
 
 def test_intervals_are_nested_and_the_same_twice():
     hyp = make_hypnogram()
     wide, narrow = (statistics_with_intervals(hyp, Calibration(), ci) for ci in (0.95, 0.5))
+    assert wide.loc["SFI", ["low", "high"]].isna().all()
+    wide, narrow = wide.drop("SFI"), narrow.drop("SFI")
     assert (wide["low"] <= narrow["low"]).all()
     assert (wide["high"] >= narrow["high"]).all()
     assert wide.loc["TST", "high"] - wide.loc["TST", "low"] > 5
+    wide = statistics_with_intervals(hyp, Calibration(), 0.95)
     assert wide.equals(statistics_with_intervals(hyp, Calibration(), 0.95))
     assert wide["value"].to_dict() == {
         name: round(float(value), 2) for name, value in hyp.sleep_statistics().items()
@@ -77,7 +81,7 @@ def test_a_latency_that_most_nights_lack_has_no_interval():
     proba = np.tile([0.5, 0.5, 0.0, 0.0], (100, 1))
     hyp = to_hypnogram(name_stages(proba, STAGES), None, "test")
     table = statistics_with_intervals(hyp, Calibration(), 0.95)
-    assert table.loc["Lat_REM", ["expected", "low", "high"]].isna().all()
+    assert table.loc["Lat_REM", ["low", "high"]].isna().all()
     assert isinstance(hyp, yasa.Hypnogram)
 
 
@@ -91,6 +95,7 @@ def test_no_interval_is_refused(ci):
     "settings",
     [
         {"temperatures": {"ECG": 0.0}},
+        {"temperatures": {"ECG+HTX": 1.0}},
         {"temperatures": {"ECG": float("nan")}},
         {"night_share": 1.0},
         {"epoch_correlation": -0.1},
@@ -100,3 +105,10 @@ def test_no_interval_is_refused(ci):
 def test_a_calibration_that_cannot_be_is_refused(settings):
     with pytest.raises(ValueError, match="A calibration has temperatures from"):
         Calibration(**settings)
+
+
+def test_a_subset_without_a_temperature_takes_that_of_the_others():
+    calibration = Calibration({"THX+ECG": 2.0, "ECG": 1.0, "PPG": 1.5})
+    assert calibration.temperature(["THX", "ECG"]) == 2.0
+    assert calibration.temperature(("THX",)) == 1.5
+    assert Calibration().temperature(("THX",)) == 1.0

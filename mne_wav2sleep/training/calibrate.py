@@ -27,6 +27,9 @@ from .nights import PreparedNight
 
 _MOST_NIGHTS = 200
 """Nights that a calibration is fitted on at most, evenly spaced; a few numbers need no more."""
+_FEW_NIGHTS = 10
+_RARE = 0.02
+"""Share of the epochs below which a stage says nothing of how errors go together."""
 _DRAWS = 50
 _STEPS = 12
 _PIECE = 20
@@ -55,11 +58,14 @@ def calibrate(nights: Sequence[PreparedNight], model: Wav2Sleep) -> Calibration:
 
     Notes
     -----
-    With few nights, the share of errors that a night has in common is known badly: it comes from
-    the scatter of as many values as there are nights.
+    With fewer than ten nights, how errors go together is not fitted, but kept as the network came
+    with it: it comes from the scatter of as many values as there are nights. It is fitted to all
+    signals that a night has, and serves their subsets as well. Where validation nights have chosen
+    the network, it looks a little better on them than it is.
     """
     chosen = np.unique(np.linspace(0, len(nights) - 1, min(len(nights), _MOST_NIGHTS)).astype(int))
     n_classes = model.config.n_classes
+    model = model.eval()
     found: list[_Night] = []
     for i in tqdm(chosen, desc="Calibrating", disable=logger.level > 20):
         found.append((run_night(model, nights[i], "all"), nights[i].read_stages(n_classes)))
@@ -68,19 +74,27 @@ def calibrate(nights: Sequence[PreparedNight], model: Wav2Sleep) -> Calibration:
         logits, stages = _gather(found, subset)
         if stages.size:
             temperatures["+".join(subset)] = round(_fit_temperature(logits, stages), 4)
-    calibration = Calibration(temperatures, n_nights=chosen.size)
-    return _fit_errors([_whole(said, stages, calibration) for said, stages in found], calibration)
+    calibration = replace(model.calibration, temperatures=temperatures)
+    whole = [_whole(said, stages, calibration) for said, stages in found]
+    whole = [(proba, scored) for proba, scored in whole if scored.size]
+    if len(whole) < _FEW_NIGHTS:
+        logger.info(
+            f"{len(whole)} nights say too little of how errors go together; what the network came "
+            "with is kept."
+        )
+        return calibration
+    return replace(_fit_errors(whole, calibration), n_nights=len(whole))
 
 
 def _gather(found: Sequence[_Night], subset: Subset) -> tuple[NDArray, NDArray[np.int64]]:
     """Logits and scores of the epochs in which all of a subset was measured."""
-    logits, scores = [np.empty((0, 1))], [np.empty(0, dtype=np.int64)]
+    logits, scores = [], []
     for said, stages in found:
         if subset in said:
             known = (stages >= 0) & said[subset].measured.all(axis=1).to_numpy()
             logits.append(said[subset].logits[known])
             scores.append(stages[known])
-    return np.concatenate(logits[1:] or logits), np.concatenate(scores)
+    return np.concatenate(logits), np.concatenate(scores)
 
 
 def _fit_temperature(logits: NDArray, stages: NDArray[np.int64]) -> float:
@@ -88,7 +102,9 @@ def _fit_temperature(logits: NDArray, stages: NDArray[np.int64]) -> float:
     x, y = torch.from_numpy(logits).double(), torch.from_numpy(stages)
 
     def surprise(log_temperature: float) -> float:
-        return functional.cross_entropy(x / np.exp(log_temperature), y).item()
+        loss = functional.cross_entropy(x / np.exp(log_temperature), y).item()
+        # Few epochs say little: temperatures are within a factor of 1.6 of 1, more likely than not.
+        return loss * len(y) / _PIECE + 0.5 * (log_temperature / 0.5) ** 2
 
     # From a tenth to ten; a network further off than that is no use.
     found = optimize.minimize_scalar(surprise, bounds=(-2.3, 2.3), method="bounded")
@@ -125,12 +141,9 @@ def _fit_errors(
     nights: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]], calibration: Calibration
 ) -> Calibration:
     """Fit how errors go together: over minutes and over the night, each in turn."""
-    nights = [(proba, scored) for proba, scored in nights if scored.size]
-
-    if not nights:
-        return calibration
     longest = max(len(proba) for proba, _ in nights)
     n_stages = nights[0][0].shape[1]
+    common = np.concatenate([proba for proba, _ in nights]).mean(axis=0) >= _RARE
 
     def too_narrow(candidate: Calibration, length: int) -> bool:
         drawn, true = np.zeros(n_stages), np.zeros(n_stages)
@@ -139,9 +152,9 @@ def _fit_errors(
             some = draw_stages(proba, candidate, _DRAWS, np.random.default_rng(i))
             drawn += _scatter(some, proba, length)
             true += _scatter(scored, proba, length)
-        # Rare stages count as much as common ones. One that never comes says nothing.
-        known = drawn > 0
-        return bool(np.mean(true[known] / drawn[known]) > 1)
+        # Stages count alike, but for those that hardly come, of which one epoch would decide.
+        ratio = (true[common] + 1) / (drawn[common] + 1)
+        return bool(np.log(ratio).mean() > 0)
 
     for _ in range(3):
         for name, length, high in (
@@ -184,6 +197,8 @@ def measure_reliability(
     tables = []
     for subset in sorted({s for said, _ in found for s in said}, key=lambda s: (len(s), s)):
         logits, stages = _gather(found, subset)
+        if not stages.size:  # its sensors were never on together where somebody scored
+            continue
         for calibrated in (False, True):
             temperature = model.calibration.temperature(subset) if calibrated else 1.0
             proba = to_proba(torch.from_numpy(logits), temperature)
