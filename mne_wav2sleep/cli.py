@@ -103,7 +103,10 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Stage sleep from ECG, PPG and respiratory belts."""
+    """Stage sleep from ECG, PPG and respiratory belts.
+
+    Example: mne-wav2sleep demo
+    """
 
 
 def _show_mapping(mapping: pd.DataFrame, signals: Iterable[str]) -> None:

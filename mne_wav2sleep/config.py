@@ -153,7 +153,7 @@ class Calibration:
     """
 
     temperatures: Mapping[str, float] = field(default_factory=dict)
-    night_share: float = 0.065
+    night_share: float = 0.06
     epoch_correlation: float = 0.98
     n_nights: int = 0
 

@@ -22,7 +22,7 @@ _RAIL_S = {"ECG": 2.0, "PPG": 2.0}
 class Validity:
     """What counts as measured.
 
-    Attributes
+    Parameters
     ----------
     flat_s : mapping of str to float or None
         For how many seconds a modality may stay at one value; None for ever. No pause of a heart

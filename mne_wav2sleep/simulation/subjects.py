@@ -43,7 +43,7 @@ class Population:
     The defaults stand for adults of a sleep laboratory. Give other values for another cohort, for
     example with :func:`dataclasses.replace`.
 
-    Attributes
+    Parameters
     ----------
     age : tuple of float
         Youngest and oldest age in years; ages are uniform.

@@ -10,7 +10,7 @@ import numpy as np
 class Masking:
     """How signals are dropped and flipped in training (arXiv 2411.04644, section 3.3).
 
-    Attributes
+    Parameters
     ----------
     drop : mapping of str to float
         Probability with which a signal that a recording has is dropped, drawn for each signal on
@@ -69,5 +69,16 @@ class Masking:
         return [candidates[rng.integers(len(candidates))]]
 
     def draw_sign(self, rng: np.random.Generator) -> int:
-        """Draw the polarity of a signal, 1 or -1."""
+        """Draw the polarity of a signal.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of all chance.
+
+        Returns
+        -------
+        sign : int
+            1, or -1 with the probability ``flip``.
+        """
         return -1 if rng.random() < self.flip else 1

@@ -35,7 +35,7 @@ _MEASURED = "{} measured"
 class Night:
     """A recording with its stages.
 
-    Attributes
+    Parameters
     ----------
     recording : mne.io.BaseRaw, str or Path
         A Raw, or a file that :func:`mne.io.read_raw` reads.

@@ -11,7 +11,7 @@ from .nights import PreparedNight
 class TrainingSettings:
     """How to train; the defaults are the authors' (arXiv 2411.04644, section 4, and later code).
 
-    Attributes
+    Parameters
     ----------
     learning_rate, weight_decay : float
         AdamW's.

@@ -1,0 +1,36 @@
+"""
+A night with a broken sensor
+============================
+
+The pulse oximeter falls off for an hour, and all sensors for twenty minutes. Nothing is bridged: the
+sensor is masked while it is off, and where nothing was measured, no stage is made up.
+"""
+
+import numpy as np
+
+from mne_wav2sleep import SleepStagerW2S, simulate_night
+
+raw = simulate_night(seed=3, sfreq=64, verbose="error")
+sfreq = 64
+pulse = raw.ch_names.index("Pleth")
+raw._data[pulse, 2 * 3600 * sfreq : 3 * 3600 * sfreq] = raw._data[pulse, 2 * 3600 * sfreq]
+raw._data[:, 5 * 3600 * sfreq : 5 * 3600 * sfreq + 1200 * sfreq] = np.nan
+
+stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+stager.plot()
+
+# %%
+# What was measured of each sensor, epoch by epoch, and if nothing was, why.
+stager.availability.apply(lambda column: column.value_counts()).fillna(0).astype(int)
+
+# %%
+# The epochs without any sensor are ``UNS``, and they alone.
+hyp = stager.predict()
+print(np.flatnonzero(hyp.hypno == "UNS"))
+
+# %%
+# A sensor that shows no heart at all is another matter: nothing is flat, nothing is missing. The
+# quality of the waves tells, and staging warns.
+noise = raw.copy()
+noise._data[pulse] = np.random.default_rng(0).standard_normal(noise.n_times)
+SleepStagerW2S(noise, weights="mini", verbose="error").quality().round(2)

@@ -1,0 +1,32 @@
+"""
+Agreement with a scorer
+=======================
+
+A hypnogram that somebody scored is put in place by the clock, and compared through YASA.
+"""
+
+import yasa
+
+from mne_wav2sleep import SleepStagerW2S, plot_agreement, simulate_night
+from mne_wav2sleep.stages import read_stages
+
+raw = simulate_night(seed=4, sfreq=64, verbose="error")
+hyp = SleepStagerW2S(raw, weights="mini", verbose="error").predict()
+
+# %%
+# The true stages of a simulated night are annotations of its Raw. Of yours, give a file instead of
+# None: YASA's JSON, Profusion or NSRR XML, a table, or an EDF+ of annotations.
+reference, _ = read_stages(None, raw, hyp.start)
+reference = yasa.Hypnogram(
+    list(reference.hypno), n_stages=5, start=hyp.start, scorer="simulated truth"
+)
+plot_agreement(reference, hyp)
+
+# %%
+# Scores as papers print them. Five stages are folded to the four that were staged.
+agreement = yasa.EpochByEpochAgreement([reference.consolidate_stages(4)], [hyp])
+agreement.get_agreement().round(2)
+
+# %%
+# Stage by stage, in %.
+agreement.get_agreement_bystage().round(1)
