@@ -48,16 +48,20 @@ numpydoc_validation_checks = {
 # Made by us, never by users.
 numpydoc_validation_exclude = {r"\.Audit$", r"\.Evaluation$"}
 # Without a network, links to other projects are plain text: DOCS_OFFLINE=1.
-intersphinx_mapping = {} if os.environ.get("DOCS_OFFLINE") else {
-    "matplotlib": ("https://matplotlib.org/stable", None),
-    "mne": ("https://mne.tools/stable", None),
-    "numpy": ("https://numpy.org/doc/stable", None),
-    "pandas": ("https://pandas.pydata.org/docs", None),
-    "pooch": ("https://www.fatiando.org/pooch/latest", None),
-    "python": ("https://docs.python.org/3", None),
-    "torch": ("https://docs.pytorch.org/docs/stable", None),
-    "yasa": ("https://yasa-sleep.org", None),
-}
+intersphinx_mapping = (
+    {}
+    if os.environ.get("DOCS_OFFLINE")
+    else {
+        "matplotlib": ("https://matplotlib.org/stable", None),
+        "mne": ("https://mne.tools/stable", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "pandas": ("https://pandas.pydata.org/docs", None),
+        "pooch": ("https://www.fatiando.org/pooch/latest", None),
+        "python": ("https://docs.python.org/3", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+        "yasa": ("https://yasa-sleep.org", None),
+    }
+)
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",

@@ -32,7 +32,7 @@ import yasa
 
 from mne_wav2sleep.stages import read_stages
 
-truth = read_stages(None, raw, None)[0].consolidate_stages(4)
+truth = read_stages(None, raw, stager.predict().start)[0].consolidate_stages(4)
 pd.Series(
     {
         subset: yasa.EpochByEpochAgreement([truth], [hyp]).get_agreement()["kappa"]

@@ -2,8 +2,8 @@
 A night with a broken sensor
 ============================
 
-The pulse oximeter falls off for an hour, and all sensors for twenty minutes. Nothing is bridged: the
-sensor is masked while it is off, and where nothing was measured, no stage is made up.
+The pulse oximeter falls off for an hour, and all sensors for twenty minutes. Nothing is bridged:
+the sensor is masked while it is off, and where nothing was measured, no stage is made up.
 """
 
 import numpy as np

@@ -3,8 +3,9 @@ Fine-tune on a small cohort
 ===========================
 
 Simulated nights stand in for a cohort here, of older people in atrial fibrillation, for whom little
-of what the weights know of hearts holds. Yours would be ``Night("p01.edf", "p01.xml", "p01")``. This
-is a small example, of short nights and few steps; ``benchmarks/fine_tune_shifted.py`` is the real one.
+of what the weights know of hearts holds. Yours would be ``Night("p01.edf", "p01.xml", "p01")``.
+This is a small example, of short nights and few steps; ``benchmarks/fine_tune_shifted.py`` is the
+real one.
 """
 
 import tempfile

@@ -2,9 +2,9 @@
 Real beats from MIT-BIH
 =======================
 
-Waves rendered on the real heart beats of a night of the MIT-BIH Polysomnographic Database: timing and
-stages are real, shapes are made up. The record is downloaded from PhysioNet with pooch; without a
-network, the example ends here.
+Waves rendered on the real heart beats of a night of the MIT-BIH Polysomnographic Database: their
+timing is real, their shapes are made up. The record is downloaded from PhysioNet with pooch;
+without a network, the example ends here.
 """
 
 from pathlib import Path
