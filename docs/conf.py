@@ -23,6 +23,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "auto_examples/*.ipynb"]
+html_static_path = ["_static"]
 html_theme = "pydata_sphinx_theme"
 html_title = "mne-wav2sleep"
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
@@ -68,5 +69,6 @@ sphinx_gallery_conf = {
     "filename_pattern": "/plot_",
     "abort_on_example_error": True,
     "show_memory": False,
+    "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
 }

@@ -25,11 +25,11 @@ stager.statistics()
 
 # %%
 # Stages, how probable they are, what was measured of each sensor, heart and breathing rate.
-stager.plot()
+figure = stager.plot()
 
 # %%
 # Thirty seconds of it: on the left as they were recorded, on the right as the network sees them.
-stager.plot_signals(400)
+figure = stager.plot_signals(400)
 
 # %%
 # All of this in one file: ``stager.report().save("night.html")``.

@@ -17,7 +17,7 @@ raw._data[pulse, 2 * 3600 * sfreq : 3 * 3600 * sfreq] = raw._data[pulse, 2 * 360
 raw._data[:, 5 * 3600 * sfreq : 5 * 3600 * sfreq + 1200 * sfreq] = np.nan
 
 stager = SleepStagerW2S(raw, weights="mini", verbose="error")
-stager.plot()
+figure = stager.plot()
 
 # %%
 # What was measured of each sensor, epoch by epoch, and if nothing was, why.

@@ -20,7 +20,7 @@ reference, _ = read_stages(None, raw, hyp.start)
 reference = yasa.Hypnogram(
     list(reference.hypno), n_stages=5, start=hyp.start, scorer="simulated truth"
 )
-plot_agreement(reference, hyp)
+figure = plot_agreement(reference, hyp)
 
 # %%
 # Scores as papers print them. Five stages are folded to the four that were staged.
