@@ -1,12 +1,14 @@
 """A recording through all steps, window by window, each encoder once."""
 
-from collections.abc import Container, Mapping, Sequence
+import logging
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from mne.utils import warn
+from mne.utils import logger, warn
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from .hypnogram import STAGE_NAMES, find_temperatures, name_stages, to_proba
 from .inference import Subset, run_subsets
@@ -84,7 +86,7 @@ def stage_recording(
     parts: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in subsets}
     availabilities = []
     beats: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
-    for first, last in windows:
+    for first, last in _show_progress(windows, "Staging"):
         stop = None if last == recording.n_epochs else last * EPOCH_S
         signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
         for name, some in _look(signals).items():
@@ -112,6 +114,12 @@ def stage_recording(
     return Staged(named, availability)
 
 
+def _show_progress(windows: list[tuple[int, int]], what: str) -> Iterable[tuple[int, int]]:
+    """Show a bar where there is more than one window, and MNE's verbosity allows it."""
+    quiet = len(windows) == 1 or logger.level > logging.INFO
+    return tqdm(windows, desc=what, unit="window", disable=quiet)
+
+
 def find_all_beats(
     recording: Recording, channels: pd.DataFrame, validity: Validity
 ) -> dict[str, pd.DataFrame]:
@@ -131,7 +139,7 @@ def find_all_beats(
     sources = open_sources(recording, channels)
     windows = plan_windows(recording.n_epochs)
     found: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
-    for first, last in windows:
+    for first, last in _show_progress(windows, "Looking at the waves"):
         stop = None if last == recording.n_epochs else last * EPOCH_S
         signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
         for name, signal in signals.items():

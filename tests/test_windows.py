@@ -1,5 +1,6 @@
 """Days of recording."""
 
+from contextlib import nullcontext
 from itertools import pairwise
 
 import mne
@@ -87,6 +88,15 @@ def test_days_are_staged_window_by_window(small_folder, monkeypatch):
     # However long it is, no more than a window at a time is there.
     assert len(lengths) == 4
     assert max(lengths) <= 10 * HOUR * SFREQ + 1
+
+
+def test_days_show_a_bar_unless_told_not_to(small_folder, capsys):
+    for verbose, bars in (("error", 0), (True, 1)):
+        with pytest.warns(RuntimeWarning) if bars else nullcontext():
+            stager = SleepStagerW2S(make_belts(13), weights=small_folder, verbose=verbose)
+        with pytest.warns(RuntimeWarning) if bars else nullcontext():
+            stager.predict()
+        assert ("Staging: 100%" in capsys.readouterr().err) == bool(bars)
 
 
 def test_nobody_sees_the_seam(monkeypatch):
