@@ -1,6 +1,7 @@
 """Stages back into recordings and files, under the names that MNE and scoring programs read."""
 
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 
 import edfio
@@ -8,9 +9,12 @@ import mne
 import numpy as np
 import pandas as pd
 import yasa
+from mne.utils import _validate_type
 from numpy.typing import NDArray
 
+from . import edf
 from .modalities import EPOCH_S
+from .stages import is_stage
 
 # EDF+'s standard texts (edfplus.info) for the stages that it has, and YASA's names for the others.
 _TEXTS = {
@@ -66,7 +70,7 @@ def annotate_raw(
     ValueError
         If the Raw is not what was staged, or has stages already.
     """
-    mne.utils._validate_type(raw, mne.io.BaseRaw, "raw")
+    _validate_type(raw, mne.io.BaseRaw, "raw")
     if has_gaps:
         raise ValueError(
             "The recording was staged with its gaps, which a Raw of MNE does not have, so that "
@@ -94,8 +98,7 @@ def annotate_raw(
             f"The Raw begins at {raw.info['meas_date']} + {raw.first_time:.0f} s, and what was "
             f"staged at {hyp.start}: they have no time in common. Give the Raw that was staged."
         )
-    texts = [text.lower() for text in raw.annotations.description]
-    old = [i for i, text in enumerate(texts) if text.startswith("sleep stage")]
+    old = [i for i, text in enumerate(raw.annotations.description) if is_stage(text)]
     if old and not overwrite:
         raise ValueError(
             f"The Raw has {len(old)} annotations of sleep stages already, the first "
@@ -107,31 +110,41 @@ def annotate_raw(
     return raw
 
 
-def write_hypnogram(hyp: yasa.Hypnogram, path: Path) -> None:
+def write_hypnogram(hyp: yasa.Hypnogram, path: str | PathLike[str]) -> None:
     """Write a hypnogram to a file.
 
     Parameters
     ----------
     hyp : yasa.Hypnogram
         The hypnogram.
-    path : Path
-        Its ending says what: ``.json``, all of it, as YASA reads it; ``.csv`` or ``.tsv``, its
-        stages as events in BIDS, onset and duration in s from the start of the recording;
-        ``.edf``, an EDF+ of annotations alone, ``Sleep stage W`` and so on, with the date;
-        ``.txt``, a stage per line: W, N1, N2, N3, R, LIGHT, DEEP, or ``?`` where nothing was
-        measured.
+    path : path-like
+        A file, which is replaced if it is there. Its ending says what: ``.json``, all of it, as
+        YASA reads it; ``.csv`` or ``.tsv``, its stages as events in BIDS, onset and duration in s
+        from the start of the recording; ``.edf``, an EDF+ of annotations alone, ``Sleep stage W``
+        and so on, with the date; ``.txt``, a stage per line: W, N1, N2, N3, R, LIGHT, DEEP, or
+        ``?`` where nothing was measured.
 
     Raises
     ------
-    ValueError
-        If the ending is another one.
+    TypeError, ValueError
+        If it is no hypnogram, the ending is another one, or an EDF with signals is there.
+    FileNotFoundError
+        If the folder does not exist.
     OSError
         If it cannot be written, or not to its end.
     """
-    path = Path(path)
+    _validate_type(hyp, yasa.Hypnogram, "hyp")
+    _validate_type(path, "path-like", "path")
+    path = Path(path).expanduser()
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path} must end in {', '.join(SUFFIXES)}.")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
+    if suffix == ".edf" and path.exists() and _is_recording(path):
+        raise ValueError(
+            f"{path} holds a recording, which the hypnogram would replace. Choose another name."
+        )
     try:
         if suffix == ".json":
             hyp.to_json(path)
@@ -148,6 +161,14 @@ def write_hypnogram(hyp: yasa.Hypnogram, path: Path) -> None:
             f"The hypnogram could not be written to {path} ({error}); what is there of it is not "
             "whole. Make room, or choose another place."
         ) from error
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether a file is an EDF with signals; whatever cannot be read may be one."""
+    try:
+        return bool(edf.read_rates(path))
+    except ValueError:
+        return path.stat().st_size > 0
 
 
 def _write_edf(hyp: yasa.Hypnogram, path: Path) -> None:

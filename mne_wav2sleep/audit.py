@@ -15,7 +15,7 @@ from .hypnogram import allow_absent_stages
 from .inference import Subset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """A night staged from every subset of its modalities.
 
@@ -39,6 +39,13 @@ class Audit:
     stages: pd.DataFrame
     support: pd.Series
     disputed: np.ndarray
+
+    def __repr__(self) -> str:
+        """Say how many subsets there are, and how many epochs are in dispute."""
+        return (
+            f"<Audit | {len(self.hypnograms)} subsets of {list(self.hypnograms)[-1]}, "
+            f"{self.disputed.size} of {self.support.size} epochs disputed>"
+        )
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the agreement between subsets as a table in colours.

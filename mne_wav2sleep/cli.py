@@ -183,6 +183,8 @@ def stage(
         )
     with _clean_errors("info" if verbose else "warning"):
         for path in (out, report):
+            if path is not None and path.exists() and night.exists() and path.samefile(night):
+                raise ValueError(f"{path} is the recording, which would be lost. Choose another.")
             if path is not None and not path.parent.is_dir():
                 raise ValueError(f"There is no folder {path.parent} to write {path.name} to.")
         stager = SleepStagerW2S(

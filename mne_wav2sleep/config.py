@@ -161,7 +161,9 @@ class Calibration:
         bad = [
             f"{subset} = {value!r}"
             for subset, value in self.temperatures.items()
-            if not 0.01 <= value <= 100 or not set(subset.split("+")) <= set(MODALITIES)
+            if not isinstance(value, int | float)
+            or not 0.01 <= value <= 100
+            or not set(subset.split("+")) <= set(MODALITIES)
         ]
         for name in ("night_share", "epoch_correlation"):
             if not 0 <= getattr(self, name) < 1:

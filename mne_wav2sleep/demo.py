@@ -40,13 +40,18 @@ def stage_demo_night(
     agreement : list of pandas.DataFrame
         Agreement with the simulated stages, and the confusion matrix; nothing for a recording.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, and results need a folder. Give another name.")
     folder.mkdir(parents=True, exist_ok=True)
     raw = simulate_night(seed=seed) if recording is None else recording
     stager = SleepStagerW2S(raw, weights="mini")
     hyp = stager.predict()
     truth = None
     if recording is None:
-        truth = read_stages(None, raw, hyp.start)[0].consolidate_stages(4)
+        scored = read_stages(None, raw, hyp.start)[0].consolidate_stages(4)
+        truth = yasa.Hypnogram(
+            list(scored.hypno), n_stages=4, start=hyp.start, scorer="simulated truth"
+        )
     for name in ("hypnogram.json", "hypnogram.tsv"):
         write_hypnogram(hyp, folder / name)
     write_provenance(stager.provenance, folder / "hypnogram.json")

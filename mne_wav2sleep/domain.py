@@ -27,7 +27,7 @@ def warn_of_domain(recording: Recording) -> None:
         The opened recording.
     """
     seconds = recording.n_epochs * EPOCH_S
-    hours = f"{seconds / 3600:.1f} h"
+    hours = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
     if recording.n_epochs > LONGEST:
         warn(
             f"The recording lasts {hours} and is staged in overlapping windows of 10 h. The "

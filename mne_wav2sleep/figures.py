@@ -1,5 +1,6 @@
 """Pictures of a night, on its clock, in YASA's look and legible without colour."""
 
+import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -12,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from mne.utils import _validate_type
 from numpy.typing import NDArray
 
-from .hypnogram import allow_absent_stages
+from .hypnogram import allow_absent_stages, to_hypnogram
 from .modalities import EPOCH_S
 from .signals import REASONS
 
@@ -60,11 +62,19 @@ def _set_clock(ax: Axes, hyp: yasa.Hypnogram) -> None:
         return
     locator = mdates.AutoDateLocator(maxticks=12)
     ax.xaxis.set_major_locator(locator)
-    days = hyp.duration > 24 * 60
-    ax.xaxis.set_major_formatter(
-        mdates.ConciseDateFormatter(locator) if days else mdates.DateFormatter("%H:%M")
-    )
+    if hyp.duration > 24 * 60:
+        ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    else:
+        text = "%H:%M" if hyp.duration > 10 else "%H:%M:%S"
+        ax.xaxis.set_major_formatter(mdates.DateFormatter(text))
     ax.set_xlabel("Time")
+
+
+def _draw_stages(hyp: yasa.Hypnogram, ax: Axes) -> None:
+    """Draw YASA's hypnogram, of a single epoch too, for which it sets limits that are none."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Attempting to set identical low and high")
+        hyp.plot_hypnogram(ax=ax)
 
 
 def plot_availability(availability: pd.DataFrame, hyp: yasa.Hypnogram, ax: Axes) -> Axes:
@@ -170,14 +180,17 @@ def plot_night(
         sharex=True,
         gridspec_kw={"height_ratios": heights},
     )
-    hyp.plot_hypnogram(ax=axes[0])
+    # YASA draws probabilities from the beginning of each epoch to that of the next, so that the
+    # last one has to come twice.
+    proba = pd.concat([hyp.proba, hyp.proba.iloc[[-1]]], ignore_index=True)
+    _draw_stages(hyp, axes[0])
     axes[0].set_title(f"Stages by {hyp.scorer}", loc="left")
-    hyp.plot_hypnodensity(ax=axes[1])
+    to_hypnogram(proba, hyp.start, hyp.scorer).plot_hypnodensity(ax=axes[1])
     axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, reverse=True)
     plot_availability(availability, hyp, axes[2])
     plot_rates(beats, hyp, axes[3])
     for ax in axes:
-        # The last one to be drawn sets the limits, and YASA's end an epoch too early.
+        # Each plot sets limits of its own.
         _set_clock(ax, hyp)
         ax.label_outer()
     return figure
@@ -186,6 +199,7 @@ def plot_night(
 def plot_epoch(
     recorded: Mapping[str, tuple[NDArray[np.floating], float]],
     seen: Mapping[str, NDArray[np.floating]],
+    labels: Mapping[str, str],
     title: str,
 ) -> Figure:
     """Draw 30 s of every channel as it was recorded, and as the network sees it.
@@ -193,10 +207,12 @@ def plot_epoch(
     Parameters
     ----------
     recorded : mapping of str to (array, float)
-        Modality -> samples in the channel's unit, and their rate in Hz.
+        Modality -> samples in MNE's units, and their rate in Hz.
     seen : mapping of str to array
         Modality -> the z-scored samples on the network's grid; none for a modality that is not
         used.
+    labels : mapping of str to str
+        Modality -> what to call it.
     title : str
         The stage, and how probable it is.
 
@@ -216,7 +232,7 @@ def plot_epoch(
     figure.suptitle(title, x=0.01, ha="left")
     for (left, right), (name, (data, sfreq)) in zip(axes, recorded.items(), strict=True):
         left.plot(np.arange(data.size) / sfreq, data, color="black", linewidth=0.7)
-        left.set_ylabel(name)
+        left.set_ylabel(labels[name])
         if name in seen:
             grid = seen[name]
             # Sample k of the grid, from 1 on, lies at k steps.
@@ -321,9 +337,14 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
     >>> figure.axes[1].get_title(loc="left")
     'kappa 1.00, accuracy 100 %'
     """
+    for name, one in (("reference", reference), ("hyp", hyp)):
+        _validate_type(one, yasa.Hypnogram, name)
     reference = align(reference, hyp)
     if reference.scorer == hyp.scorer:
-        raise ValueError(f"Reference and hypnogram have one scorer, {hyp.scorer!r}. Name them.")
+        raise ValueError(
+            f"Reference and hypnogram have one scorer, {hyp.scorer!r}, so that nobody could tell "
+            "them apart. Name one of them, yasa.Hypnogram(..., scorer='expert')."
+        )
     with allow_absent_stages():
         agreement = yasa.EpochByEpochAgreement([reference], [hyp])
         scores = agreement.get_agreement()
@@ -335,7 +356,7 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
         layout="constrained",
     )
     for name, one in (("reference", reference), ("staged", hyp)):
-        one.plot_hypnogram(ax=axes[name])
+        _draw_stages(one, axes[name])
         axes[name].set_title(one.scorer, loc="left")
         _set_clock(axes[name], hyp)
     axes["reference"].set_xlabel("")

@@ -114,8 +114,13 @@ def _read_calibration(folder: Path) -> Calibration:
     if not path.exists():
         return Calibration()
     try:
-        return _make(Calibration, json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        known = set(asdict(Calibration()))
+        if not isinstance(data, dict) or set(data) != known:
+            found = sorted(data) if isinstance(data, dict) else type(data).__name__
+            raise ValueError(f"it should hold {sorted(known)}, got {found}")
+        return _make(Calibration, data)
+    except (ValueError, RecursionError, OSError) as e:
         raise WeightsError(
             f"{path} is no calibration: {str(e).rstrip('.')}. Use the one that came with the "
             "weights, or remove it, and probabilities are taken as they are."

@@ -206,8 +206,9 @@ def summarise(beats: pd.DataFrame) -> dict[str, float | str]:
     -------
     summary : dict
         ``valid``, the share of epochs that were measured; of these, ``plausible``, the share with
-        beats or breaths that can be; the medians of their ``rate``, ``irregularity`` and
-        ``noise``; and the ``polarity``, ``"upright"``, ``"inverted"`` or ``"unknown"``.
+        beats or breaths that can be, and the median ``irregularity``; the medians of ``rate`` and
+        ``noise`` of those that can be; and the ``polarity``, ``"upright"``, ``"inverted"`` or
+        ``"unknown"``.
     """
     good = beats[beats["plausible"] > 0]
     upright = good["upright"].mean()
@@ -217,7 +218,10 @@ def summarise(beats: pd.DataFrame) -> dict[str, float | str]:
         "valid": float(beats["measured"].mean()),
         # Of the EOG, there is nothing to be plausible.
         "plausible": float(beats["plausible"].mean()),
-        **{name: float(good[name].median()) for name in ("rate", "irregularity", "noise")},
+        "rate": float(good["rate"].median()),
+        # Of all epochs, since a heart is implausible where it is too irregular.
+        "irregularity": float(beats["irregularity"].median()),
+        "noise": float(good["noise"].median()),
         "polarity": sure,
     }
 

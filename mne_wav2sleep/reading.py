@@ -79,7 +79,7 @@ def open_sources(recording: Recording, channels: pd.DataFrame) -> list[Source]:
             if sfreq < MODALITIES[modality].lowest_sfreq:
                 warn(
                     f"{modality}: the channel {channel!r} was recorded at {sfreq:g} Hz, too slowly "
-                    f"for a {MODALITIES[modality].description}, which needs "
+                    f"to show the {MODALITIES[modality].description}, which needs "
                     f"{MODALITIES[modality].lowest_sfreq:g} Hz. If it is something else, a rate "
                     "for one, name another channel, or None."
                 )

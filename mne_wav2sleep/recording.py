@@ -174,7 +174,7 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     n_epochs = count_epochs(n_samples, sfreq)
     if n_epochs == 0:
         raise ValueError(
-            f"The recording is {n_samples / sfreq:.1f} s long; staging needs at "
+            f"The recording is {n_samples / sfreq:.2f} s long; staging needs at "
             f"least one epoch of {EPOCH_S:.0f} s. Give a longer one."
         )
     start = raw.info["meas_date"]

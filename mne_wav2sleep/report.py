@@ -52,6 +52,11 @@ def _list(texts: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
 
 
+def _find_used(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the channels of which anything was used."""
+    return {m: row for m, row in provenance["channels"].items() if "measured" in row["epochs"]}
+
+
 def _summarise(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
     """Say what was staged, by what, and how sure it is."""
     recording = provenance["recording"]
@@ -59,22 +64,24 @@ def _summarise(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
     known = (hyp.hypno != "UNS").to_numpy()
     sure = hyp.proba.loc[known, stages].max(axis=1)
     unscored = provenance["unscored_epochs"]
-    return [
+    sentences = [
         f"{', '.join(recording['files']) or 'A Raw in memory'}: {recording['hours']:.2f} h, "
         f"{recording['epochs']} epochs of 30 s, from {recording['start'] or 'an unknown time'}.",
         f"Staged by the weights {provenance['weights']['name']!r} from "
-        f"{', '.join(provenance['channels'])}.",
+        f"{', '.join(_find_used(provenance))}.",
         f"The most probable stage has a mean probability of {sure.mean():.2f}; in "
         f"{100 * (sure < 0.5).mean():.0f} % of the epochs it is less than one half.",
-        f"{unscored} epochs are UNS, since nothing was measured in them.",
     ]
+    if unscored:
+        sentences.append(f"{unscored} epochs are UNS, since nothing was measured in them.")
+    return sentences
 
 
 def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
     """Write a paragraph for a paper."""
     channels = ", ".join(
         f"{modality} ({html.escape(str(row['channel']))}, {row['sfreq']:g} Hz)"
-        for modality, row in provenance["channels"].items()
+        for modality, row in _find_used(provenance).items()
     )
     versions, weights = provenance["versions"], provenance["weights"]
     return (
@@ -150,11 +157,11 @@ def make_report(
     report.add_figure(agreement, "Agreement of the sensors", tags=("audit",), image_format="png")
     plt.close(agreement)
     report.add_html(_table(audit.stages.round(1)), "Stages by sensors (%)", tags=("audit",))
-    text = html.escape(json.dumps(provenance, indent=2))
-    report.add_html(f"<pre>{text}</pre>", "Provenance", tags=("provenance",))
     report.add_html(
         _describe_methods(provenance, hyp.n_stages), "Methods, to paste", tags=("methods",)
     )
+    text = html.escape(json.dumps(provenance, indent=2))
+    report.add_html(f"<pre>{text}</pre>", "Provenance", tags=("provenance",))
     return report
 
 
@@ -173,6 +180,8 @@ def write_report(report: mne.Report, path: Path) -> None:
     OSError
         If it cannot be written.
     """
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
     try:
         report.save(path, open_browser=False, overwrite=True, verbose="error")
     except OSError as error:

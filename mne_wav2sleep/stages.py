@@ -53,6 +53,31 @@ def _to_stage(label: str) -> str | None:
     return next((s for s, names in _STAGES.items() if re.fullmatch(names, words.strip())), None)
 
 
+def is_stage(label: str) -> bool:
+    """Say whether an annotation is a sleep stage, or says that there is none.
+
+    Parameters
+    ----------
+    label : str
+        Its text.
+
+    Returns
+    -------
+    found : bool
+        Whether it is one of those that :func:`read_stages` reads; of words that may mean other
+        things, such as ``"movement"``, only those that are spelled out.
+
+    Examples
+    --------
+    >>> is_stage("Sleep stage ?"), is_stage("N2"), is_stage("movement"), is_stage("BAD_ecg")
+    (True, True, False, False)
+    """
+    spelled_out = "stage" in str(label).lower()
+    return _to_stage(label) not in (None, "UNS", "ART") or (
+        spelled_out and _to_stage(label) is not None
+    )
+
+
 def _to_hypnogram(stages: Sequence[str], start: datetime | None = None) -> yasa.Hypnogram:
     """Make a Hypnogram with four stages where the stages say so, else with five."""
     n_stages = 4 if {"LIGHT", "DEEP"} & set(stages) else 5

@@ -17,7 +17,7 @@ from mne.utils import _validate_type, catch_logging, logger, use_log_level, verb
 
 from .annotations import annotate_raw
 from .audit import Audit, compare_subsets
-from .channels import ChannelName, match_channels
+from .channels import ChannelName, electrodes, match_channels
 from .domain import warn_of_domain
 from .figures import plot_epoch, plot_night
 from .hypnogram import to_hypnogram
@@ -30,6 +30,9 @@ from .report import make_report
 from .signals import MEASURED, REASONS, Validity
 from .uncertainty import check_ci, statistics_with_intervals
 from .weights import REGISTRY, hash_weights, load_model
+
+_IN_VOLTS = {"eeg", "ecg", "eog", "emg", "bio", "ecog", "seeg"}
+"""Types of channels whose samples MNE holds in volts."""
 
 
 class SleepStagerW2S:
@@ -440,8 +443,9 @@ class SleepStagerW2S:
         Returns
         -------
         figure : matplotlib.figure.Figure
-            A row for each modality: recorded on the left, in the channel's unit, and on the right
-            z-scored on the network's grid.
+            A row for each modality: recorded on the left, in MNE's units (volts where it knows
+            the type of the channel, else as in the file), and on the right z-scored on the
+            network's grid.
 
         Raises
         ------
@@ -456,6 +460,7 @@ class SleepStagerW2S:
         >>> len(figure.axes)
         8
         """
+        _validate_type(epoch, "int-like", "epoch")
         hyp = self.predict()
         if not 0 <= epoch < hyp.n_epochs:
             raise IndexError(
@@ -468,7 +473,12 @@ class SleepStagerW2S:
         stage = hyp.hypno.iloc[epoch]
         likely = ", ".join(f"{name} {p:.2f}" for name, p in hyp.proba.iloc[epoch].items() if p)
         when = "" if hyp.start is None else f" at {hyp.hypno.index[epoch]:%H:%M:%S}"
-        return plot_epoch(recorded, seen, f"Epoch {epoch}{when}: {stage} ({likely})")
+        labels = {}
+        for name, channel in self._channels["channel"].items():
+            types = {self._recording.raw.get_channel_types([c])[0] for c in electrodes(channel)}
+            unit = " [V]" if types <= _IN_VOLTS else ""
+            labels[str(name)] = f"{name}\n{' - '.join(electrodes(channel))}{unit}"
+        return plot_epoch(recorded, seen, labels, f"Epoch {epoch}{when}: {stage} ({likely})")
 
     def report(self) -> mne.Report:
         """Make a report of the night, one HTML file with nothing fetched from elsewhere.
@@ -490,15 +500,22 @@ class SleepStagerW2S:
         >>> report = SleepStagerW2S("night.edf").report()  # doctest: +SKIP
         >>> report.save("night.html")  # doctest: +SKIP
         """
+        is_new = self._proba is None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", RuntimeWarning)
             with use_log_level("warning"), catch_logging():
+                # What was said when the recording was opened ...
+                find_rates(self._recording, self._channels)
                 warn_of_domain(self._recording)
+                n_said = len(caught)
+                # ... and what staging says.
                 audit = self._audit()
-        doubts = list(dict.fromkeys(str(warning.message) for warning in caught))
+        doubts = [str(warning.message) for warning in caught]
         with use_log_level(self._verbose):
-            for doubt in doubts:
+            for doubt in doubts[n_said:] if is_new else []:
                 warn(doubt)
+        if self._weights in REGISTRY and (caution := REGISTRY[self._weights].caution):
+            doubts.insert(0, caution)
         hyp = self.predict()
         figures = {"The night": self.plot()}
         surest = hyp.proba.drop(columns="UNS", errors="ignore").max(axis=1)
@@ -511,7 +528,7 @@ class SleepStagerW2S:
             statistics=self.statistics(),
             audit=audit,
             provenance=self._provenance,
-            warnings=doubts,
+            warnings=list(dict.fromkeys(doubts)),
             figures=figures,
         )
 
@@ -521,7 +538,9 @@ class SleepStagerW2S:
         Parameters
         ----------
         raw : mne.io.BaseRaw
-            The recording that was staged, or a part of it; put in place by the clock.
+            The recording that was staged, or a part of it, with one at least of the channels that
+            were staged; put in place by the clock, which nothing but its channels tells from
+            another night at the same time.
         overwrite : bool
             Replace annotations of sleep stages that are there.
 
@@ -546,6 +565,13 @@ class SleepStagerW2S:
         'Sleep stage W'
         """
         gaps = bool(self._recording.gaps)
+        _validate_type(raw, mne.io.BaseRaw, "raw")
+        mapped = {name for channel in self._channels["channel"] for name in electrodes(channel)}
+        if not mapped & set(raw.ch_names):
+            raise ValueError(
+                f"The Raw has none of the channels that were staged, {', '.join(sorted(mapped))}, "
+                f"but {', '.join(raw.ch_names[:5])}. Give the Raw of the same recording."
+            )
         return annotate_raw(raw, self.predict(), has_gaps=gaps, overwrite=overwrite)
 
     def _stage(self, subsets: Sequence[Subset]) -> dict[Subset, pd.DataFrame]:

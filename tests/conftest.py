@@ -21,7 +21,7 @@ DATA = Path(__file__).parent / "data"
 
 # Recordings of tests are short, and most of their waves have no heart in them.
 toy_recordings = pytest.mark.filterwarnings(
-    r"ignore:The recording lasts [01]\.:RuntimeWarning",
+    r"ignore:The recording lasts (1\.\d h|\d+\.\d min):RuntimeWarning",
     r"ignore:\S+ \(channel .*\) shows (beats|pulses|breaths) in:RuntimeWarning",
 )
 SHARED = Path(__file__).parents[2] / "shared"

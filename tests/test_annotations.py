@@ -122,3 +122,39 @@ def test_the_stager_annotates_what_it_staged():
     stager.annotate(part, overwrite=True)
     found = read_stages(None, part, None)[0]
     assert list(found.hypno) == list(hyp.hypno[20:40])
+
+
+@pytest.mark.parametrize("text", ["N2", "Stage - N2", "W", "Sleep stage ?"])
+def test_a_scorers_stages_are_seen_whatever_they_are_called(text):
+    raw = make_raw().set_annotations(mne.Annotations(0, 30, text))
+    with pytest.raises(ValueError, match="1 annotations of sleep stages already"):
+        annotate_raw(raw, make_hypnogram())
+
+
+def test_another_night_at_the_same_time_is_refused_by_its_channels(small_folder):
+    t = np.arange(3600 * 8) / 8.0
+    info = mne.create_info(["Thor"], 8.0, "misc")
+    raw = mne.io.RawArray(np.sin(1.5 * t)[None], info, verbose="error").set_meas_date(START)
+    stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
+    with pytest.raises(ValueError, match="has none of the channels that were staged, Thor, but A"):
+        stager.annotate(raw.copy().rename_channels({"Thor": "A"}))
+
+
+def test_a_recording_is_never_replaced(tmp_path):
+    import edfio
+
+    path = tmp_path / "night.edf"
+    edfio.Edf([edfio.EdfSignal(np.sin(np.arange(640.0)), 64, label="ECG")]).write(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="holds a recording"):
+        write_hypnogram(make_hypnogram(), path)
+    assert path.read_bytes() == before
+    write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf")
+    write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf")  # ... but a hypnogram is
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        write_hypnogram(make_hypnogram(), tmp_path / "none" / "hyp.json")
+    with pytest.raises(TypeError, match="hyp must be an instance of Hypnogram"):
+        write_hypnogram(["W"], tmp_path / "hyp.json")

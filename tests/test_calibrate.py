@@ -141,6 +141,7 @@ def test_nights_without_a_score_calibrate_nothing(tmp_path):
         '{"temperature": 1.0}',
         '{"night_share": NaN}',
         '{"n_nights": 1.5}',
+        '{"temperatures": {}, "epoch_correlation": 0.9, "n_nights": 1}',
         "[" * 100_000,
     ],
 )

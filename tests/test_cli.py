@@ -63,6 +63,26 @@ def test_a_full_disk_is_said_with_the_file(night, small_folder, tmp_path, name):
     assert "No space left" in error
 
 
+@pytest.mark.parametrize("option", ["--out", "--report"])
+def test_the_recording_is_never_replaced(night, small_folder, tmp_path, option):
+    recording = tmp_path / ("night.edf" if option == "--out" else "night.html")
+    recording.write_bytes(night.read_bytes())
+    result = invoke("stage", recording, "--weights", small_folder, option, recording)
+    assert result.exit_code == 1
+    assert "is the recording, which would be lost" in result.stderr
+    assert recording.read_bytes() == night.read_bytes()
+
+
+def test_stage_writes_a_report(night, small_folder, tmp_path):
+    path = tmp_path / "night.html"
+    result = invoke("stage", night, "--weights", small_folder, "--report", path)
+    assert result.exit_code == 0, result.output
+    assert "Methods, to paste" in path.read_text(encoding="utf-8")
+    missing = invoke("stage", night, "--report", tmp_path / "none" / "night.html")
+    assert "There is no folder" in missing.stderr
+    assert invoke("stage", night, "--report", "night.pdf").exit_code == 2
+
+
 def test_stdout_holds_the_tables_alone(night, small_folder):
     result = invoke("stage", night, "--weights", small_folder)
     assert "Warning: The recording lasts 1.0 h" in result.stderr
@@ -159,7 +179,7 @@ def test_warnings_are_shown_once_and_without_internals(small_folder, tmp_path):
     mne.io.RawArray(data, info, verbose="error").save(night, verbose="error")
     result = invoke("stage", night, "--weights", small_folder, "--verbose")
     assert result.exit_code == 0, result.output
-    assert result.stderr.count("Warning: The recording lasts 0.0 h (1 epoch of 30 s).") == 1
+    assert result.stderr.count("Warning: The recording lasts 0.5 min (1 epoch of 30 s).") == 1
     assert ".py" not in result.stderr
     assert "ECG: 'EKG'" in result.stderr  # the log that --verbose asks for
     assert re.search(r"TIB +0\.5 +0\.5 +0\.5 +min", result.stdout)

@@ -39,7 +39,7 @@ def test_nights_of_adults_are_nothing_to_warn_of(recording):
     ("recording", "message"),
     [
         (open_hours(1.5), r"lasts 1\.5 h \(180 epochs of 30 s\).*naps"),
-        (open_hours(30 / 3600), r"lasts 0\.0 h \(1 epoch of 30 s\)"),
+        (open_hours(30 / 3600), r"lasts 0\.5 min \(1 epoch of 30 s\)"),
         (open_hours(48), r"lasts 48\.0 h.*overlapping windows.*intensive care"),
         (open_hours(8, NIGHT.replace(hour=8)), r"middle of the recording is at 12:30"),
         (open_hours(8, birthday=datetime.date(2006, 3, 2)), "17 years old"),

@@ -34,11 +34,11 @@ def make_beats(n_epochs, rate):
 
 
 @pytest.mark.parametrize("n_stages", [4, 5])
-@pytest.mark.parametrize("hours", [0.5, 8, 48])
+@pytest.mark.parametrize("hours", [1 / 120, 0.5, 8, 48])
 @pytest.mark.parametrize("start", [START, None])
 def test_a_night_is_drawn_on_one_clock(n_stages, hours, start):
     n = round(120 * hours)
-    hyp = make_hypnogram(n, n_stages, start, unknown=range(5, 9))
+    hyp = make_hypnogram(n, n_stages, start, unknown=range(5, 9) if n > 9 else ())
     availability = pd.DataFrame({"ECG": ["measured"] * n, "THX": ["flat"] * n})
     beats = {"ECG": make_beats(n, 60.0), "THX": make_beats(n, 15.0)}
     figure = plot_night(hyp, availability, beats)
@@ -108,6 +108,8 @@ def test_an_epoch_is_drawn_as_recorded_and_as_seen():
     )
     with pytest.raises(IndexError, match="There is no epoch 120; the recording has 120"):
         stager.plot_signals(120)
+    with pytest.raises(TypeError, match="epoch must be an instance of int"):
+        stager.plot_signals(1.5)
 
 
 def test_an_epoch_of_days_is_the_right_one(small_folder):
@@ -170,7 +172,7 @@ def test_a_reference_is_put_in_place_by_the_clock():
         (make_hypnogram(100, start=START + datetime.timedelta(days=1)), "no epoch in common"),
         (yasa.Hypnogram(["WAKE"] * 100, n_stages=2), "has 2 stages, and 4 were staged"),
         (yasa.Hypnogram(["WAKE"] * 100, n_stages=4, freq="20s"), "epochs of 20s"),
-        (make_hypnogram(100), "have one scorer, 'scorer 0'"),
+        (make_hypnogram(100), "have one scorer, 'scorer 0'.*scorer='expert'"),
     ],
 )
 def test_a_reference_that_does_not_fit_is_refused(reference, message):

@@ -27,8 +27,8 @@ TITLES = [
     "Quality of the signals",
     "Agreement of the sensors",
     "Stages by sensors (%)",
-    "Provenance",
     "Methods, to paste",
+    "Provenance",
 ]
 
 # Measures the page once it is there, and leaves what it found in it.
@@ -131,7 +131,9 @@ def test_a_report_in_a_browser(make, small_folder, tmp_path):
         assert found["wide"] <= 0  # nothing sticks out of the page
     hyp = stager.predict()
     html = "".join(report.html)
-    assert f"{(hyp.hypno == 'UNS').sum()} epochs are UNS" in html
+    unscored = (hyp.hypno == "UNS").sum()
+    assert (f"{unscored} epochs are UNS" in html) == (unscored > 0)
+    assert ("never for results" in html) == (n_modalities == 4)  # what mini says of itself
     for citation in ("arXiv:2411.04644", "eLife 10:e70092", "Neuroscience"):
         assert citation in html
 
@@ -143,6 +145,16 @@ def test_a_request_would_be_noticed(tmp_path):
     _, console, asked = browse(report, tmp_path, 1000)
     assert any("odd" in line for line in console)
     assert "http://example.org/a.png" in asked
+
+
+def test_a_report_speaks_of_what_was_used():
+    raw = simulate_night(duration=3600, modalities=["ECG", "PPG"], sfreq=64, verbose="error")
+    raw._data[raw.ch_names.index("Pleth")] = 0.0
+    stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+    html = "".join(stager.report().html)
+    assert "Staged by the weights &#x27;mini&#x27; from ECG." in html
+    assert "from ECG (ECG, 64 Hz), using" in html
+    assert "it is left out" in html
 
 
 def test_names_from_a_file_are_text_in_the_report(small_folder):
