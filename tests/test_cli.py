@@ -167,6 +167,22 @@ def test_wrong_usage_is_exit_code_2(options, message, night):
     assert message in " ".join(re.sub(r"[│\x1b]", " ", result.stderr).split())
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([name] for name in ("channels", "stage", "demo", "train", "finetune", "evaluate")),
+        *(["weights", name] for name in ("list", "fetch", "path", "verify")),
+        [],
+        ["weights"],
+    ],
+)
+def test_help_fits_a_screen_and_shows_an_example(command):
+    result = CliRunner(env={"COLUMNS": "100"}).invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Example: mne-wav2sleep" in " ".join(result.output.split())
+    assert len(result.output.splitlines()) <= 40
+
+
 def test_version_is_printed():
     result = invoke("--version")
     assert (result.exit_code, result.stdout.strip()) == (0, __version__)
