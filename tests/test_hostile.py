@@ -151,8 +151,8 @@ CASES = {
     "unplugged for half of the night": (lambda _: with_values(0.0, 150), N, "5 of 10"),
     "a sensor that came late": (lambda _: with_values(0.0, 0, 280, rows=3), N, "THX.*9 of 10"),
     # Length and rate
-    "one sample": (lambda _: make_raw(seconds=1 / 64), ValueError, "0.0 s long"),
-    "29.9 s": (lambda _: make_raw(sfreq=100.0, seconds=29.9), ValueError, "29.9 s long"),
+    "one sample": (lambda _: make_raw(seconds=1 / 64), ValueError, "0.02 s long"),
+    "29.9 s": (lambda _: make_raw(sfreq=100.0, seconds=29.9), ValueError, "29.90 s long"),
     "30.0 s": (lambda _: make_raw(seconds=30), 1, "1 epoch of 30 s"),
     "belts at 1 Hz": (lambda _: make_raw(sfreq=1.0, labels=LABELS[2:]), N, "1 Hz, too slowly"),
     "ECG at 5 kHz": (lambda _: make_raw(sfreq=5000.0, labels=LABELS[:1]), N, None),
