@@ -15,7 +15,7 @@ from .inference import Subset, run_subsets
 from .modalities import EPOCH_S, MODALITIES
 from .model import Wav2Sleep
 from .quality import choose_epochs, find_beats, find_doubts
-from .reading import open_sources, read_signals
+from .reading import Source, open_sources, read_signals
 from .recording import Recording
 from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
 from .tensors import make_batch
@@ -86,9 +86,8 @@ def stage_recording(
     parts: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in subsets}
     availabilities = []
     beats: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
-    for first, last in _show_progress(windows, "Staging"):
-        stop = None if last == recording.n_epochs else last * EPOCH_S
-        signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
+    for window in _show_progress(windows, "Staging"):
+        signals = _read_window(recording, sources, validity, window)
         for name, some in _look(signals).items():
             beats[name].append(some)
         probas, availability = _stage_window(signals, model, subsets, precision)
@@ -120,6 +119,18 @@ def _show_progress(windows: list[tuple[int, int]], what: str) -> Iterable[tuple[
     return tqdm(windows, desc=what, unit="window", disable=quiet)
 
 
+def _read_window(
+    recording: Recording,
+    sources: Sequence[Source],
+    validity: Validity,
+    window: tuple[int, int],
+) -> dict[str, Signal]:
+    """Read the signals of a window, the last one to the very end of the recording."""
+    first, last = window
+    stop = None if last == recording.n_epochs else last * EPOCH_S
+    return read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
+
+
 def find_all_beats(
     recording: Recording, channels: pd.DataFrame, validity: Validity
 ) -> dict[str, pd.DataFrame]:
@@ -139,11 +150,10 @@ def find_all_beats(
     sources = open_sources(recording, channels)
     windows = plan_windows(recording.n_epochs)
     found: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
-    for first, last in _show_progress(windows, "Looking at the waves"):
-        stop = None if last == recording.n_epochs else last * EPOCH_S
-        signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
-        for name, signal in signals.items():
-            beats = find_beats(signal, name, choose_epochs(signal)).reindex(range(last - first))
+    for window in _show_progress(windows, "Looking at the waves"):
+        for name, signal in _read_window(recording, sources, validity, window).items():
+            beats = find_beats(signal, name, choose_epochs(signal))
+            beats = beats.reindex(range(signal.epochs.size))
             found[name].append(beats.assign(measured=signal.epochs == MEASURED))
     return {name: join(parts, windows) for name, parts in found.items()}
 
@@ -167,19 +177,17 @@ def read_epoch(
     seen : dict of str to array
         Modality -> its z-scored samples on the network's grid, if it is used.
     """
-    first, last = next(w for w in plan_windows(recording.n_epochs) if w[0] <= epoch < w[1])
-    stop = None if last == recording.n_epochs else last * EPOCH_S
-    sources = open_sources(recording, channels)
-    signals = read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
+    window = next(w for w in plan_windows(recording.n_epochs) if w[0] <= epoch < w[1])
+    signals = _read_window(recording, open_sources(recording, channels), validity, window)
+    epoch -= window[0]
     x, _ = make_batch(signals, padded_epochs=model.config.padded_epochs)
     recorded, seen = {}, {}
     for name, signal in sorted(signals.items()):
-        begin, end = (round((epoch - first + i) * EPOCH_S * signal.sfreq) for i in (0, 1))
+        begin, end = (round((epoch + i) * EPOCH_S * signal.sfreq) for i in (0, 1))
         recorded[name] = (signal.data[begin:end], signal.sfreq)
         if name in x:
             samples = MODALITIES[name].samples_per_epoch
-            grid = x[name][0, (epoch - first) * samples : (epoch - first + 1) * samples]
-            seen[name] = grid.numpy()
+            seen[name] = x[name][0, epoch * samples : (epoch + 1) * samples].numpy()
     return recorded, seen
 
 

@@ -328,12 +328,12 @@ class SleepStagerW2S:
         -------
         quality : pandas.DataFrame, shape (n_modalities, 6)
             By modality: ``valid``, the share of epochs in which it was measured; ``plausible``, the
-            share of these with beats or breaths at a possible rate and alike in shape; and of
-            these, the medians of ``rate`` (per minute), ``irregularity`` (root mean square of the
-            differences of successive intervals, over the mean interval) and ``noise`` (RMS of
-            what differs from beat to beat, over that of the mean beat), and the ``polarity``, which
-            belts do not have. Of the EOG, and of channels too slow to tell, nothing but ``valid``
-            is known.
+            share of these with beats or breaths at a possible rate and alike in shape; the medians
+            of their ``rate`` (per minute) and ``noise`` (RMS of what differs from beat to beat,
+            over that of the mean beat); over all measured epochs, the median ``irregularity``
+            (root mean square of the differences of successive intervals, over the mean interval);
+            and the ``polarity``, which belts do not have. Of the EOG, and of channels too slow to
+            tell, nothing but ``valid`` is known.
 
         Notes
         -----
