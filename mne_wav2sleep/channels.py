@@ -12,6 +12,7 @@ from functools import cache
 import mne
 import pandas as pd
 
+from .cautions import warn
 from .modalities import LOOKALIKES, MODALITIES, Modality
 
 # Types that readers give to channels of which they know nothing.
@@ -171,14 +172,16 @@ def find_lookalike(label: str) -> str | None:
     )
 
 
-def _candidates(raw: mne.io.BaseRaw, modality: Modality) -> list[_Candidate]:
-    """All channels that could feed a modality, best first."""
+def _candidates(raw: mne.io.BaseRaw, modality: Modality, *, bads: bool = False) -> list[_Candidate]:
+    """All channels that could feed a modality, best first; with those marked bad, or without."""
     found = []
     for position, (channel, kind) in enumerate(
         zip(raw.ch_names, raw.get_channel_types(), strict=True)
     ):
         typed = kind in modality.mne_types
-        if channel in raw.info["bads"] or not (typed or kind in _TYPES_OF_ANYTHING):
+        if not (typed or kind in _TYPES_OF_ANYTHING):
+            continue
+        if channel in raw.info["bads"] and not bads:
             continue
         named = find_modality(channel)
         if named not in (None, modality.name) or find_lookalike(channel):
@@ -273,6 +276,21 @@ def _doubts(raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]) -> 
     return doubts
 
 
+def _warn_of_bad(
+    raw: mne.io.BaseRaw, modality: Modality, candidates: Sequence[_Candidate], named: set[str]
+) -> None:
+    """Warn where the channel that fits a modality best is passed over, as it is marked bad."""
+    fitting = [c for c in _candidates(raw, modality, bads=True) if c.channel not in named]
+    if not fitting or fitting[0].channel not in raw.info["bads"]:
+        return
+    bad = fitting[0].channel
+    instead = f"{candidates[0].channel!r} is taken instead" if candidates else "nothing else fits"
+    warn(
+        f"{modality.name}: {bad!r} is marked bad and not used; {instead}. Name it, "
+        f"{_OVERRULE[modality.name]}={bad!r}, or take it out of raw.info['bads'], to use it."
+    )
+
+
 def match_channels(
     raw: mne.io.BaseRaw,
     *,
@@ -362,9 +380,17 @@ def match_channels(
         channel: str | tuple[str, str]
         if modality in named:
             channel = named[modality]
-            reason = ", though ".join(["named by the user", *_doubts(raw, modality, channel)])
+            doubts = _doubts(raw, modality, channel)
+            reason = ", though ".join(["named by the user", *doubts])
+            if doubts:
+                warn(
+                    f"{_OVERRULE[modality]} names a channel, though {' and '.join(doubts)}. It is "
+                    "used as you say; look at it (stager.plot_signals), and name another if it is "
+                    "not what you want."
+                )
         else:
             candidates = [c for c in candidates if c.channel not in named_channels]
+            _warn_of_bad(raw, MODALITIES[modality], candidates, named_channels)
             if not candidates:
                 continue
             channel = candidates[0].channel

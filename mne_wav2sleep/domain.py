@@ -3,8 +3,9 @@
 from datetime import date, timedelta
 
 import mne
-from mne.utils import _pl, warn
+from mne.utils import _pl
 
+from .cautions import warn
 from .modalities import EPOCH_S
 from .recording import Recording
 from .windows import LONGEST

@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
 
 import torch
-from mne.utils import _validate_type, warn
+from mne.utils import _validate_type
 from torch import Tensor
 
+from .cautions import warn
 from .model import Wav2Sleep
+from .progress import track
 from .recording import first_sentence
 
 Subset = tuple[str, ...]
@@ -88,7 +90,7 @@ def run_subsets(
                     {name: z[name] for name in subset},
                     {name: mask for name, mask in available_there.items() if name in subset},
                 )
-                for subset in subsets
+                for subset in track(subsets, "Comparing", "subset")
             }
         except RuntimeError as error:
             # Only CUDA has a type for it; MPS says "MPS backend out of memory".

@@ -1,19 +1,18 @@
 """A recording through all steps, window by window, each encoder once."""
 
-import logging
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from mne.utils import logger, warn
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
+from .cautions import warn
 from .hypnogram import STAGE_NAMES, find_temperatures, name_stages, to_proba
 from .inference import Subset, run_subsets
 from .modalities import EPOCH_S, MODALITIES
 from .model import Wav2Sleep
+from .progress import track
 from .quality import choose_epochs, find_beats, find_doubts
 from .reading import Source, open_sources, read_signals
 from .recording import Recording
@@ -86,7 +85,7 @@ def stage_recording(
     parts: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in subsets}
     availabilities = []
     beats: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
-    for window in _show_progress(windows, "Staging"):
+    for window in track(windows, "Staging", "window"):
         signals = _read_window(recording, sources, validity, window)
         for name, some in _look(signals).items():
             beats[name].append(some)
@@ -111,12 +110,6 @@ def stage_recording(
         proba[~measured[list(subset)].any(axis=1)] = np.nan
         named[subset] = name_stages(proba, stages)
     return Staged(named, availability)
-
-
-def _show_progress(windows: list[tuple[int, int]], what: str) -> Iterable[tuple[int, int]]:
-    """Show a bar where there is more than one window, and MNE's verbosity allows it."""
-    quiet = len(windows) == 1 or logger.level > logging.INFO
-    return tqdm(windows, desc=what, unit="window", disable=quiet)
 
 
 def _read_window(
@@ -150,7 +143,7 @@ def find_all_beats(
     sources = open_sources(recording, channels)
     windows = plan_windows(recording.n_epochs)
     found: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
-    for window in _show_progress(windows, "Looking at the waves"):
+    for window in track(windows, "Looking at the waves", "window"):
         for name, signal in _read_window(recording, sources, validity, window).items():
             beats = find_beats(signal, name, choose_epochs(signal))
             beats = beats.reindex(range(signal.epochs.size))

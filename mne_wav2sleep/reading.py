@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import mne
 import numpy as np
 import pandas as pd
-from mne.utils import _pl, logger, warn
+from mne.utils import _pl, logger
 from numpy.typing import NDArray
 
 from . import edf
+from .cautions import warn
 from .channels import electrodes
 from .modalities import EPOCH_S, MODALITIES
 from .recording import Recording, count_epochs, first_sentence, read_header

@@ -10,9 +10,10 @@ from typing import Any
 import mne
 import numpy as np
 import pandas as pd
-from mne.utils import _pl, warn
+from mne.utils import _pl
 
 from . import edf
+from .cautions import warn
 from .channels import electrodes
 from .modalities import EPOCH_S
 

@@ -13,6 +13,7 @@ import yasa
 from matplotlib.figure import Figure
 
 from .audit import Audit
+from .windows import LONGEST
 
 _CITATIONS = """<ul>
 <li>Carter &amp; Tarassenko (2024). wav2sleep: A Unified Multi-Modal Approach to Sleep Stage
@@ -84,16 +85,38 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         for modality, row in _find_used(provenance).items()
     )
     versions, weights = provenance["versions"], provenance["weights"]
+    calibration = provenance["parameters"]["calibration"]
+    over = "over the recording"
+    windows = ""
+    if provenance["recording"]["epochs"] > LONGEST:
+        over = "over each window"
+        windows = (
+            f" The recording of {provenance['recording']['hours']:.1f} h was staged in overlapping "
+            "windows of 10 h, whose probabilities were averaged, weighted by the distance from "
+            "the window's edge."
+        )
+    temperatures = ""
+    if calibration["temperatures"]:
+        temperatures = (
+            " Probabilities were calibrated by a temperature for each combination of signals."
+        )
+    together = (
+        "How errors of neighbouring epochs go together was fitted to "
+        f"{calibration['n_nights']} scored nights that came with the weights."
+        if calibration["n_nights"]
+        else "How errors of neighbouring epochs go together is not known of these weights, and was "
+        "taken from other weights on simulated nights."
+    )
     return (
         f"<p>Sleep was staged in 30-s epochs into {n_stages} stages with wav2sleep (Carter &amp; "
         f"Tarassenko 2024) from {channels}, using mne-wav2sleep {versions['mne-wav2sleep']} with "
         f"the weights {html.escape(weights['name'])} (SHA-256 {weights['sha256'][:12]}), "
         f"MNE-Python {versions['mne']} (Gramfort et al. 2013) and YASA {versions['yasa']} (Vallat "
         "&amp; Walker 2021). Signals were interpolated linearly to the network's rates and "
-        "z-scored over the night; epochs in which a signal was not measured were masked for that "
-        "signal, and epochs without any signal were left unscored. Intervals of sleep statistics "
-        "come from 500 nights drawn from the stage probabilities, in which the errors of "
-        "neighbouring epochs go together.</p>" + _CITATIONS
+        f"z-scored {over}; epochs in which a signal was not measured were masked for that "
+        f"signal, and epochs without any signal were left unscored.{windows}{temperatures} "
+        "Intervals of sleep statistics come from 500 nights drawn from the stage probabilities. "
+        f"{together}</p>" + _CITATIONS
     )
 
 
@@ -105,7 +128,6 @@ def make_report(
     statistics: pd.DataFrame,
     audit: Audit,
     provenance: Mapping[str, Any],
-    warnings: Sequence[str],
     figures: Mapping[str, Figure],
 ) -> mne.Report:
     """Make the report of a night.
@@ -119,9 +141,7 @@ def make_report(
     audit : Audit
         What every subset of the sensors says.
     provenance : mapping
-        Where the stages come from.
-    warnings : sequence of str
-        What was warned of.
+        Where the stages come from, and the ``cautions``, what was warned of.
     figures : mapping of str to Figure
         Title -> picture; they are closed.
 
@@ -135,8 +155,8 @@ def make_report(
     report = mne.Report(title=f"Sleep stages of {name}", verbose="error")
     report.add_custom_css(_CSS)
     summary = _say(*_summarise(hyp, provenance))
-    if warnings:
-        summary += "<p><strong>What was warned of</strong></p>" + _list(warnings)
+    if cautions := provenance["cautions"]:
+        summary += "<p><strong>What was warned of</strong></p>" + _list(cautions)
     report.add_html(summary, "Summary", tags=("summary",))
     for title, figure in figures.items():
         report.add_figure(figure, title, tags=("figures",), image_format="png")

@@ -1,8 +1,8 @@
 """Sleep staging from heart and breathing, in one class."""
 
 import copy
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -13,10 +13,11 @@ import pandas as pd
 import torch
 import yasa
 from matplotlib.figure import Figure
-from mne.utils import _validate_type, catch_logging, logger, use_log_level, verbose, warn
+from mne.utils import _validate_type, logger, use_log_level, verbose
 
 from .annotations import annotate_raw
 from .audit import Audit, compare_subsets
+from .cautions import keep_cautions
 from .channels import ChannelName, electrodes, match_channels
 from .domain import warn_of_domain
 from .figures import plot_epoch, plot_night
@@ -28,7 +29,7 @@ from .quality import summarise
 from .recording import find_rates, open_recording
 from .report import make_report
 from .signals import MEASURED, REASONS, Validity
-from .uncertainty import check_ci, statistics_with_intervals
+from .uncertainty import check_ci, statistics_with_intervals, warn_of_statistics
 from .weights import REGISTRY, hash_weights, load_model
 
 _IN_VOLTS = {"eeg", "ecg", "eog", "emg", "bio", "ecog", "seeg"}
@@ -121,8 +122,15 @@ class SleepStagerW2S:
         _validate_type(validity, (Validity, None), "validity")
         self._validity = Validity() if validity is None else validity
         self._verbose = verbose
-        self._recording = open_recording(raw)
-        self.model = load_model(weights).to(chosen)
+        self._cautions: list[str] = []
+        self._proba: pd.DataFrame | None = None
+        self._availability = pd.DataFrame()
+        self._beats: dict[str, pd.DataFrame] | None = None
+        self._statistics: dict[float, pd.DataFrame] = {}
+        self._provenance: dict[str, Any] = {}
+        with keep_cautions(self._cautions):
+            self._recording = open_recording(raw)
+            self.model = load_model(weights).to(chosen)
         self._weights_hash = dict(zip(("file", "sha256"), hash_weights(weights), strict=True))
         self._scorer = REGISTRY[weights].scorer if weights in REGISTRY else "wav2sleep"
         names: dict[str, ChannelName] = {
@@ -141,21 +149,16 @@ class SleepStagerW2S:
                 f"The weights {str(weights)!r} read {', '.join(modalities)}; a channel was named "
                 f"for {', '.join(unread)}. Leave it out, or give other weights."
             )
-        self._channels = find_rates(
-            self._recording,
-            match_channels(
+        with keep_cautions(self._cautions):
+            mapping = match_channels(
                 self._recording.raw,
                 names={m: n for m, n in names.items() if m in modalities},
                 modalities=modalities,
-            ),
-        )
+            )
+            self._channels = find_rates(self._recording, mapping)
+            warn_of_domain(self._recording)
         for modality, row in self._channels.iterrows():
             logger.info(f"{modality}: {row['channel']!r} ({row['reason']}, {row['sfreq']:g} Hz)")
-        warn_of_domain(self._recording)
-        self._proba: pd.DataFrame | None = None
-        self._availability = pd.DataFrame()
-        self._beats: dict[str, pd.DataFrame] | None = None
-        self._provenance: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         """Say which channels, device and weights are used."""
@@ -177,6 +180,28 @@ class SleepStagerW2S:
         A report, and a copy: the arguments ``ecg_name`` and so on overrule the mapping.
         """
         return self._channels.copy()
+
+    @property
+    def cautions(self) -> list[str]:
+        """What was warned of so far: of the recording, the weights, the signals, the statistics.
+
+        Each is warned of once, and kept here whatever the verbosity.
+
+        Examples
+        --------
+        >>> from mne_wav2sleep import simulate_night
+        >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+        >>> stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+        >>> stager.cautions[1][:58]
+        'The recording lasts 1.0 h (120 epochs of 30 s). The networ'
+        """
+        return self._cautions.copy()
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Speak as loud as wanted, and keep what is warned of."""
+        with use_log_level(self._verbose), keep_cautions(self._cautions):
+            yield
 
     @property
     def availability(self) -> pd.DataFrame:
@@ -204,7 +229,8 @@ class SleepStagerW2S:
         """Where the stages come from, ready for JSON.
 
         The weights and their hash, the recording, its gaps and its channels, what was measured of
-        them, the parameters, the versions of what did it, and when: as it was when it was staged.
+        them, the parameters, the versions of what did it, and when: as it was when it was staged;
+        and the :attr:`cautions`.
 
         Examples
         --------
@@ -215,7 +241,7 @@ class SleepStagerW2S:
         'ECG'
         """
         self.predict_proba()
-        return copy.deepcopy(self._provenance)
+        return copy.deepcopy(self._provenance) | {"cautions": self.cautions}
 
     def predict_proba(self) -> pd.DataFrame:
         """Compute the probability of each stage for each epoch.
@@ -244,7 +270,7 @@ class SleepStagerW2S:
         (120, 4)
         """
         if self._proba is None:
-            with use_log_level(self._verbose):
+            with self._speaking():
                 everything = tuple(self._channels.index)
                 self._proba = self._stage([everything])[everything]
         return self._proba.copy()
@@ -305,12 +331,8 @@ class SleepStagerW2S:
         >>> list(audit.hypnograms)
         ['ECG', 'THX', 'ECG+THX']
         """
-        with use_log_level(self._verbose):
-            return self._audit()
-
-    def _audit(self) -> Audit:
-        """Stage every subset, and compare."""
-        probas = self._stage(all_subsets(self._channels.index))
+        with self._speaking():
+            probas = self._stage(all_subsets(self._channels.index))
         self._proba = probas[tuple(self._channels.index)]
         measured = self._availability == REASONS[MEASURED]
         # Of a modality that is left out, nothing is to be said.
@@ -356,7 +378,7 @@ class SleepStagerW2S:
     def _find_beats(self) -> dict[str, pd.DataFrame]:
         """Find the beats and breaths of all epochs, once; NaN where nothing was measured."""
         if self._beats is None:
-            with use_log_level("error"):  # what is wrong with the samples, staging says
+            with self._speaking():
                 self._beats = find_all_beats(self._recording, self._channels, self._validity)
         return self._beats
 
@@ -400,14 +422,11 @@ class SleepStagerW2S:
         """
         check_ci(ci)
         hyp = self.predict()
-        calibration = self.model.calibration
-        if not calibration.n_nights:
-            with use_log_level(self._verbose):
-                warn(
-                    f"The weights {str(self._weights)!r} do not say how their errors go together: "
-                    "the intervals take it from the bundled weights on simulated nights."
-                )
-        return statistics_with_intervals(hyp, calibration, ci)
+        if ci not in self._statistics:
+            with self._speaking():
+                warn_of_statistics(hyp, self.model.calibration)
+            self._statistics[ci] = statistics_with_intervals(hyp, self.model.calibration, ci)
+        return self._statistics[ci].copy()
 
     def plot(self) -> Figure:
         """Draw the night: stages, probabilities, what was measured, heart and breathing rate.
@@ -500,22 +519,7 @@ class SleepStagerW2S:
         >>> report = SleepStagerW2S("night.edf").report()  # doctest: +SKIP
         >>> report.save("night.html")  # doctest: +SKIP
         """
-        is_new = self._proba is None
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", RuntimeWarning)
-            with use_log_level("warning"), catch_logging():
-                # What was said when the recording was opened ...
-                find_rates(self._recording, self._channels)
-                warn_of_domain(self._recording)
-                n_said = len(caught)
-                # ... and what staging says.
-                audit = self._audit()
-        doubts = [str(warning.message) for warning in caught]
-        with use_log_level(self._verbose):
-            for doubt in doubts[n_said:] if is_new else []:
-                warn(doubt)
-        if self._weights in REGISTRY and (caution := REGISTRY[self._weights].caution):
-            doubts.insert(0, caution)
+        audit = self.audit()
         hyp = self.predict()
         figures = {"The night": self.plot()}
         surest = hyp.proba.drop(columns="UNS", errors="ignore").max(axis=1)
@@ -527,8 +531,7 @@ class SleepStagerW2S:
             quality=self.quality(),
             statistics=self.statistics(),
             audit=audit,
-            provenance=self._provenance,
-            warnings=list(dict.fromkeys(doubts)),
+            provenance=self.provenance,
             figures=figures,
         )
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from mne.utils import warn
 from torch import Tensor
 
+from .cautions import warn
 from .modalities import EPOCH_S, MODALITIES, N_EPOCHS_TRAINED
 from .signals import MEASURED, Signal, interpolate_to_grid, is_constant, zscore
 

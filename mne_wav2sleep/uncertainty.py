@@ -15,8 +15,13 @@ from mne.utils import _validate_type
 from numpy.typing import NDArray
 from scipy import signal, special
 
+from .cautions import warn
 from .config import Calibration
 from .hypnogram import tabulate_statistics
+from .modalities import EPOCH_S
+
+_LONGEST_NIGHT_H = 16
+"""From how many hours on statistics are not those of one night; who sleeps long sleeps 12 h."""
 
 _TOGETHER = 50
 """Nights that are drawn together, so that days take little memory."""
@@ -74,6 +79,37 @@ def check_ci(ci: float) -> None:
     _validate_type(ci, "numeric", "ci")
     if not 0 < ci < 1:
         raise ValueError(f"ci must be between 0 and 1, as 0.95, got {ci!r}.")
+
+
+def warn_of_statistics(hyp: yasa.Hypnogram, calibration: Calibration) -> None:
+    """Warn of statistics that are not those of a night, and of intervals that are borrowed.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram.
+    calibration : Calibration
+        How errors go together.
+    """
+    if not calibration.n_nights:
+        warn(
+            "The weights do not say how their errors go together: the intervals of sleep "
+            "statistics take it from the bundled weights on simulated nights."
+        )
+    if unscored := int((hyp.hypno == "UNS").sum()):
+        minutes = unscored * EPOCH_S / 60
+        warn(
+            f"{unscored} of {hyp.n_epochs} epochs are UNS, as nothing was measured in them, and "
+            f"YASA's statistics count them as time in bed (TIB) but as no stage: TST and the "
+            f"minutes of the stages may be too low by up to {minutes:g} min, SE with them, and "
+            "latencies too long."
+        )
+    if (hours := hyp.n_epochs * EPOCH_S / 3600) > _LONGEST_NIGHT_H:
+        warn(
+            f"The sleep statistics are of {hours:.1f} h as if they were one night: latencies, "
+            "WASO and SE mean nothing across days. Crop the recording (raw.crop), or the "
+            "hypnogram (hyp.crop), to each night."
+        )
 
 
 def statistics_with_intervals(

@@ -1,6 +1,5 @@
 """The registry of published and bundled weights, and their download."""
 
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pooch
 import requests
-from mne.utils import logger, verbose, warn
+from mne.utils import logger, verbose
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
+from .cautions import warn
 from .config import Wav2SleepConfig
 from .hypnogram import STAGE_NAMES
 from .model import Wav2Sleep
@@ -22,6 +22,7 @@ from .model_folder import (
     read_model,
     read_state_dict,
 )
+from .progress import are_bars_shown
 
 _HUB = "https://huggingface.co/joncarter"
 _CITATION = "Carter & Tarassenko, wav2sleep, ML4H 2024, arXiv 2411.04644"
@@ -332,7 +333,7 @@ def fetch_weights(name: str = "wav2sleep", *, verbose: bool | str | int | None =
         pooch_logger.setLevel(logger.level)
         _repository(entry).fetch(
             f"{name}/{path.name}",
-            downloader=pooch.HTTPDownloader(progressbar=logger.level <= logging.INFO, timeout=30),
+            downloader=pooch.HTTPDownloader(progressbar=are_bars_shown(), timeout=30),
         )
     except requests.HTTPError as error:
         status = getattr(error.response, "status_code", "unknown")

@@ -9,6 +9,8 @@ import mne_wav2sleep
 
 ORDER = [
     "modalities",
+    "cautions",
+    "progress",
     "config",
     "channels",
     "signals",

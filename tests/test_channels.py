@@ -323,10 +323,12 @@ def test_a_belt_that_the_user_places_is_not_of_unknown_place():
 
 
 def test_a_named_channel_is_not_taken_for_another_modality():
-    found = match_channels(make_raw(["ECG", "Chest"]), names={"ABD": "Chest"})
+    with pytest.warns(RuntimeWarning, match="abd_name names a channel, though 'Chest' is"):
+        found = match_channels(make_raw(["ECG", "Chest"]), names={"ABD": "Chest"})
     assert found["channel"].to_dict() == {"ABD": "Chest", "ECG": "ECG"}
     assert "labelled as THX" in found.loc["ABD", "reason"]
-    found = match_channels(make_raw(["Chest", "Thor"]), names={"ABD": "Chest"})
+    with pytest.warns(RuntimeWarning, match="though 'Chest' is labelled as THX"):
+        found = match_channels(make_raw(["Chest", "Thor"]), names={"ABD": "Chest"})
     assert found["channel"].to_dict() == {"ABD": "Chest", "THX": "Thor"}
     assert found.loc["THX", "alternatives"] == []
 
@@ -339,10 +341,20 @@ def test_no_channel_of_the_recording_is_proposed_when_none_was_recognised():
 def test_bad_channels_are_passed_over():
     raw = make_raw(["ECG", "ECG 2"])
     raw.info["bads"] = ["ECG"]
-    assert match_channels(raw).loc["ECG", "channel"] == "ECG 2"
+    with pytest.warns(RuntimeWarning, match="ECG: 'ECG' is marked bad and not used; 'ECG 2' is"):
+        assert match_channels(raw).loc["ECG", "channel"] == "ECG 2"
+    raw.info["bads"] = ["ECG 2"]  # which would not be taken anyway
+    assert match_channels(raw).loc["ECG", "channel"] == "ECG"
     raw.info["bads"] = ["ECG", "ECG 2"]
-    with pytest.raises(ValueError, match="bad: ECG, ECG 2"):
+    with (
+        pytest.warns(RuntimeWarning, match="not used; nothing else fits.*ecg_name='ECG'"),
+        pytest.raises(ValueError, match="bad: ECG, ECG 2"),
+    ):
         match_channels(raw)
+    raw.info["bads"] = ["ECG"]  # named, it is no surprise but a doubt
+    with pytest.warns(RuntimeWarning, match="though 'ECG' is marked bad") as caught:
+        match_channels(raw, names={"ECG": "ECG"})
+    assert len(caught) == 1
 
 
 def test_naming_overrules():
@@ -357,10 +369,12 @@ def test_naming_overrules():
 def test_doubts_about_a_named_channel_are_kept():
     raw = make_raw(["ECG", "Heart Rate"])
     raw.info["bads"] = ["ECG"]
-    reason = match_channels(raw, names={"ECG": ("ECG", "Heart Rate")}).loc["ECG", "reason"]
+    with pytest.warns(RuntimeWarning, match="'ECG' is marked bad and 'Heart Rate' looks like"):
+        reason = match_channels(raw, names={"ECG": ("ECG", "Heart Rate")}).loc["ECG", "reason"]
     assert "'ECG' is marked bad" in reason
     assert "'Heart Rate' looks like a rate" in reason
-    reason = match_channels(raw, names={"PPG": "ECG"}, modalities=["PPG"]).loc["PPG", "reason"]
+    with pytest.warns(RuntimeWarning, match="ppg_name names a channel, though"):
+        reason = match_channels(raw, names={"PPG": "ECG"}, modalities=["PPG"]).loc["PPG", "reason"]
     assert "'ECG' is labelled as ECG" in reason
 
 
@@ -373,7 +387,7 @@ def test_doubts_about_a_named_channel_are_kept():
         ({"ECG": 3}, "must be one channel name"),
         ({"ECG": ("ECG", None)}, "must be one channel name"),
         ({"ECG": ("auto", "ECG")}, "must be one channel name"),
-        ({"ECG": "Pleth", "PPG": "Pleth"}, "more than one modality"),
+        ({"ECG": "odd", "PPG": "odd"}, "more than one modality"),
         ({"EEG": "ECG"}, "reads"),
         (dict.fromkeys(["ABD", "ECG", "PPG", "THX"]), "are left out"),
         ({"ECG": "ecg "}, "Did you mean 'ECG'"),
@@ -383,7 +397,7 @@ def test_doubts_about_a_named_channel_are_kept():
 )
 def test_names_that_make_no_sense_are_refused(names, message):
     with pytest.raises(ValueError, match=message):
-        match_channels(make_raw(["ECG", "Pleth"]), names=names)
+        match_channels(make_raw(["ECG", "Pleth", "odd"]), names=names)
 
 
 @pytest.mark.parametrize(

@@ -164,9 +164,9 @@ def test_labels_that_are_also_channel_types(raw, small_folder):
 
 
 def test_a_pair_of_electrodes_is_their_difference(raw, small_folder):
-    both = raw.copy().pick(["ECG", "Pleth"])
+    both = raw.copy().pick(["ECG", "Pleth"]).rename_channels({"Pleth": "other"})
     pair = SleepStagerW2S(
-        both, weights=small_folder, ecg_name=("ECG", "Pleth"), ppg_name=None
+        both, weights=small_folder, ecg_name=("ECG", "other"), ppg_name=None
     ).predict_proba()
     data = both.get_data()
     info = mne.create_info(["ECG"], 64.0, "ecg")

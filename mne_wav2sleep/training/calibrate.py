@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from scipy import optimize
 from sklearn.calibration import calibration_curve
 from torch.nn import functional
-from tqdm.auto import tqdm
 
 from ..config import Calibration
 from ..hypnogram import find_temperatures, to_proba
 from ..inference import Subset
 from ..model import Wav2Sleep
+from ..progress import track
 from ..uncertainty import draw_stages
 from ..weights import load_model
 from .evaluate import Said, run_night
@@ -67,7 +67,7 @@ def calibrate(nights: Sequence[PreparedNight], model: Wav2Sleep) -> Calibration:
     n_classes = model.config.n_classes
     model = model.eval()
     found: list[_Night] = []
-    for i in tqdm(chosen, desc="Calibrating", disable=logger.level > 20):
+    for i in track(chosen, "Calibrating", "night"):
         found.append((run_night(model, nights[i], "all"), nights[i].read_stages(n_classes)))
     temperatures = {}
     for subset in sorted({subset for said, _ in found for subset in said}):

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yasa
-from mne.utils import logger, warn
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
+from ..cautions import warn
 from ..hypnogram import STAGE_NAMES, allow_absent_stages
 from ..inference import Subset, all_subsets, run_subsets
 from ..model import Wav2Sleep
+from ..progress import show_bars, track
 from ..weights import load_model
 from .loading import NightDataset, collate
 from .masking import Masking
@@ -71,14 +71,14 @@ def run_night(
     else:
         subsets = [tuple(sorted(s)) for s in wanted if set(s) <= set(present)]
     there = {name: mask[0, : night.n_epochs].numpy() for name, mask in batch["available"].items()}
+    with show_bars(False):  # nights have a bar
+        found = run_subsets(model, batch["x"], batch["available"], subsets, "float32")
     return {
         subset: Said(
             logits_BSC[0, : night.n_epochs].float().cpu().numpy(),
             pd.DataFrame({name: there[name] for name in subset}),
         )
-        for subset, logits_BSC in run_subsets(
-            model, batch["x"], batch["available"], subsets, "float32"
-        ).items()
+        for subset, logits_BSC in found.items()
     }
 
 
@@ -159,8 +159,7 @@ def evaluate(
     config = model.config
     found: dict[tuple[str, str], list[tuple[PreparedNight, yasa.Hypnogram, yasa.Hypnogram]]] = {}
     known = np.array(STAGE_NAMES[config.n_classes], dtype=object)
-    progress = tqdm(nights, desc="Evaluating", disable=logger.level > 20)
-    for night in progress:
+    for night in track(nights, "Evaluating", "night"):
         scored = night.read_hypnogram(config.n_classes)
         for names, said in run_night(model, night, subsets).items():
             subset = "+".join(names)

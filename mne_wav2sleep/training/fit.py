@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from mne.utils import logger, warn
+from mne.utils import logger
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
@@ -23,9 +23,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ..cautions import warn
 from ..config import Wav2SleepConfig
 from ..model import Wav2Sleep
 from ..model_folder import save_model
+from ..progress import are_bars_shown
 from ..weights import load_model
 from .calibrate import calibrate
 from .card import write_card
@@ -204,7 +206,6 @@ def _fit(
         # Lightning's EMAWeightAveraging, which rounds: frozen weights would not stay the same.
         running_mean = get_ema_multi_avg_fn(settings.averaging)
         callbacks.append(WeightAveraging(multi_avg_fn=running_mean))
-    quiet = logger.level > logging.INFO
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Advice on speed, which few nights do not need, and on dependencies' own internals.
@@ -222,7 +223,7 @@ def _fit(
             use_distributed_sampler=False,  # PassSampler takes this process's share itself
             num_sanity_val_steps=0,
             log_every_n_steps=1,
-            enable_progress_bar=not quiet,
+            enable_progress_bar=are_bars_shown(),
             enable_model_summary=False,
         )
         before = folder / "checkpoints" / "last.ckpt"

@@ -12,15 +12,15 @@ import joblib
 import mne
 import numpy as np
 import yasa
-from mne.utils import logger, warn
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from tqdm.auto import tqdm
 
+from ..cautions import warn
 from ..channels import ChannelName, match_channels
 from ..hypnogram import STAGE_NAMES
 from ..modalities import EPOCH_S, MODALITIES
+from ..progress import track
 from ..reading import open_sources, read_signals
 from ..recording import Recording, count_epochs, find_rates, open_recording
 from ..signals import MEASURED, Validity, interpolate_to_grid
@@ -383,8 +383,7 @@ def prepare_nights(
     limits = Validity() if validity is None else validity
     jobs = (joblib.delayed(_prepare_file)(night, folder, dtype, limits) for night in todo)
     results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    hidden = logger.level > 20 or not todo
-    done = iter(tqdm(results, total=len(todo), desc="Preparing", disable=hidden))
+    done = iter(track(results, "Preparing", "night", total=len(todo)))
     prepared, failed = [], []
     for night in nights:
         result = night if isinstance(night, PreparedNight) else next(done)
