@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ eLife 10:e70092</li>
 </ul>"""
 
 
-# On a phone, the contents would take half of the width.
+# On a phone, the contents would take half of the width, beside the rest: there they come first.
 _CSS = """
 @media (max-width: 700px) {
-  #toc { display: none; }
-  .offset-2 { margin-left: 0; }
-  .col-10 { width: 100%; }
+  #toc { position: static !important; height: auto !important; width: 100%; padding-bottom: 0; }
+  #toc-navbar { flex-direction: row !important; }
+  #toc-navbar > a { width: auto; padding: 0.3rem 0.6rem; }
+  #content { margin: 1rem 0 0 !important; width: 100%; }
 }
 """
 
@@ -58,6 +60,13 @@ def _find_used(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {m: row for m, row in provenance["channels"].items() if "measured" in row["epochs"]}
 
 
+def _say_time(start: str | None) -> str:
+    """Say when a recording began, without the time zone that MNE labels its clock with."""
+    if start is None:
+        return "an unknown time"
+    return f"{datetime.fromisoformat(start):%Y-%m-%d %H:%M:%S} by its clock"
+
+
 def _summarise(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
     """Say what was staged, by what, and how sure it is."""
     recording = provenance["recording"]
@@ -67,7 +76,7 @@ def _summarise(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
     unscored = provenance["unscored_epochs"]
     sentences = [
         f"{', '.join(recording['files']) or 'A Raw in memory'}: {recording['hours']:.2f} h, "
-        f"{recording['epochs']} epochs of 30 s, from {recording['start'] or 'an unknown time'}.",
+        f"{recording['epochs']} epochs of 30 s, from {_say_time(recording['start'])}.",
         f"Staged by the weights {provenance['weights']['name']!r} from "
         f"{', '.join(_find_used(provenance))}.",
         f"The most probable stage has a mean probability of {sure.mean():.2f}; in "

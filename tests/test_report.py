@@ -1,5 +1,6 @@
 """The report, in a real browser."""
 
+import datetime
 import json
 import re
 import shutil
@@ -35,15 +36,22 @@ TITLES = [
 MEASURE = """<script>
 window.onerror = (message) => { document.body.dataset.errors = message; };
 window.addEventListener("load", () => setTimeout(() => {
-  const images = [...document.querySelectorAll(".accordion img, .accordion svg")];
+  document.documentElement.style.scrollBehavior = "auto";
+  const images = [...document.querySelectorAll(".accordion-body img, .accordion-body svg")];
   const links = [...document.querySelectorAll("#toc a")];
   const at = links.map((link) => {
+    window.scrollTo(0, 0);
+    const box = link.getBoundingClientRect();
+    const seen = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
     link.click();
     const target = document.querySelector(link.getAttribute("href"));
-    return target ? target.textContent.trim().length : 0;
+    const top = target ? target.getBoundingClientRect().top : -1;
+    const bar = document.querySelector("#top-bar").offsetHeight;
+    const within = bar <= top && top < window.innerHeight;
+    return [link.contains(seen), within, target ? target.textContent.trim().length : 0];
   });
   const found = {
-    images: images.map((i) => [i.getBoundingClientRect().width, i.naturalWidth || 1]),
+    images: images.map((i) => [i.getBoundingClientRect().width, i.naturalWidth ?? 1]),
     rows: [...document.querySelectorAll(".accordion table")].map(
       (table) => table.querySelectorAll("tbody tr").length),
     titles: links.map((link) => link.textContent.trim()),
@@ -123,9 +131,11 @@ def test_a_report_in_a_browser(make, small_folder, tmp_path):
         assert console == []
         assert asked == []
         assert found["titles"] == TITLES
-        assert all(found["targets"])
-        assert len(found["images"]) >= 3
-        assert all(shown > 100 and own > 0 for shown, own in found["images"] if own > 30)
+        # Every entry of the contents can be seen, and leads to what is then in sight.
+        assert all(seen and there and length for seen, there, length in found["targets"])
+        assert len(found["images"]) == 3
+        # A picture that could not be decoded has no width of its own.
+        assert all(shown > 100 and own > 100 for shown, own in found["images"])
         assert found["rows"][1:] == [n_modalities, n_modalities, n_subsets]
         assert found["rows"][0] == len(stager.statistics())
         assert found["wide"] <= 0  # nothing sticks out of the page
@@ -138,13 +148,42 @@ def test_a_report_in_a_browser(make, small_folder, tmp_path):
         assert citation in html
 
 
-def test_a_request_would_be_noticed(tmp_path):
+def test_what_is_wrong_with_a_report_would_be_noticed(tmp_path):
     report = mne.Report(title="Not ours", verbose="error")
     report.add_html('<img src="http://example.org/a.png">', "Image")
+    report.add_html('<img src="data:image/png;base64,AAAA" width="200">', "Broken image")
     report.add_html("<script>console.error('odd')</script>", "Script")
-    _, console, asked = browse(report, tmp_path, 1000)
+    report.add_custom_css("#toc { visibility: hidden; }")
+    found, console, asked = browse(report, tmp_path, 1000)
     assert any("odd" in line for line in console)
     assert "http://example.org/a.png" in asked
+    assert [own for _, own in found["images"]] == [0, 0]
+    assert not any(seen for seen, _, _ in found["targets"])
+
+
+def test_methods_say_what_was_done(small_folder):
+    t = np.arange(13 * 3600 * 8) / 8.0
+    info = mne.create_info(["Thor"], 8.0, "misc")
+    start = datetime.datetime(2024, 3, 1, 19, 30, tzinfo=datetime.UTC)
+    days = mne.io.RawArray(np.sin(1.5 * t)[None], info, verbose="error").set_meas_date(start)
+    night = days.copy().crop(0, 8 * 3600)
+    texts = {}
+    for name, raw in (("days", days), ("night", night)):
+        stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
+        texts[name] = " ".join("".join(stager.report().html).split())
+    for name, text in texts.items():
+        assert ("windows of 10 h, whose probabilities were averaged" in text) == (name == "days")
+        assert ("z-scored over each window" in text) == (name == "days")
+        # The folder has no calibration.
+        assert "is not known of these weights, and was taken from other weights" in text
+        assert "calibrated by a temperature" not in text
+        assert "The weights do not say how their errors go together" in text
+        assert "from 2024-03-01 19:30:00 by its clock" in text
+    stager = SleepStagerW2S(night, weights="mini", verbose="error")
+    text = " ".join("".join(stager.report().html).split())
+    n_nights = stager.model.calibration.n_nights
+    assert f"was fitted to {n_nights} scored nights that came with the weights" in text
+    assert "calibrated by a temperature for each combination of signals" in text
 
 
 def test_a_report_speaks_of_what_was_used():
