@@ -29,7 +29,8 @@ eLife 10:e70092</li>
 # On a phone, the contents would take half of the width, beside the rest: there they come first.
 _CSS = """
 @media (max-width: 700px) {
-  #toc { position: static !important; height: auto !important; width: 100%; padding-bottom: 0; }
+  #toc { position: static !important; height: auto !important; width: 100%; }
+  #toc, #toc-navbar { padding-bottom: 0 !important; }
   #toc-navbar { flex-direction: row !important; }
   #toc-navbar > a { width: auto; padding: 0.3rem 0.6rem; }
   #content { margin: 1rem 0 0 !important; width: 100%; }
