@@ -325,7 +325,7 @@ def match_channels(
     Notes
     -----
     A label counts if one of its words names the modality and all others are known to stand beside
-    such a name (:mod:`mne_wav2sleep.modalities`); a label with an unknown word is passed over. So
+    such a name (the package's ``modalities``); a label with an unknown word is passed over. So
     are bad channels, channels whose MNE type and label disagree, and lookalikes whatever their
     type: rates, SpO2, impedances, status channels, sums, flows, pressures, thermistors. A channel
     that is named for one modality is no longer a candidate for another.
