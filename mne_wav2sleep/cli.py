@@ -25,6 +25,7 @@ from .channels import ChannelName, match_channels
 from .demo import stage_demo_night
 from .inference import PRECISIONS
 from .model_folder import read_config
+from .progress import show_bars
 from .provenance import write_provenance
 from .recording import find_rates, open_recording
 from .report import write_report
@@ -53,7 +54,7 @@ WeightsOption = Annotated[str, typer.Option(help="Name, or model folder.")]
 def _clean_errors(verbose: str | None = None) -> Iterator[None]:
     """End with one sentence and exit code 1, not with a traceback.
 
-    Warnings, each once, and MNE's log go to stderr.
+    Warnings, each once, and MNE's log go to stderr; so do bars, where somebody looks at it.
     """
     shown = set()
 
@@ -63,7 +64,12 @@ def _clean_errors(verbose: str | None = None) -> Iterator[None]:
         shown.add(str(message))
 
     try:
-        with redirect_stdout(sys.stderr), use_log_level(verbose), warnings.catch_warnings():
+        with (
+            show_bars(sys.stderr.isatty()),
+            redirect_stdout(sys.stderr),
+            use_log_level(verbose),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("always", RuntimeWarning)  # MNE's and ours
             warnings.showwarning = show
             yield
@@ -241,7 +247,7 @@ def _training() -> ModuleType:
             raise
         raise ValueError(
             "Training needs PyTorch Lightning, which is not installed. Run "
-            "`pip install 'mne-wav2sleep[train]'`."
+            "`pip install pytorch-lightning`."
         ) from error
     return training
 
