@@ -12,7 +12,7 @@ from .hypnogram import allow_absent_stages
 from .provenance import write_provenance
 from .report import write_report
 from .simulate import simulate_night
-from .stages import read_stages
+from .stages import align_stages, read_stages
 from .staging import SleepStagerW2S
 
 
@@ -48,10 +48,8 @@ def stage_demo_night(
     hyp = stager.predict()
     truth = None
     if recording is None:
-        scored = read_stages(None, raw, hyp.start)[0].consolidate_stages(4)
-        truth = yasa.Hypnogram(
-            list(scored.hypno), n_stages=4, start=hyp.start, scorer="simulated truth"
-        )
+        scored, _ = read_stages(None, raw, hyp.start, scorer="simulated truth")
+        truth = align_stages(scored, hyp)
     for name in ("hypnogram.json", "hypnogram.tsv"):
         write_hypnogram(hyp, folder / name)
     write_provenance(stager.provenance, folder / "hypnogram.json")

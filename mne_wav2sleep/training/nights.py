@@ -12,7 +12,7 @@ import joblib
 import mne
 import numpy as np
 import yasa
-from mne.utils import logger, warn
+from mne.utils import logger, use_log_level, warn
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -219,7 +219,8 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     """
     # Of a recording with gaps, MNE keeps the annotations in the file alone.
     own = recording.path if recording.gaps else None
-    hyp, onset = read_stages(night.hypnogram or own, recording.raw, recording.start)
+    with use_log_level("error"):  # what is warned of there, is refused here
+        hyp, onset = read_stages(night.hypnogram or own, recording.raw, recording.start)
     n_samples, sfreq = recording.n_samples, recording.raw.info["sfreq"]
     if onset is None:
         # Nothing but the lengths can tell whether the two belong together.
