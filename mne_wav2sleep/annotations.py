@@ -28,6 +28,8 @@ _TEXTS = {
     "UNS": "Sleep stage ?",
     "ART": "Sleep stage ?",
 }
+_CLOCK_S = 2e-6
+"""How far two clocks that are kept to the microsecond may be apart."""
 SUFFIXES = (".json", ".csv", ".tsv", ".edf", ".txt")
 """Endings of the files that :func:`write_hypnogram` writes."""
 
@@ -58,7 +60,8 @@ def annotate_raw(
     has_gaps : bool
         Whether the recording was staged with gaps that a Raw does not have.
     overwrite : bool
-        Replace annotations of sleep stages that are there.
+        Replace annotations of sleep stages in the time that was staged; what lies before and after
+        it is kept.
 
     Returns
     -------
@@ -68,7 +71,15 @@ def annotate_raw(
     Raises
     ------
     ValueError
-        If the Raw is not what was staged, or has stages already.
+        If the Raw is not what was staged, or has stages there already.
+
+    Examples
+    --------
+    >>> info = mne.create_info(["Thorax"], 10.0, "misc")
+    >>> raw = mne.io.RawArray(np.zeros((1, 900)), info, verbose="error")
+    >>> hyp = yasa.Hypnogram(["WAKE", "N2", "N2"])
+    >>> annotate_raw(raw, hyp).annotations.description.tolist()
+    ['Sleep stage W', 'Sleep stage N2']
     """
     _validate_type(raw, mne.io.BaseRaw, "raw")
     if has_gaps:
@@ -76,18 +87,9 @@ def annotate_raw(
             "The recording was staged with its gaps, which a Raw of MNE does not have, so that "
             "stages after a gap would come too late. Write them with write_hypnogram instead."
         )
-    offset = 0.0
-    if hyp.start is not None and raw.info["meas_date"] is not None:
-        start = pd.Timestamp(hyp.start)
-        start = start.tz_localize(UTC) if start.tzinfo is None else start
-        offset = (start - raw.info["meas_date"]).total_seconds() - raw.first_time
-    elif not 0 <= raw.n_times / raw.info["sfreq"] - hyp.n_epochs * EPOCH_S < EPOCH_S:
-        raise ValueError(
-            f"The Raw lasts {raw.n_times / raw.info['sfreq']:.1f} s, and {hyp.n_epochs} epochs of "
-            "30 s were staged; without a date in both, nobody knows where they belong. Give the "
-            "Raw that was staged, or set its date before it is staged."
-        )
-    end = raw.times[-1] + 1 / raw.info["sfreq"]
+    sfreq = raw.info["sfreq"]
+    offset = _find_offset(raw, hyp)
+    end = raw.n_times / sfreq
     pieces = []
     for onset, duration, text in zip(*_find_runs(hyp), strict=True):
         begin, stop = max(onset + offset, 0.0), min(onset + offset + duration, end)
@@ -98,16 +100,70 @@ def annotate_raw(
             f"The Raw begins at {raw.info['meas_date']} + {raw.first_time:.0f} s, and what was "
             f"staged at {hyp.start}: they have no time in common. Give the Raw that was staged."
         )
-    old = [i for i, text in enumerate(raw.annotations.description) if is_stage(text)]
+    old, remains = _find_stages(raw, pieces[0][0], pieces[-1][0] + pieces[-1][1])
     if old and not overwrite:
         raise ValueError(
             f"The Raw has {len(old)} annotations of sleep stages already, the first "
             f"{raw.annotations.description[old[0]]!r}. Give overwrite=True to replace them, or a "
             "copy without them."
         )
-    raw.annotations.delete(old)
-    raw.annotations.append(*map(list, zip(*pieces, strict=True)))
+    annotations = raw.annotations
+    annotations.delete(old)
+    for remain in remains:
+        annotations += remain
+    annotations.append(*map(list, zip(*pieces, strict=True)))
     return raw
+
+
+def _find_offset(raw: mne.io.BaseRaw, hyp: yasa.Hypnogram) -> float:
+    """Find when the stages begin, in s after the first sample of a Raw."""
+    begin, sfreq = raw.info["meas_date"], raw.info["sfreq"]
+    if hyp.start is not None and begin is not None:
+        start = pd.Timestamp(hyp.start)
+        start = start.tz_localize(UTC) if start.tzinfo is None else start
+        offset = (start - begin).total_seconds() - raw.first_time
+        # Clocks are kept to the microsecond, and samples lie between.
+        sample = round(offset * sfreq) / sfreq
+        return sample if abs(offset - sample) < _CLOCK_S else offset
+    if hyp.start is not None:
+        raise ValueError(
+            f"The stages begin at {hyp.start} and the Raw has no date, so that nobody knows where "
+            "they belong. Give it the date that it had when it was staged, raw.set_meas_date."
+        )
+    if begin is not None:
+        raise ValueError(
+            f"The Raw begins at {begin} and the stages have no date, so that nobody knows where "
+            "they belong. Give the Raw as it was staged, or stage it with its date."
+        )
+    if not 0 <= raw.n_times / sfreq - hyp.n_epochs * EPOCH_S < EPOCH_S:
+        raise ValueError(
+            f"The Raw lasts {raw.n_times / sfreq:.1f} s, and {hyp.n_epochs} epochs of 30 s were "
+            "staged; without a date in both, nobody knows where they belong. Give the Raw that "
+            "was staged, or set its date before it is staged."
+        )
+    return 0.0
+
+
+def _find_stages(
+    raw: mne.io.BaseRaw, begin: float, end: float
+) -> tuple[list[int], list[mne.Annotations]]:
+    """Find the stages that overlap a span, and what of them lies outside of it."""
+    annotations, least = raw.annotations, 0.5 / raw.info["sfreq"]
+    found, remains = [], []
+    for i, text in enumerate(annotations.description):
+        first = annotations.onset[i]
+        last = first + annotations.duration[i]
+        # One without a duration, as some formats have it, is one epoch's.
+        overlaps = first < end - least and (last > begin + least or first >= begin - least)
+        if not is_stage(text) or not overlaps:
+            continue
+        found.append(i)
+        for onset, stop in ((first, begin), (end, last)):
+            if stop - onset > least:
+                remain = annotations[[i]]
+                remain.onset[0], remain.duration[0] = onset, stop - onset
+                remains.append(remain)
+    return found, remains
 
 
 def write_hypnogram(hyp: yasa.Hypnogram, path: str | PathLike[str]) -> None:

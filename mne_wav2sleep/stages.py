@@ -36,6 +36,8 @@ _STAGES = {
 _NUMBERS = {"0": "WAKE", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "5": "REM", "6": "ART"}
 """Rechtschaffen and Kales' numbers, as EDF+ ("Sleep stage 4") and NSRR ("Stage 4 sleep|4") use."""
 
+_FOLDED = {"N1": "LIGHT", "N2": "LIGHT", "N3": "DEEP"}
+
 _AMBIGUOUS = (
     "An integer could be Rechtschaffen and Kales' stage or YASA's, and 4 means another stage in "
     "each. Write W, N1, N2, N3 and R (or WAKE, LIGHT, DEEP and REM)."
@@ -86,8 +88,10 @@ def is_stage(label: str) -> bool:
 def _to_hypnogram(
     stages: Sequence[str], start: datetime | None = None, scorer: str = "expert"
 ) -> yasa.Hypnogram:
-    """Make a Hypnogram with four stages where the stages say so, else with five."""
+    """Make a Hypnogram with four stages where one of them is of four, else with five."""
     n_stages = 4 if {"LIGHT", "DEEP"} & set(stages) else 5
+    if n_stages == 4:  # of a Raw, part of which a human scored
+        stages = [_FOLDED.get(stage, stage) for stage in stages]
     return yasa.Hypnogram(list(stages), n_stages=n_stages, start=start, scorer=scorer)
 
 
