@@ -12,8 +12,8 @@ import yasa
 from mne.utils import _validate_type
 from numpy.typing import NDArray
 
-from . import edf
 from .modalities import EPOCH_S
+from .output import write_whole
 from .stages import is_stage
 
 # EDF+'s standard texts (edfplus.info) for the stages that it has, and YASA's names for the others.
@@ -166,7 +166,9 @@ def _find_stages(
     return found, remains
 
 
-def write_hypnogram(hyp: yasa.Hypnogram, path: str | PathLike[str]) -> None:
+def write_hypnogram(
+    hyp: yasa.Hypnogram, path: str | PathLike[str], *, overwrite: bool = False
+) -> None:
     """Write a hypnogram to a file.
 
     Parameters
@@ -174,57 +176,49 @@ def write_hypnogram(hyp: yasa.Hypnogram, path: str | PathLike[str]) -> None:
     hyp : yasa.Hypnogram
         The hypnogram.
     path : path-like
-        A file, which is replaced if it is there. Its ending says what: ``.json``, all of it, as
-        YASA reads it; ``.csv`` or ``.tsv``, its stages as events in BIDS, onset and duration in s
-        from the start of the recording; ``.edf``, an EDF+ of annotations alone, ``Sleep stage W``
-        and so on, with the date; ``.txt``, a stage per line: W, N1, N2, N3, R, LIGHT, DEEP, or
-        ``?`` where nothing was measured.
+        A file. Its ending says what: ``.json``, all of it, as YASA reads it; ``.csv`` or ``.tsv``,
+        its stages as events in BIDS, onset and duration in s from the start of the recording;
+        ``.edf``, an EDF+ of annotations alone, ``Sleep stage W`` and so on, with the date;
+        ``.txt``, a stage per line: W, N1, N2, N3, R, LIGHT, DEEP, or ``?`` where nothing was
+        measured.
+    overwrite : bool
+        Whether a file that is there may be replaced. A recording never is.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no hypnogram, the ending is another one, or an EDF with signals is there.
+        If it is no hypnogram, the ending is another one, or a recording is there.
     FileNotFoundError
         If the folder does not exist.
+    FileExistsError
+        If there is such a file, and it may not be replaced.
     OSError
-        If it cannot be written, or not to its end.
+        If it cannot be written to its end; what was there is kept then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "stages.txt"
+    >>> write_hypnogram(yasa.Hypnogram(["WAKE", "UNS"]), path)
+    >>> path.read_text().split()
+    ['W', '?']
     """
     _validate_type(hyp, yasa.Hypnogram, "hyp")
     _validate_type(path, "path-like", "path")
-    path = Path(path).expanduser()
-    suffix = path.suffix.lower()
+    suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path} must end in {', '.join(SUFFIXES)}.")
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
-    if suffix == ".edf" and path.exists() and _is_recording(path):
-        raise ValueError(
-            f"{path} holds a recording, which the hypnogram would replace. Choose another name."
-        )
-    try:
+    with write_whole(path, overwrite=overwrite) as unfinished:
         if suffix == ".json":
-            hyp.to_json(path)
+            hyp.to_json(unfinished)
         elif suffix == ".edf":
-            _write_edf(hyp, path)
+            _write_edf(hyp, unfinished)
         elif suffix == ".txt":
             lines = [_TEXTS[stage].removeprefix("Sleep stage ") for stage in hyp.hypno]
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
         else:
             events = hyp.as_events().rename(columns={"description": "trial_type"})
-            events.to_csv(path, sep="\t" if suffix == ".tsv" else ",", index=False)
-    except OSError as error:
-        raise OSError(
-            f"The hypnogram could not be written to {path} ({error}); what is there of it is not "
-            "whole. Make room, or choose another place."
-        ) from error
-
-
-def _is_recording(path: Path) -> bool:
-    """Whether a file is an EDF with signals; whatever cannot be read may be one."""
-    try:
-        return bool(edf.read_rates(path))
-    except ValueError:
-        return path.stat().st_size > 0
+            events.to_csv(unfinished, sep="\t" if suffix == ".tsv" else ",", index=False)
 
 
 def _write_edf(hyp: yasa.Hypnogram, path: Path) -> None:

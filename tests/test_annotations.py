@@ -197,8 +197,13 @@ def test_a_recording_is_never_replaced(tmp_path):
     with pytest.raises(ValueError, match="holds a recording"):
         write_hypnogram(make_hypnogram(), path)
     assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="holds a recording"):
+        write_hypnogram(make_hypnogram(), path, overwrite=True)
+    assert path.read_bytes() == before
     write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf")
-    write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf")  # ... but a hypnogram is
+    with pytest.raises(FileExistsError, match=r"is there already.*overwrite=True"):
+        write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf")
+    write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf", overwrite=True)
 
 
 def test_what_cannot_be_written_is_said(tmp_path):

@@ -13,6 +13,7 @@ ORDER = [
     "channels",
     "signals",
     "edf",
+    "output",
     "recording",
     "reading",
     "quality",

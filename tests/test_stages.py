@@ -176,7 +176,7 @@ def test_a_hypnogram_lies_where_its_own_clock_says(suffix, raw, tmp_path):
     assert onset == -120
     assert found.start.tz_localize(None) == START.replace(tzinfo=None)
     # ... and one of the cropped night, beside all of it.
-    write_hypnogram(yasa.Hypnogram(STAGES[4:], start=later), path)
+    write_hypnogram(yasa.Hypnogram(STAGES[4:], start=later), path, overwrite=True)
     found, onset = read_stages(path, raw, START)
     assert (onset, list(found.hypno)) == (120, STAGES[4:])
     # Where the recording has no clock, that of the stages is kept, and says nothing of where.

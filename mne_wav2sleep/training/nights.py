@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -328,7 +329,9 @@ def _prepare_file(
         safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
         path = folder / f"{safe}-{_fingerprint(night, dtype, validity)}.safetensors"
         if not path.exists():
-            tensors, header = _prepare(night, dtype, validity)
+            # What MNE logs of each file it opens would drown all else.
+            with use_log_level(max(logger.level, logging.WARNING)):
+                tensors, header = _prepare(night, dtype, validity)
             # Written under another name first: a file that is there is whole.
             unfinished = path.with_suffix(".unfinished")
             save_file(tensors, unfinished, metadata={"night": json.dumps(header)})
