@@ -1,4 +1,4 @@
-"""What EDF and BDF files say that MNE does not keep: each channel's own rate, gaps, the clock."""
+"""What EDF and BDF files say that MNE does not keep: rates of channels, gaps, the clock."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ class _Header:
     """A header, as far as it is needed; positions are those of the EDF specification, 2.1."""
 
     size: int
+    n_records: int
     record_s: float
     labels: tuple[str, ...]
     counts: tuple[int, ...]
@@ -40,6 +41,7 @@ def _read_header(path: Path) -> _Header:
     counts = [int(fields[216 * n_signals + 8 * i :][:8]) for i in range(n_signals)]
     return _Header(
         256 * (n_signals + 1),
+        int(fixed[236:244]),
         float(fixed[244:252]) or 1.0,
         tuple(labels),
         tuple(counts),
@@ -74,6 +76,32 @@ def read_rates(path: Path) -> list[tuple[str, float]]:
         for label, count in zip(header.labels, header.counts, strict=True)
         if label not in _ANNOTATIONS
     ]
+
+
+def find_cut(path: Path) -> tuple[float, float] | None:
+    """Find whether a file is shorter than its header says.
+
+    Parameters
+    ----------
+    path : Path
+        An EDF or BDF file.
+
+    Returns
+    -------
+    lengths : (float, float) or None
+        Seconds of data that the header says, and that are there; None if these are all.
+
+    Raises
+    ------
+    ValueError
+        If the header has something else where numbers should be.
+    """
+    header = _read_header(path)
+    record_size = sum(header.counts) * header.sample_size
+    there = (path.stat().st_size - header.size) // record_size if record_size else 0
+    if there >= header.n_records:  # -1 while it is recorded
+        return None
+    return header.n_records * header.record_s, there * header.record_s
 
 
 def find_gaps(path: Path) -> list[tuple[float, float]]:
