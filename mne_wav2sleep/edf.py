@@ -98,7 +98,7 @@ def find_cut(path: Path) -> tuple[float, float] | None:
     """
     header = _read_header(path)
     record_size = sum(header.counts) * header.sample_size
-    there = (path.stat().st_size - header.size) // record_size if record_size else 0
+    there = (path.stat().st_size - header.size) // max(record_size, 1)
     if there >= header.n_records:  # -1 while it is recorded
         return None
     return header.n_records * header.record_s, there * header.record_s

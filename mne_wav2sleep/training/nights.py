@@ -42,7 +42,8 @@ class Night:
         A Raw, or a file that :func:`mne.io.read_raw` reads.
     hypnogram : yasa.Hypnogram, str, Path or None
         The stages: a Hypnogram, a file (YASA's ``.json``, Profusion's or NSRR's ``.xml``, ``.csv``
-        or ``.tsv``, or annotations that MNE reads), or None for the recording's own annotations.
+        or ``.tsv``, a stage per line in a ``.txt``, or annotations that MNE reads), or None for the
+        recording's own annotations.
     subject : str
         Whose night it is. Nights of one subject are never parted between training and validation.
     dataset : str
