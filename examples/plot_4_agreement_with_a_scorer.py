@@ -8,23 +8,21 @@ A hypnogram that somebody scored is put in place by the clock, and compared thro
 import yasa
 
 from mne_wav2sleep import SleepStagerW2S, plot_agreement, simulate_night
-from mne_wav2sleep.stages import read_stages
+from mne_wav2sleep.stages import align_stages, read_stages
 
 raw = simulate_night(seed=4, sfreq=64, verbose="error")
 hyp = SleepStagerW2S(raw, weights="mini", verbose="error").predict()
 
 # %%
 # The true stages of a simulated night are annotations of its Raw. Of yours, give a file instead of
-# None: YASA's JSON, Profusion or NSRR XML, a table, or an EDF+ of annotations.
-reference, _ = read_stages(None, raw, hyp.start)
-reference = yasa.Hypnogram(
-    list(reference.hypno), n_stages=5, start=hyp.start, scorer="simulated truth"
-)
+# None: YASA's JSON, Profusion or NSRR XML, a table, a stage per line, or an EDF+ of annotations.
+reference, _ = read_stages(None, raw, hyp.start, scorer="simulated truth")
 figure = plot_agreement(reference, hyp)
 
 # %%
-# Scores as papers print them. Five stages are folded to the four that were staged.
-agreement = yasa.EpochByEpochAgreement([reference.consolidate_stages(4)], [hyp])
+# Scores as papers print them. Five stages are folded to the four that were staged, and what the
+# scorer says is put on the same epochs.
+agreement = yasa.EpochByEpochAgreement([align_stages(reference, hyp)], [hyp])
 agreement.get_agreement().round(2)
 
 # %%

@@ -12,8 +12,8 @@ import yasa
 from mne.utils import _validate_type
 from numpy.typing import NDArray
 
-from . import edf
 from .modalities import EPOCH_S
+from .output import write_whole
 from .stages import is_stage
 
 # EDF+'s standard texts (edfplus.info) for the stages that it has, and YASA's names for the others.
@@ -28,6 +28,8 @@ _TEXTS = {
     "UNS": "Sleep stage ?",
     "ART": "Sleep stage ?",
 }
+_CLOCK_S = 2e-6
+"""How far two clocks that are kept to the microsecond may be apart."""
 SUFFIXES = (".json", ".csv", ".tsv", ".edf", ".txt")
 """Endings of the files that :func:`write_hypnogram` writes."""
 
@@ -58,7 +60,8 @@ def annotate_raw(
     has_gaps : bool
         Whether the recording was staged with gaps that a Raw does not have.
     overwrite : bool
-        Replace annotations of sleep stages that are there.
+        Replace annotations of sleep stages in the time that was staged; what lies before and after
+        it is kept.
 
     Returns
     -------
@@ -68,7 +71,15 @@ def annotate_raw(
     Raises
     ------
     ValueError
-        If the Raw is not what was staged, or has stages already.
+        If the Raw is not what was staged, or has stages there already.
+
+    Examples
+    --------
+    >>> info = mne.create_info(["Thorax"], 10.0, "misc")
+    >>> raw = mne.io.RawArray(np.zeros((1, 900)), info, verbose="error")
+    >>> hyp = yasa.Hypnogram(["WAKE", "N2", "N2"])
+    >>> annotate_raw(raw, hyp).annotations.description.tolist()
+    ['Sleep stage W', 'Sleep stage N2']
     """
     _validate_type(raw, mne.io.BaseRaw, "raw")
     if has_gaps:
@@ -76,18 +87,9 @@ def annotate_raw(
             "The recording was staged with its gaps, which a Raw of MNE does not have, so that "
             "stages after a gap would come too late. Write them with write_hypnogram instead."
         )
-    offset = 0.0
-    if hyp.start is not None and raw.info["meas_date"] is not None:
-        start = pd.Timestamp(hyp.start)
-        start = start.tz_localize(UTC) if start.tzinfo is None else start
-        offset = (start - raw.info["meas_date"]).total_seconds() - raw.first_time
-    elif not 0 <= raw.n_times / raw.info["sfreq"] - hyp.n_epochs * EPOCH_S < EPOCH_S:
-        raise ValueError(
-            f"The Raw lasts {raw.n_times / raw.info['sfreq']:.1f} s, and {hyp.n_epochs} epochs of "
-            "30 s were staged; without a date in both, nobody knows where they belong. Give the "
-            "Raw that was staged, or set its date before it is staged."
-        )
-    end = raw.times[-1] + 1 / raw.info["sfreq"]
+    sfreq = raw.info["sfreq"]
+    offset = _find_offset(raw, hyp)
+    end = raw.n_times / sfreq
     pieces = []
     for onset, duration, text in zip(*_find_runs(hyp), strict=True):
         begin, stop = max(onset + offset, 0.0), min(onset + offset + duration, end)
@@ -98,19 +100,75 @@ def annotate_raw(
             f"The Raw begins at {raw.info['meas_date']} + {raw.first_time:.0f} s, and what was "
             f"staged at {hyp.start}: they have no time in common. Give the Raw that was staged."
         )
-    old = [i for i, text in enumerate(raw.annotations.description) if is_stage(text)]
+    old, remains = _find_stages(raw, pieces[0][0], pieces[-1][0] + pieces[-1][1])
     if old and not overwrite:
         raise ValueError(
             f"The Raw has {len(old)} annotations of sleep stages already, the first "
             f"{raw.annotations.description[old[0]]!r}. Give overwrite=True to replace them, or a "
             "copy without them."
         )
-    raw.annotations.delete(old)
-    raw.annotations.append(*map(list, zip(*pieces, strict=True)))
+    annotations = raw.annotations
+    annotations.delete(old)
+    for remain in remains:
+        annotations += remain
+    annotations.append(*map(list, zip(*pieces, strict=True)))
     return raw
 
 
-def write_hypnogram(hyp: yasa.Hypnogram, path: str | PathLike[str]) -> None:
+def _find_offset(raw: mne.io.BaseRaw, hyp: yasa.Hypnogram) -> float:
+    """Find when the stages begin, in s after the first sample of a Raw."""
+    begin, sfreq = raw.info["meas_date"], raw.info["sfreq"]
+    if hyp.start is not None and begin is not None:
+        start = pd.Timestamp(hyp.start)
+        start = start.tz_localize(UTC) if start.tzinfo is None else start
+        offset = (start - begin).total_seconds() - raw.first_time
+        # Clocks are kept to the microsecond, and samples lie between.
+        sample = round(offset * sfreq) / sfreq
+        return sample if abs(offset - sample) < _CLOCK_S else offset
+    if hyp.start is not None:
+        raise ValueError(
+            f"The stages begin at {hyp.start} and the Raw has no date, so that nobody knows where "
+            "they belong. Give it the date that it had when it was staged, raw.set_meas_date."
+        )
+    if begin is not None:
+        raise ValueError(
+            f"The Raw begins at {begin} and the stages have no date, so that nobody knows where "
+            "they belong. Give the Raw as it was staged, or stage it with its date."
+        )
+    if not 0 <= raw.n_times / sfreq - hyp.n_epochs * EPOCH_S < EPOCH_S:
+        raise ValueError(
+            f"The Raw lasts {raw.n_times / sfreq:.1f} s, and {hyp.n_epochs} epochs of 30 s were "
+            "staged; without a date in both, nobody knows where they belong. Give the Raw that "
+            "was staged, or set its date before it is staged."
+        )
+    return 0.0
+
+
+def _find_stages(
+    raw: mne.io.BaseRaw, begin: float, end: float
+) -> tuple[list[int], list[mne.Annotations]]:
+    """Find the stages that overlap a span, and what of them lies outside of it."""
+    annotations, least = raw.annotations, 0.5 / raw.info["sfreq"]
+    found, remains = [], []
+    for i, text in enumerate(annotations.description):
+        first = annotations.onset[i]
+        last = first + annotations.duration[i]
+        # One without a duration, as some formats have it, is one epoch's.
+        overlaps = first < end - least and (last > begin + least or first >= begin - least)
+        if not is_stage(text) or not overlaps:
+            continue
+        found.append(i)
+        for onset, stop in ((first, begin), (end, last)):
+            if stop - onset > least:
+                remain = annotations[[i]]
+                remain.onset[0], remain.duration[0] = onset, stop - onset
+                remains.append(remain)
+    return found, remains
+
+
+def write_hypnogram(
+    hyp: yasa.Hypnogram, path: str | PathLike[str], *, overwrite: bool = False
+) -> None:
     """Write a hypnogram to a file.
 
     Parameters
@@ -118,57 +176,49 @@ def write_hypnogram(hyp: yasa.Hypnogram, path: str | PathLike[str]) -> None:
     hyp : yasa.Hypnogram
         The hypnogram.
     path : path-like
-        A file, which is replaced if it is there. Its ending says what: ``.json``, all of it, as
-        YASA reads it; ``.csv`` or ``.tsv``, its stages as events in BIDS, onset and duration in s
-        from the start of the recording; ``.edf``, an EDF+ of annotations alone, ``Sleep stage W``
-        and so on, with the date; ``.txt``, a stage per line: W, N1, N2, N3, R, LIGHT, DEEP, or
-        ``?`` where nothing was measured.
+        A file. Its ending says what: ``.json``, all of it, as YASA reads it; ``.csv`` or ``.tsv``,
+        its stages as events in BIDS, onset and duration in s from the start of the recording;
+        ``.edf``, an EDF+ of annotations alone, ``Sleep stage W`` and so on, with the date;
+        ``.txt``, a stage per line: W, N1, N2, N3, R, LIGHT, DEEP, or ``?`` where nothing was
+        measured.
+    overwrite : bool
+        Whether a file that is there may be replaced. A recording never is.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no hypnogram, the ending is another one, or an EDF with signals is there.
+        If it is no hypnogram, the ending is another one, or a recording is there.
     FileNotFoundError
         If the folder does not exist.
+    FileExistsError
+        If there is such a file, and it may not be replaced.
     OSError
-        If it cannot be written, or not to its end.
+        If it cannot be written to its end; what was there is kept then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "stages.txt"
+    >>> write_hypnogram(yasa.Hypnogram(["WAKE", "UNS"]), path)
+    >>> path.read_text().split()
+    ['W', '?']
     """
     _validate_type(hyp, yasa.Hypnogram, "hyp")
     _validate_type(path, "path-like", "path")
-    path = Path(path).expanduser()
-    suffix = path.suffix.lower()
+    suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path} must end in {', '.join(SUFFIXES)}.")
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
-    if suffix == ".edf" and path.exists() and _is_recording(path):
-        raise ValueError(
-            f"{path} holds a recording, which the hypnogram would replace. Choose another name."
-        )
-    try:
+    with write_whole(path, overwrite=overwrite) as unfinished:
         if suffix == ".json":
-            hyp.to_json(path)
+            hyp.to_json(unfinished)
         elif suffix == ".edf":
-            _write_edf(hyp, path)
+            _write_edf(hyp, unfinished)
         elif suffix == ".txt":
             lines = [_TEXTS[stage].removeprefix("Sleep stage ") for stage in hyp.hypno]
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
         else:
             events = hyp.as_events().rename(columns={"description": "trial_type"})
-            events.to_csv(path, sep="\t" if suffix == ".tsv" else ",", index=False)
-    except OSError as error:
-        raise OSError(
-            f"The hypnogram could not be written to {path} ({error}); what is there of it is not "
-            "whole. Make room, or choose another place."
-        ) from error
-
-
-def _is_recording(path: Path) -> bool:
-    """Whether a file is an EDF with signals; whatever cannot be read may be one."""
-    try:
-        return bool(edf.read_rates(path))
-    except ValueError:
-        return path.stat().st_size > 0
+            events.to_csv(unfinished, sep="\t" if suffix == ".tsv" else ",", index=False)
 
 
 def _write_edf(hyp: yasa.Hypnogram, path: Path) -> None:

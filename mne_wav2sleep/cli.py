@@ -25,8 +25,9 @@ from .channels import ChannelName, match_channels
 from .demo import stage_demo_night
 from .inference import PRECISIONS
 from .model_folder import read_config
+from .output import check_output, write_whole
 from .progress import show_bars
-from .provenance import write_provenance
+from .provenance import provenance_path, write_provenance
 from .recording import find_rates, open_recording
 from .report import write_report
 from .signals import Validity
@@ -48,6 +49,7 @@ app.add_typer(weights_app, name="weights")
 Night = Annotated[Path, typer.Argument(help="EDF, BDF, FIF, BrainVision, ...", show_default=False)]
 WeightsName = Annotated[str, typer.Argument(help="Name of weights, of `weights list`.")]
 WeightsOption = Annotated[str, typer.Option(help="Name, or model folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
 
 @contextmanager
@@ -169,6 +171,7 @@ def stage(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
     checks: Annotated[bool, typer.Option(help="Mask flat and saturated spans.")] = True,
+    overwrite: Overwrite = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show MNE's log as well.")] = False,
 ) -> None:
     """Stage a recording and print its sleep statistics.
@@ -191,8 +194,10 @@ def stage(
         for path in (out, report):
             if path is not None and path.exists() and night.exists() and path.samefile(night):
                 raise ValueError(f"{path} is the recording, which would be lost. Choose another.")
-            if path is not None and not path.parent.is_dir():
-                raise ValueError(f"There is no folder {path.parent} to write {path.name} to.")
+        # Before the work, which takes minutes.
+        for path in (out, out and provenance_path(out), report):
+            if path is not None:
+                check_output(path, overwrite=overwrite)
         stager = SleepStagerW2S(
             night,
             ecg_name=_pair(ecg),
@@ -208,10 +213,10 @@ def stage(
         )
         hyp = stager.predict()
         if out is not None:
-            write_hypnogram(hyp, out)
-            write_provenance(stager.provenance, out)
+            write_hypnogram(hyp, out, overwrite=overwrite)
+            write_provenance(stager.provenance, out, overwrite=overwrite)
         if report is not None:
-            write_report(stager.report(), report)
+            write_report(stager.report(), report, overwrite=overwrite)
         statistics = stager.statistics()
     _show_mapping(stager.channels, stager.model.config.signals)
     _show(statistics)
@@ -285,18 +290,27 @@ def _prepare(table: Path | None, folder: Path, skip_broken: bool) -> list | None
 
 def _set(settings: Any, assignments: list[str] | None) -> Any:
     """Change settings by name=value, the value as YAML writes it."""
+    # What masks has parts of its own, which one value cannot say.
+    known = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "masking"}
     changes = {}
     for assignment in assignments or []:
         name, _, value = assignment.partition("=")
-        if not value or name not in {field.name for field in fields(settings)} - {"masking"}:
+        if not value or name not in known:
+            shown = ", ".join(f"{k}={'null' if v is None else v}" for k, v in known.items())
             raise ValueError(
                 f"--set takes name=value for a setting of TrainingSettings, got {assignment!r}. "
-                f"Settings: {', '.join(f'{f.name}={f.default}' for f in fields(settings))}."
+                f"Settings: {shown}."
             )
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {assignment} has no value that YAML can read.") from error
         # YAML reads 1e-4 as text.
-        text = yaml.safe_load(value)
-        changes[name] = float(value) if re.fullmatch(r"\d+e-?\d+", value) else text
-    return replace(settings, **changes)
+        changes[name] = float(value) if re.fullmatch(r"\d+e-?\d+", value) else read
+    changed = replace(settings, **changes)
+    # Which datasets there are, is known when the nights are.
+    _training().settings.check_settings(replace(changed, dataset_weights=None), [])
+    return changed
 
 
 @app.command("train")
@@ -318,12 +332,13 @@ def train_command(
     """
     with _clean_errors():
         training = _training()
+        chosen = _set(training.TrainingSettings(), settings)
         folder = training.train(
             _prepare(table, out / "nights", skip_broken),
             out,
             config=None if config is None else read_config(config),
             validation=_prepare(validation, out / "nights", skip_broken),
-            settings=_set(training.TrainingSettings(), settings),
+            settings=chosen,
             accelerator=accelerator,
             devices=devices,
         )
@@ -351,13 +366,14 @@ def finetune_command(
     """
     with _clean_errors():
         training = _training()
+        chosen = _set(training.FINE_TUNING, settings)
         folder = training.fine_tune(
             _prepare(table, out / "nights", skip_broken),
             out,
             weights=weights,
             trainable=trainable or ("sequence_mixer", "classifier"),
             validation=_prepare(validation, out / "nights", skip_broken),
-            settings=_set(training.FINE_TUNING, settings),
+            settings=chosen,
             accelerator=accelerator,
             devices=devices,
         )
@@ -374,18 +390,24 @@ def evaluate_command(
     subsets: Annotated[str, typer.Option(help="all subsets of the signals, or recorded.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Write scores by night, as .csv.")] = None,
     skip_broken: SkipBroken = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare weights with the scorer, for every subset of the signals.
 
     Example: mne-wav2sleep evaluate nights.csv --weights model
     """
+    if out is not None and out.suffix.lower() != ".csv":
+        raise typer.BadParameter(f"must end in .csv, got {out}.", param_hint="--out")
     with _clean_errors():
+        if out is not None:
+            check_output(out, overwrite=overwrite)  # before hours of work
         if subsets not in ("all", "recorded"):
             raise ValueError(f"--subsets must be all or recorded, got {subsets!r}.")
         nights = _prepare(table, cache, skip_broken)
         found = _training().evaluate(nights, weights, subsets=subsets)
         if out is not None:
-            found.by_night.to_csv(out, index=False)
+            with write_whole(out, overwrite=overwrite) as unfinished:
+                found.by_night.to_csv(unfinished, index=False)
     _show(found.pooled.round(3))
 
 

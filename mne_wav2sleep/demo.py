@@ -9,10 +9,11 @@ import yasa
 from .annotations import write_hypnogram
 from .figures import plot_agreement
 from .hypnogram import allow_absent_stages
+from .output import write_whole
 from .provenance import write_provenance
 from .report import write_report
 from .simulate import simulate_night
-from .stages import read_stages
+from .stages import align_stages, read_stages
 from .staging import SleepStagerW2S
 
 
@@ -27,7 +28,7 @@ def stage_demo_night(
         Where ``hypnogram.json`` with its provenance, ``hypnogram.tsv``, ``epochs.csv``
         (probabilities and stage of each epoch, with the clock if the recording has a date),
         ``night.png``, ``agreement.png`` (of a simulated night) and ``report.html`` go; made if it
-        does not exist.
+        does not exist. What an earlier demo left there is replaced.
     recording : Path, optional
         The recording; without it, a night is simulated.
     seed : int
@@ -48,24 +49,27 @@ def stage_demo_night(
     hyp = stager.predict()
     truth = None
     if recording is None:
-        scored = read_stages(None, raw, hyp.start)[0].consolidate_stages(4)
-        truth = yasa.Hypnogram(
-            list(scored.hypno), n_stages=4, start=hyp.start, scorer="simulated truth"
-        )
+        scored, _ = read_stages(None, raw, hyp.start, scorer="simulated truth")
+        truth = align_stages(scored, hyp)
     for name in ("hypnogram.json", "hypnogram.tsv"):
-        write_hypnogram(hyp, folder / name)
-    write_provenance(stager.provenance, folder / "hypnogram.json")
+        write_hypnogram(hyp, folder / name, overwrite=True)
+    write_provenance(stager.provenance, folder / "hypnogram.json", overwrite=True)
     epochs = hyp.proba.assign(stage=hyp.hypno.to_numpy())
     if hyp.start is not None:
         epochs.insert(0, "clock", hyp.hypno.index.tz_localize(None))
-    epochs.to_csv(folder / "epochs.csv")
+    with write_whole(folder / "epochs.csv", overwrite=True) as unfinished:
+        epochs.to_csv(unfinished)
     figures = {"night.png": stager.plot()}
     if truth is not None:
         figures["agreement.png"] = plot_agreement(truth, hyp)
+    else:
+        # What an earlier demo left is of a simulated night.
+        (folder / "agreement.png").unlink(missing_ok=True)
     for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=100)
+        with write_whole(folder / name, overwrite=True) as unfinished:
+            figure.savefig(unfinished, dpi=100)
         plt.close(figure)
-    write_report(stager.report(), folder / "report.html")
+    write_report(stager.report(), folder / "report.html", overwrite=True)
     return stager, [] if truth is None else _compare(truth, hyp)
 
 

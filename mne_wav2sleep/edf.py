@@ -1,6 +1,7 @@
-"""What EDF and BDF files say that MNE does not keep: each channel's own rate, and gaps."""
+"""What EDF and BDF files say that MNE does not keep: rates of channels, gaps, the clock."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ _DRIFT_S = 0.1
 """How far a record may be from where the ones before it say. Time stamps are rounded and jitter."""
 _LONGEST_GAP_S = 48 * 3600.0
 _ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
+NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
+"""What an EDF has for a date where there is none, and MNE takes for one."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class _Header:
     """A header, as far as it is needed; positions are those of the EDF specification, 2.1."""
 
     size: int
+    n_records: int
     record_s: float
     labels: tuple[str, ...]
     counts: tuple[int, ...]
@@ -37,6 +41,7 @@ def _read_header(path: Path) -> _Header:
     counts = [int(fields[216 * n_signals + 8 * i :][:8]) for i in range(n_signals)]
     return _Header(
         256 * (n_signals + 1),
+        int(fixed[236:244]),
         float(fixed[244:252]) or 1.0,
         tuple(labels),
         tuple(counts),
@@ -71,6 +76,32 @@ def read_rates(path: Path) -> list[tuple[str, float]]:
         for label, count in zip(header.labels, header.counts, strict=True)
         if label not in _ANNOTATIONS
     ]
+
+
+def find_cut(path: Path) -> tuple[float, float] | None:
+    """Find whether a file is shorter than its header says.
+
+    Parameters
+    ----------
+    path : Path
+        An EDF or BDF file.
+
+    Returns
+    -------
+    lengths : (float, float) or None
+        Seconds of data that the header says, and that are there; None if these are all.
+
+    Raises
+    ------
+    ValueError
+        If the header has something else where numbers should be.
+    """
+    header = _read_header(path)
+    record_size = sum(header.counts) * header.sample_size
+    there = (path.stat().st_size - header.size) // max(record_size, 1)
+    if there >= header.n_records:  # -1 while it is recorded
+        return None
+    return header.n_records * header.record_s, there * header.record_s
 
 
 def find_gaps(path: Path) -> list[tuple[float, float]]:
@@ -126,3 +157,55 @@ def find_gaps(path: Path) -> list[tuple[float, float]]:
             gaps.append((float(i * header.record_s), length))
             shift += length
     return gaps
+
+
+def read_start(path: Path) -> tuple[datetime | None, bool]:
+    """Read when a file begins, which :func:`mne.read_annotations` does not say.
+
+    Parameters
+    ----------
+    path : Path
+        An EDF or BDF file, one of annotations alone too.
+
+    Returns
+    -------
+    start : datetime or None
+        The clock on the wall, labelled UTC as MNE does; None if the header has something else
+        there. Of a file of annotations alone, with the fraction of a second that its first record
+        gives; of a recording without it, as MNE reads it.
+    is_dated : bool
+        Whether its date is one, and not what stands for none (EDF+ specification, 2.1.3.3).
+    """
+    with path.open("rb") as file:
+        fixed = file.read(256).decode("latin-1")
+    words = fixed[88:168].split()
+    spelled_out = words[1] if words[:1] == ["Startdate"] and len(words) > 1 else ""
+    try:
+        start = datetime.strptime(fixed[168:184], "%d.%m.%y%H.%M.%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None, False
+    try:
+        date = datetime.strptime(spelled_out, "%d-%b-%Y").date()
+        start = datetime.combine(date, start.time(), UTC)
+    except ValueError:
+        # Two digits of a year are those of 1985 to 2084; strptime's, of 1969 to 2068.
+        year = start.year % 100
+        start = start.replace(year=year + (1900 if year >= 85 else 2000))
+        is_dated = start.date() != NO_DATE.date()
+    else:
+        is_dated = True
+    return start + timedelta(seconds=_read_fraction(path)), is_dated
+
+
+def _read_fraction(path: Path) -> float:
+    """Read how long after the second in its header a file of annotations alone begins."""
+    try:
+        header = _read_header(path)
+        if set(header.labels) <= set(_ANNOTATIONS):
+            with path.open("rb") as file:
+                file.seek(header.size)
+                fraction = float(file.read(32).split(b"\x14")[0])
+            return fraction if 0 <= fraction < 1 else 0.0
+    except ValueError:  # what no program should write, and MNE reads all the same
+        pass
+    return 0.0

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping
-from datetime import timedelta
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from .hypnogram import allow_absent_stages, to_hypnogram
 from .modalities import EPOCH_S
 from .signals import REASONS
+from .stages import align_stages
 
 # Okabe and Ito's colours, which people of all kinds of colour vision tell apart.
 _REASON_COLOURS = dict(
@@ -250,63 +250,6 @@ def plot_epoch(
     return figure
 
 
-def align(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypnogram:
-    """Put a reference on the clock of a hypnogram.
-
-    Parameters
-    ----------
-    reference, hyp : yasa.Hypnogram
-        Scored by somebody, and staged.
-
-    Returns
-    -------
-    aligned : yasa.Hypnogram
-        The reference with the epochs, the number of stages and the start of ``hyp``; ``UNS`` where
-        it says nothing.
-
-    Raises
-    ------
-    ValueError
-        If its epochs are not 30 s long or not those of ``hyp``, or it has fewer stages.
-    """
-    if reference.freq != "30s":
-        raise ValueError(f"The reference has epochs of {reference.freq}; they must be of 30 s.")
-    if reference.n_stages > hyp.n_stages:
-        reference = reference.consolidate_stages(hyp.n_stages)
-    if reference.n_stages != hyp.n_stages:
-        raise ValueError(
-            f"The reference has {reference.n_stages} stages, and {hyp.n_stages} were staged; "
-            f"consolidate what was staged, hyp.consolidate_stages({reference.n_stages})."
-        )
-    offset = 0.0
-    if reference.start is not None and hyp.start is not None:
-        starts = [pd.Timestamp(h.start).tz_localize(None) for h in (reference, hyp)]
-        offset = (starts[0] - starts[1]) / timedelta(seconds=EPOCH_S)
-        if abs(offset - round(offset)) > 1 / EPOCH_S:
-            raise ValueError(
-                f"The reference begins {offset * EPOCH_S:.1f} s after the recording, so that its "
-                "epochs are not those that were staged. Crop the recording to begin with it."
-            )
-    elif reference.n_epochs != hyp.n_epochs:
-        raise ValueError(
-            f"The reference has {reference.n_epochs} epochs, and {hyp.n_epochs} were staged; "
-            "without a start in both, nobody knows which are the same. Give start= to "
-            "yasa.Hypnogram, or the same number of epochs."
-        )
-    first = round(offset)
-    index = np.arange(hyp.n_epochs) - first
-    there = (index >= 0) & (index < reference.n_epochs)
-    if not there.any():
-        raise ValueError(
-            f"The reference begins at {reference.start} and has no epoch in common with the "
-            f"recording, which begins at {hyp.start}. Check the clocks."
-        )
-    stages = np.full(hyp.n_epochs, "UNS", dtype=object)
-    stages[there] = reference.hypno.to_numpy(dtype=object)[index[there]]
-    scorer = reference.scorer or "reference"
-    return yasa.Hypnogram(stages, n_stages=hyp.n_stages, freq="30s", start=hyp.start, scorer=scorer)
-
-
 def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
     """Draw a hypnogram below a reference, on one clock, with the confusion beside it.
 
@@ -339,7 +282,7 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
     """
     for name, one in (("reference", reference), ("hyp", hyp)):
         _validate_type(one, yasa.Hypnogram, name)
-    reference = align(reference, hyp)
+    reference = align_stages(reference, hyp)
     if reference.scorer == hyp.scorer:
         raise ValueError(
             f"Reference and hypnogram have one scorer, {hyp.scorer!r}, so that nobody could tell "

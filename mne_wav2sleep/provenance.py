@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from .config import Wav2SleepConfig
+from .output import write_whole
 from .recording import Recording
 from .signals import MEASURED, REASONS
 
@@ -88,7 +89,30 @@ def make_provenance(
     }
 
 
-def write_provenance(provenance: Mapping[str, Any], hypnogram: Path) -> Path:
+def provenance_path(hypnogram: Path) -> Path:
+    """Name the file of a hypnogram's provenance.
+
+    Parameters
+    ----------
+    hypnogram : Path
+        The hypnogram's file.
+
+    Returns
+    -------
+    path : Path
+        A file beside it.
+
+    Examples
+    --------
+    >>> provenance_path(Path("night.json")).name
+    'night_provenance.json'
+    """
+    return hypnogram.with_name(f"{hypnogram.stem}_provenance.json")
+
+
+def write_provenance(
+    provenance: Mapping[str, Any], hypnogram: Path, *, overwrite: bool = False
+) -> Path:
     """Write provenance beside a hypnogram.
 
     Parameters
@@ -97,12 +121,22 @@ def write_provenance(provenance: Mapping[str, Any], hypnogram: Path) -> Path:
         From :func:`make_provenance`.
     hypnogram : Path
         The hypnogram's file.
+    overwrite : bool
+        Whether the provenance that is there, of a hypnogram of that name, may be replaced.
 
     Returns
     -------
     path : Path
         The file, ``night_provenance.json`` beside ``night.json``.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file, and it may not be replaced.
+    OSError
+        If it cannot be written.
     """
-    path = hypnogram.with_name(f"{hypnogram.stem}_provenance.json")
-    path.write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    path = provenance_path(hypnogram)
+    with write_whole(path, overwrite=overwrite) as unfinished:
+        unfinished.write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     return path

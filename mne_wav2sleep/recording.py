@@ -1,6 +1,7 @@
 """A Raw or a file, opened: its length, its start, its gaps, and the rate of each channel."""
 
 import re
+import warnings
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from os import PathLike
@@ -135,6 +136,30 @@ def _find_gaps(raw: mne.io.BaseRaw, path: Path | None) -> tuple[tuple[float, flo
     return ()
 
 
+def _check_edf(path: Path) -> bool:
+    """Refuse an EDF without signals, and say whether, and warn how much of, a file is missing."""
+    if path.suffix.lower() not in edf.SUFFIXES:
+        return False
+    try:
+        rates, cut = edf.read_rates(path), edf.find_cut(path)
+    except ValueError:  # MNE says what is wrong, or reads it all the same
+        return False
+    if not rates:
+        raise ValueError(
+            f"{path} has no signals, as a hypnogram of annotations alone has none. Give the "
+            "recording."
+        )
+    if cut is None:
+        return False
+    said, there = cut
+    unit, seconds = ("h", 3600) if said >= 3600 else ("min", 60)
+    warn(
+        f"{path.name} says it lasts {said / seconds:.1f} {unit}, and {there / seconds:.1f} {unit} "
+        "of it are there: the file was cut off. Copy or export it again, or go on with that part."
+    )
+    return True
+
+
 def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     """Open a recording without reading its samples.
 
@@ -155,7 +180,7 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If the file cannot be read, or has no complete 30-s epoch.
+        If the file cannot be read, or has no signals or no complete 30-s epoch.
     """
     mne.utils._validate_type(raw, (mne.io.BaseRaw, "path-like"), "raw")
     path = None
@@ -167,8 +192,12 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
             raise ValueError(f"{path} is a folder, no recording. Give the file in it.")
         if path.is_file() and not path.stat().st_size:
             raise ValueError(f"{path} is empty (0 bytes). Copy or export it again.")
-        # MNE's own warnings, of a file that was cut off for one, are for the user; they come once.
-        raw = read_header(path, verbose=None)
+        is_cut = _check_edf(path)
+        with warnings.catch_warnings():
+            if is_cut:  # which MNE says without how much is there
+                warnings.filterwarnings("ignore", "Number of records from the header")
+            # MNE's other warnings are for the user; they come once.
+            raw = read_header(path, verbose=None)
     gaps = _find_gaps(raw, path)
     sfreq = raw.info["sfreq"]
     n_samples = raw.n_times + sum(length for _, length in gaps) * sfreq

@@ -14,6 +14,7 @@ import yasa
 from matplotlib.figure import Figure
 
 from .audit import Audit
+from .output import write_whole
 from .windows import LONGEST
 
 _CITATIONS = """<ul>
@@ -195,8 +196,8 @@ def make_report(
     return report
 
 
-def write_report(report: mne.Report, path: Path) -> None:
-    """Write a report, over one that is there.
+def write_report(report: mne.Report, path: Path, *, overwrite: bool = False) -> None:
+    """Write a report.
 
     Parameters
     ----------
@@ -204,18 +205,15 @@ def write_report(report: mne.Report, path: Path) -> None:
         From :func:`make_report`.
     path : Path
         The HTML file.
+    overwrite : bool
+        Whether a file that is there may be replaced.
 
     Raises
     ------
+    FileExistsError
+        If there is such a file, and it may not be replaced.
     OSError
         If it cannot be written.
     """
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
-    try:
-        report.save(path, open_browser=False, overwrite=True, verbose="error")
-    except OSError as error:
-        raise OSError(
-            f"The report could not be written to {path} ({error}). Make room, or choose another "
-            "place."
-        ) from error
+    with write_whole(path, overwrite=overwrite) as unfinished:
+        report.save(unfinished, open_browser=False, overwrite=True, verbose="error")

@@ -1,5 +1,7 @@
 """Scored stages, from wherever they are kept, as a yasa.Hypnogram and its onset."""
 
+import io
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,7 +14,10 @@ import pandas as pd
 import yasa
 from numpy.typing import ArrayLike
 
+from . import edf
+from .cautions import warn
 from .modalities import EPOCH_S
+from .recording import count_epochs
 
 _STAGES = {
     "WAKE": r"w|wake|awake|wakefulness",
@@ -30,6 +35,8 @@ _STAGES = {
 
 _NUMBERS = {"0": "WAKE", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "5": "REM", "6": "ART"}
 """Rechtschaffen and Kales' numbers, as EDF+ ("Sleep stage 4") and NSRR ("Stage 4 sleep|4") use."""
+
+_FOLDED = {"N1": "LIGHT", "N2": "LIGHT", "N3": "DEEP"}
 
 _AMBIGUOUS = (
     "An integer could be Rechtschaffen and Kales' stage or YASA's, and 4 means another stage in "
@@ -78,10 +85,34 @@ def is_stage(label: str) -> bool:
     )
 
 
-def _to_hypnogram(stages: Sequence[str], start: datetime | None = None) -> yasa.Hypnogram:
-    """Make a Hypnogram with four stages where the stages say so, else with five."""
+def _to_hypnogram(
+    stages: Sequence[str], start: datetime | None = None, scorer: str = "expert"
+) -> yasa.Hypnogram:
+    """Make a Hypnogram with four stages where one of them is of four, else with five."""
     n_stages = 4 if {"LIGHT", "DEEP"} & set(stages) else 5
-    return yasa.Hypnogram(list(stages), n_stages=n_stages, start=start, scorer="expert")
+    if n_stages == 4:  # of a Raw, part of which a human scored
+        stages = [_FOLDED.get(stage, stage) for stage in stages]
+    return yasa.Hypnogram(list(stages), n_stages=n_stages, start=start, scorer=scorer)
+
+
+def _seconds_after(end: datetime, begin: datetime) -> float:
+    """Seconds between two times, the clock on the wall, whatever time zone they are labelled."""
+    times = (pd.Timestamp(time).tz_localize(None) for time in (end, begin))
+    return float((next(times) - next(times)).total_seconds())
+
+
+def _replace(
+    hyp: yasa.Hypnogram, *, start: datetime | None = None, scorer: str | None = None
+) -> yasa.Hypnogram:
+    """Give a Hypnogram a start or a scorer, and leave all else as it is."""
+    return yasa.Hypnogram(
+        list(hyp.hypno),
+        n_stages=hyp.n_stages,
+        freq=hyp.freq,
+        start=hyp.start if start is None else start,
+        scorer=hyp.scorer if scorer is None else scorer,
+        proba=hyp.proba,
+    )
 
 
 def _select_stages(labels: Sequence[str], source: str) -> list[str | None]:
@@ -164,34 +195,99 @@ def _from_xml(path: Path) -> tuple[yasa.Hypnogram, float]:
     return _from_events(starts, durations, concepts, str(path))
 
 
+def _from_edf(
+    path: Path, raw: mne.io.BaseRaw, start: datetime | None
+) -> tuple[yasa.Hypnogram, float | None]:
+    """Read the annotations of an EDF or BDF, by its own clock."""
+    hyp, first = _from_annotations(mne.read_annotations(path), str(path), 0.0)
+    files = [Path(name) for name in raw.filenames if name is not None]
+    if len(files) == 1 and files[0].exists() and files[0].samefile(path):
+        return hyp, first - raw.first_time
+    begin, is_dated = edf.read_start(path)
+    if start is not None and begin is not None and not is_dated:
+        # Of a recording whose date was removed, as MNE reads it, the time of day is still a clock;
+        # midnight is one where the recording begins then as well.
+        is_dated = start.date() == edf.NO_DATE.date() and (
+            begin != edf.NO_DATE or raw.info["meas_date"] == edf.NO_DATE
+        )
+    if begin is None or not is_dated:
+        # What begins later than the file does counts from a recording, this one.
+        return hyp, first or None
+    if start is None:
+        return _replace(hyp, start=begin + timedelta(seconds=first)), None
+    return hyp, first + _seconds_after(begin, start)
+
+
+def _from_text(path: Path) -> tuple[yasa.Hypnogram, float | None]:
+    """Read a stage per line (30 s), with ``stage`` above them or without, or a table."""
+    text = _read_text(path)
+    labels = [line.strip() for line in text.splitlines()]
+    if any(mark in labels[0] for mark in ",;\t"):
+        return _from_table(path)
+    return _from_labels(labels[labels[0].lower() == "stage" :], path), None
+
+
+def _read_text(path: Path) -> str:
+    """Read a text without the empty lines around it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8. Check that it holds stages.") from error
+    if not text.strip():
+        raise ValueError(f"{path} is empty. Write W, N1, N2, N3, R or ?, a stage per line of 30 s.")
+    return text
+
+
+def _check_integers(labels: Sequence[str], path: Path) -> None:
+    """Refuse stages as integers."""
+    if any(re.fullmatch(r"-?\d+(\.0)?", label.strip()) for label in labels):
+        raise ValueError(f"{path} gives stages as integers. {_AMBIGUOUS}")
+
+
+def _from_labels(labels: Sequence[str], path: Path, scorer: str = "expert") -> yasa.Hypnogram:
+    """Make a hypnogram of one label for each epoch."""
+    _check_integers(labels, path)
+    stages = [_to_stage(label) for label in labels]
+    if unknown := sorted({x for x, s in zip(labels, stages, strict=True) if s is None}):
+        raise ValueError(
+            f"{path} has unknown stages: {unknown[:10]}. Write W, N1, N2, N3, R or UNS."
+        )
+    return _to_hypnogram([s for s in stages if s is not None], scorer=scorer)
+
+
 def _from_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     """Read a table: one stage a row (30 s), or events with onset and duration in seconds."""
-    with path.open(encoding="utf-8") as file:
-        header = file.readline()
+    text = _read_text(path)
+    header = text.splitlines()[0]
     separator = next((mark for mark in "\t;" if mark in header), ",")
-    table = pd.read_csv(path, sep=separator, dtype=str)
+    # An empty line is an epoch without a stage; skipped, all that follow would come too early.
+    table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, skip_blank_lines=False)
     table.columns = [str(column).strip().lower() for column in table.columns]
     column = next(
         (c for c in ("stage", "trial_type", "description", "value") if c in table.columns), None
     )
     if column is None:
         raise ValueError(
-            f"{path} has the columns {list(table.columns)}; it needs 'stage' (one row per 30 s), "
-            "or 'onset', 'duration' and 'stage' (or 'trial_type')."
+            f"{path} has the columns {list(table.columns)[:10]}; it needs 'stage' (one row per "
+            "30 s), or 'onset', 'duration' and 'stage' (or 'trial_type')."
         )
+    # As write_hypnogram writes it; who scored is one for all of them, or nobody in particular.
+    scorers = table["scorer"].dropna().unique() if "scorer" in table.columns else []
+    scorer = str(scorers[0]) if len(scorers) == 1 else "expert"
     labels = table[column].fillna("UNS").tolist()
-    if any(re.fullmatch(r"-?\d+(\.0)?", label.strip()) for label in labels):
-        raise ValueError(f"{path} gives stages as integers. {_AMBIGUOUS}")
     if {"onset", "duration"} <= set(table.columns):
-        return _from_events(table["onset"], table["duration"], labels, str(path))
-    stages = [_to_stage(label) for label in labels]
-    if unknown := sorted({x for x, s in zip(labels, stages, strict=True) if s is None}):
-        raise ValueError(f"{path} has unknown stages: {unknown}. Write W, N1, N2, N3, R or UNS.")
-    return _to_hypnogram([s for s in stages if s is not None]), None
+        _check_integers(labels, path)
+        hyp, first = _from_events(table["onset"], table["duration"], labels, str(path))
+        return _replace(hyp, scorer=scorer), first
+    return _from_labels(labels, path, scorer), None
 
 
 def read_stages(
-    source: yasa.Hypnogram | str | Path | None, raw: mne.io.BaseRaw, start: datetime | None
+    source: yasa.Hypnogram | str | Path | None,
+    raw: mne.io.BaseRaw,
+    start: datetime | None,
+    *,
+    scorer: str | None = None,
 ) -> tuple[yasa.Hypnogram, float | None]:
     """Read the stages of a recording.
 
@@ -199,12 +295,16 @@ def read_stages(
     ----------
     source : yasa.Hypnogram, str, Path or None
         A Hypnogram; a file: YASA's ``.json``, Compumedics Profusion's or NSRR's ``.xml``, a
-        ``.csv`` or ``.tsv`` (one stage a row, or events with onset and duration in s), or anything
-        that :func:`mne.read_annotations` reads; None for the recording's own annotations.
+        ``.csv`` or ``.tsv`` (one stage a row, or events with onset and duration in s from the
+        start of the recording), a ``.txt`` with a stage per line, or anything that
+        :func:`mne.read_annotations` reads, EDF+ by its own clock; None for the recording's own
+        annotations.
     raw : mne.io.BaseRaw
         The recording.
     start : datetime or None
         When its first sample was taken.
+    scorer : str or None
+        What to call who scored; None for the name that comes with the stages, else ``"expert"``.
 
     Returns
     -------
@@ -212,7 +312,8 @@ def read_stages(
         The stages, per 30 s, with 4 or 5 stages; with a date where it can be known.
     onset : float or None
         When its first epoch begins, in seconds after the first sample of the recording; None where
-        nothing says so, because one of the two has no date.
+        nothing says so, because one of the two has no date. A hypnogram that is longer or shorter
+        than the recording is warned of then.
 
     Raises
     ------
@@ -220,21 +321,42 @@ def read_stages(
         If there are no stages, or unknown ones, or they are not per 30 s.
     FileNotFoundError
         If there is no such file.
+
+    Examples
+    --------
+    >>> from mne_wav2sleep import simulate_night
+    >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
+    >>> hyp, onset = read_stages(None, raw, raw.info["meas_date"], scorer="simulated")
+    >>> hyp.n_epochs, hyp.scorer, onset
+    (120, 'simulated', 0.0)
     """
     hyp, onset = _read(source, raw, start)
+    if scorer is not None or hyp.scorer is None:
+        hyp = _replace(hyp, scorer=scorer or "expert")
     if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S:
         raise ValueError(f"The hypnogram has epochs of {hyp.freq}; wav2sleep's are 30 s long.")
     if hyp.n_stages not in (4, 5):
         raise ValueError(f"The hypnogram has {hyp.n_stages} stages; 4 or 5 are needed.")
     if start is not None and onset is not None and hyp.start is None:
-        begin = start + timedelta(seconds=onset)
-        return _to_hypnogram(list(hyp.hypno), begin), onset
+        return _replace(hyp, start=start + timedelta(seconds=onset)), onset
     if onset is None and hyp.start is not None and start is not None:
-        # Both are the clock on the wall, whatever time zone they are labelled with.
-        onset = (
-            hyp.start.tz_localize(None) - pd.Timestamp(start).tz_localize(None)
-        ).total_seconds()
+        onset = _seconds_after(hyp.start, start)
+    if onset is None:
+        _warn_of_length(hyp, raw)
     return hyp, onset
+
+
+def _warn_of_length(hyp: yasa.Hypnogram, raw: mne.io.BaseRaw) -> None:
+    """Say that stages without a clock are not as many as the epochs of the recording."""
+    sfreq = raw.info["sfreq"]
+    n_epochs = count_epochs(raw.n_times, sfreq)
+    # A last epoch that the recording does not complete may be scored.
+    if not n_epochs <= hyp.n_epochs <= max(n_epochs, math.ceil(raw.n_times / sfreq / EPOCH_S)):
+        warn(
+            f"The hypnogram has {hyp.n_epochs} epochs of 30 s and the recording {n_epochs}, and no "
+            "clock of both says where it lies: it may belong elsewhere. Give it a start, and the "
+            "recording a date, or cut both to the same length."
+        )
 
 
 def _read(
@@ -253,9 +375,78 @@ def _read(
         return yasa.Hypnogram.from_json(str(path)), None
     if path.suffix.lower() == ".xml":
         return _from_xml(path)
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+    if path.suffix.lower() == ".txt":
+        return _from_text(path)
+    if path.suffix.lower() in (".csv", ".tsv"):
         return _from_table(path)
+    if path.suffix.lower() in edf.SUFFIXES:
+        return _from_edf(path, raw, start)
     annotations = mne.read_annotations(path)
-    dated = annotations.orig_time is not None and start is not None
-    offset = (start - annotations.orig_time).total_seconds() if dated else 0.0
+    offset = 0.0
+    if annotations.orig_time is not None and start is not None:
+        offset = _seconds_after(start, annotations.orig_time)
     return _from_annotations(annotations, str(path), offset)
+
+
+def align_stages(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypnogram:
+    """Put a reference on the clock of a hypnogram, epoch by epoch.
+
+    Parameters
+    ----------
+    reference, hyp : yasa.Hypnogram
+        Scored by somebody, and staged.
+
+    Returns
+    -------
+    aligned : yasa.Hypnogram
+        The reference with the epochs, the number of stages and the start of ``hyp``, and its own
+        scorer; ``UNS`` where it says nothing.
+
+    Raises
+    ------
+    ValueError
+        If its epochs are not 30 s long or not those of ``hyp``, or it has fewer stages.
+
+    Examples
+    --------
+    >>> hyp = yasa.Hypnogram(["WAKE", "LIGHT", "DEEP"], n_stages=4, start="2024-03-01 22:30:00")
+    >>> reference = yasa.Hypnogram(["N2", "N3"], start="2024-03-01 22:30:30", scorer="expert")
+    >>> aligned = align_stages(reference, hyp)
+    >>> list(aligned.hypno), aligned.scorer
+    (['UNS', 'LIGHT', 'DEEP'], 'expert')
+    """
+    if pd.Timedelta(reference.freq).total_seconds() != EPOCH_S:
+        raise ValueError(f"The reference has epochs of {reference.freq}; they must be of 30 s.")
+    if reference.n_stages > hyp.n_stages:
+        reference = reference.consolidate_stages(hyp.n_stages)
+    if reference.n_stages != hyp.n_stages:
+        raise ValueError(
+            f"The reference has {reference.n_stages} stages, and {hyp.n_stages} were staged; "
+            f"consolidate what was staged, hyp.consolidate_stages({reference.n_stages})."
+        )
+    offset = 0.0
+    if reference.start is not None and hyp.start is not None:
+        offset = _seconds_after(reference.start, hyp.start) / EPOCH_S
+        if abs(offset - round(offset)) > 1 / EPOCH_S:
+            raise ValueError(
+                f"The reference begins {offset * EPOCH_S:.1f} s after the recording, so that its "
+                "epochs are not those that were staged. Crop the recording to begin with it."
+            )
+    elif reference.n_epochs != hyp.n_epochs:
+        raise ValueError(
+            f"The reference has {reference.n_epochs} epochs, and {hyp.n_epochs} were staged; "
+            "without a start in both, nobody knows which are the same. Give start= to "
+            "yasa.Hypnogram, or the same number of epochs."
+        )
+    first = round(offset)
+    index = np.arange(hyp.n_epochs) - first
+    there = (index >= 0) & (index < reference.n_epochs)
+    if not there.any():
+        raise ValueError(
+            f"The reference begins at {reference.start} and has no epoch in common with the "
+            f"recording, which begins at {hyp.start}. Check the clocks."
+        )
+    stages = np.full(hyp.n_epochs, "UNS", dtype=object)
+    stages[there] = reference.hypno.to_numpy(dtype=object)[index[there]]
+    scorer = reference.scorer or "reference"
+    return yasa.Hypnogram(stages, n_stages=hyp.n_stages, freq="30s", start=hyp.start, scorer=scorer)

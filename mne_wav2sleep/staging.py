@@ -545,7 +545,8 @@ class SleepStagerW2S:
             were staged; put in place by the clock, which nothing but its channels tells from
             another night at the same time.
         overwrite : bool
-            Replace annotations of sleep stages that are there.
+            Replace annotations of sleep stages in the time that was staged; those before and
+            after it are kept, and of those that are partly in it, what lies outside.
 
         Returns
         -------
@@ -557,7 +558,8 @@ class SleepStagerW2S:
         Raises
         ------
         ValueError
-            If the Raw is not what was staged, has stages already, or was staged with gaps.
+            If the Raw is not what was staged, has stages there already, was staged with gaps, or
+            has a date where it had none when it was staged, or the reverse.
 
         Examples
         --------

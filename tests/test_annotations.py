@@ -71,10 +71,58 @@ def test_what_was_annotated_is_kept():
     assert sum(a["duration"] for a in stages) == pytest.approx(1200)
 
 
+def test_stages_outside_of_what_was_staged_are_kept():
+    """Staged from 300 s to 900 s of 1200 s, beside a scorer's stages of all of it."""
+    hyp = make_hypnogram(20, start=START + datetime.timedelta(seconds=300))
+    night = make_raw()
+    texts = ["Sleep stage N2", "Sleep stage W", "Sleep stage R", "BAD_move", "Sleep stage W"]
+    night.set_annotations(mne.Annotations([0, 250, 310, 100, 880], [250, 60, 570, 900, 320], texts))
+    with pytest.raises(ValueError, match="has 3 annotations of sleep stages already"):
+        annotate_raw(night, hyp)
+    annotate_raw(night, hyp, overwrite=True)
+    old = [a for a in night.annotations if a["onset"] < 300 or a["onset"] >= 900]
+    assert [(a["onset"], a["duration"], a["description"]) for a in old] == [
+        (0, 250, "Sleep stage N2"),
+        (100, 900, "BAD_move"),
+        (250, 50, "Sleep stage W"),
+        (900, 300, "Sleep stage W"),
+    ]
+    found = read_stages(None, night, START)[0]
+    assert list(found.hypno[10:30]) == list(hyp.hypno)
+
+
+def test_one_stage_around_all_that_was_staged_is_parted():
+    raw = make_raw().set_annotations(mne.Annotations(0, 1200, "Sleep stage W"))
+    hyp = make_hypnogram(20, start=START + datetime.timedelta(seconds=300))
+    annotate_raw(raw, hyp, overwrite=True)
+    awake = [(a["onset"], a["duration"]) for a in raw.annotations]
+    assert awake[0] == (0, 300)
+    assert awake[-1] == (900, 300)
+    assert raw.annotations.duration.sum() == pytest.approx(1200)
+
+
+@pytest.mark.parametrize("sfreq", [10.0, 125.3, 512 / 3])
+def test_onsets_are_those_of_the_samples(tmp_path, sfreq):
+    """At no whole rate and second, from a crop at no whole second, through FIF."""
+    start = START.replace(microsecond=123457)
+    raw = make_raw(start=start, sfreq=sfreq).crop(tmin=100.01)
+    raw.save(tmp_path / "night_raw.fif", verbose="error")
+    again = mne.io.read_raw(tmp_path / "night_raw.fif", verbose="error")
+    begin = again.info["meas_date"] + datetime.timedelta(seconds=again.first_time)
+    hyp = make_hypnogram(30, start=begin)
+    annotate_raw(again, hyp)
+    onsets = again.annotations.onset - again.first_time
+    assert onsets[0] == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(onsets / 30, np.round(onsets / 30), rtol=0, atol=1e-9)
+    assert again.annotations.duration.sum() == pytest.approx(900, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("raw", "hyp", "message"),
     [
-        (make_raw(900, None), make_hypnogram(), "without a date in both"),
+        (make_raw(900, None), make_hypnogram(start=None), "without a date in both"),
+        (make_raw(1200, None), make_hypnogram(), "stages begin at .* and the Raw has no date"),
+        (make_raw(1200), make_hypnogram(start=None), "Raw begins at .* and the stages have no"),
         (make_raw(1300, None), make_hypnogram(start=None), "without a date in both"),
         (make_raw(), make_hypnogram(start=START.replace(day=2)), "no time in common"),
     ],
@@ -149,8 +197,13 @@ def test_a_recording_is_never_replaced(tmp_path):
     with pytest.raises(ValueError, match="holds a recording"):
         write_hypnogram(make_hypnogram(), path)
     assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="holds a recording"):
+        write_hypnogram(make_hypnogram(), path, overwrite=True)
+    assert path.read_bytes() == before
     write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf")
-    write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf")  # ... but a hypnogram is
+    with pytest.raises(FileExistsError, match=r"is there already.*overwrite=True"):
+        write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf")
+    write_hypnogram(make_hypnogram(), tmp_path / "hyp.edf", overwrite=True)
 
 
 def test_what_cannot_be_written_is_said(tmp_path):

@@ -15,6 +15,7 @@ ORDER = [
     "channels",
     "signals",
     "edf",
+    "output",
     "recording",
     "reading",
     "quality",

@@ -45,9 +45,12 @@ def test_stage_writes_what_yasa_reads(night, small_folder, tmp_path):
     invoke("stage", night, "--weights", small_folder, "--out", unchecked, "--no-checks")
     provenance = json.loads((tmp_path / "unchecked_provenance.json").read_text())
     assert provenance["parameters"]["validity"]["flat_s"]["ECG"] is None
-    invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "hyp.csv")
-    invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "HYP.TSV")
-    for events in (pd.read_csv(tmp_path / "hyp.csv"), pd.read_csv(tmp_path / "HYP.TSV", sep="\t")):
+    invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "rows.csv")
+    invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "ROWS.TSV")
+    for events in (
+        pd.read_csv(tmp_path / "rows.csv"),
+        pd.read_csv(tmp_path / "ROWS.TSV", sep="\t"),
+    ):
         assert list(events["onset"][:2]) == [0, 30]
         assert list(events["trial_type"]) == list(hyp.hypno)
 
@@ -61,6 +64,72 @@ def test_a_full_disk_is_said_with_the_file(night, small_folder, tmp_path, name):
     (error,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert f"could not be written to {tmp_path / name}" in error
     assert "No space left" in error
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Staging and reading nights, which take their time, must not begin."""
+
+    def begin(*_, **__):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("mne_wav2sleep.cli.SleepStagerW2S", begin)
+    monkeypatch.setattr("mne_wav2sleep.training.prepare_nights", begin)
+
+
+@pytest.mark.parametrize("there", ["hyp.json", "hyp_provenance.json", "night.html"])
+def test_what_is_there_is_refused_before_the_work(there, night, no_work, tmp_path):
+    (tmp_path / there).write_text("of another recording")
+    outputs = ("--out", tmp_path / "hyp.json", "--report", tmp_path / "night.html")
+    result = invoke("stage", night, *outputs)
+    assert result.exit_code == 1
+    assert f"{tmp_path / there} is there already" in result.stderr
+    assert "--overwrite" in result.stderr
+    assert [file.name for file in tmp_path.iterdir()] == [there]
+
+
+def test_what_is_there_is_replaced_with_overwrite(night, small_folder, tmp_path):
+    names = ["hyp.json", "hyp_provenance.json", "night.html"]
+    for name in names:
+        (tmp_path / name).write_text("of another recording")
+    outputs = ("--out", tmp_path / "hyp.json", "--report", tmp_path / "night.html")
+    result = invoke("stage", night, "--weights", small_folder, *outputs, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    for name in names:
+        assert "of another recording" not in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_scores_that_cannot_be_written_are_said_before_the_work(no_work, tmp_path):
+    table, there = tmp_path / "nights.csv", tmp_path / "scores.csv"
+    table.write_text("recording,subject\na.edf,a\n")
+    there.write_text("old")
+    for out, code, message in (
+        (there, 1, "is there already"),
+        (tmp_path / "none" / "scores.csv", 1, "There is no folder"),
+        (tmp_path / "scores.xlsx", 2, "must end in .csv"),
+    ):
+        result = invoke("evaluate", table, "--out", out)
+        assert result.exit_code == code
+        assert message in " ".join(result.stderr.split())
+    assert there.read_text() == "old"
+
+
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_settings_are_checked_before_the_work(command, no_work, tmp_path):
+    table = tmp_path / "nights.csv"
+    table.write_text("recording,subject\na.edf,a\n")
+    wrong = ("foo=1", "masking=1", "learning_rate", "crop=[", "batch_size=0")
+    for setting in wrong:
+        result = invoke(command, table, tmp_path / "model", "--set", setting)
+        assert result.exit_code == 1, result.output
+        assert setting.split("=")[0] in result.stderr
+        assert "factory" not in result.stderr
+        assert "Masking" not in result.stderr
+    result = invoke(command, table, tmp_path / "model", "--set", "foo=1")
+    rate = {"train": "0.001", "finetune": "0.0003"}[command]
+    assert f"learning_rate={rate}" in result.stderr
+    assert "crop=null" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--out", "--report"])
@@ -242,8 +311,14 @@ def test_the_demo_stages_a_simulated_night(demo, tmp_path):
 
 
 def test_the_demo_stages_a_recording_without_a_date(demo, night, tmp_path):
+    (tmp_path / "demo").mkdir()
+    for name in DEMO_FILES:
+        (tmp_path / "demo" / name).write_text("of a simulated night")
     result = demo("--edf", night)
     assert result.exit_code == 0, result.output
+    assert b"of a simulated night" not in b"".join(
+        (tmp_path / "demo" / name).read_bytes() for name in DEMO_FILES[1:]
+    )
     assert "truth" not in result.stdout
     assert sorted(file.name for file in (tmp_path / "demo").iterdir()) == DEMO_FILES[1:]
     assert "clock" not in pd.read_csv(tmp_path / "demo" / "epochs.csv")

@@ -9,9 +9,10 @@ import yasa
 from conftest import toy_recordings
 
 from mne_wav2sleep import SleepStagerW2S, plot_agreement, simulate_night
-from mne_wav2sleep.figures import align, clock, plot_availability, plot_night, plot_rates
+from mne_wav2sleep.figures import clock, plot_availability, plot_night, plot_rates
 from mne_wav2sleep.hypnogram import STAGE_NAMES, name_stages, to_hypnogram
 from mne_wav2sleep.signals import REASONS
+from mne_wav2sleep.stages import align_stages
 
 pytestmark = toy_recordings
 START = datetime.datetime(2024, 3, 1, 22, 30)
@@ -153,12 +154,12 @@ def test_a_reference_is_put_in_place_by_the_clock():
     later = yasa.Hypnogram(
         ["N2"] * 30, n_stages=5, start=START + datetime.timedelta(minutes=10), scorer="expert"
     )
-    aligned = align(later, hyp)
+    aligned = align_stages(later, hyp)
     assert list(aligned.hypno) == ["UNS"] * 20 + ["LIGHT"] * 30 + ["UNS"] * 50
     before = yasa.Hypnogram(
         ["N3"] * 30, n_stages=5, start=START - datetime.timedelta(minutes=10), scorer="expert"
     )
-    assert list(align(before, hyp).hypno) == ["DEEP"] * 10 + ["UNS"] * 90
+    assert list(align_stages(before, hyp).hypno) == ["DEEP"] * 10 + ["UNS"] * 90
 
 
 @pytest.mark.parametrize(

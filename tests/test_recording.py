@@ -323,3 +323,27 @@ def test_a_movement_is_not_extreme():
 def test_the_rates_of_a_header(tmp_path):
     path = write_edf(tmp_path / "night.edf", rates={"ECG": 256.0, "Thor": 32.0, "Temp": 0.5})
     assert edf.read_rates(path) == [("ECG", 256), ("Thor", 32), ("Temp", 0.5)]
+
+
+def test_a_file_that_was_cut_off_says_how_much_is_there_once(tmp_path):
+    path = write_edf(tmp_path / "night.edf", seconds=7200)
+    content = path.read_bytes()
+    path.write_bytes(content[: round(len(content) * 0.7)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        opened = open_recording(path)
+    assert [str(warning.message) for warning in caught] == [
+        "night.edf says it lasts 2.0 h, and 1.4 h of it are there: the file was cut off. Copy or "
+        "export it again, or go on with that part."
+    ]
+    assert opened.n_epochs == 167  # of 5039 s
+    path.write_bytes(content[:236] + b"-1      " + content[244:])
+    with pytest.warns(RuntimeWarning, match="Number of records"):  # MNE's, of one not stopped
+        open_recording(path)
+
+
+def test_an_edf_of_annotations_alone_is_no_recording(tmp_path):
+    path = tmp_path / "hyp.edf"
+    edfio.Edf([], annotations=[edfio.EdfAnnotation(0, 3600, "Sleep stage W")]).write(path)
+    with pytest.raises(ValueError, match=r"hyp\.edf has no signals"):
+        open_recording(path)

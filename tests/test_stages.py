@@ -1,12 +1,14 @@
 import datetime
 
+import edfio
 import mne
 import numpy as np
 import pytest
 import yasa
 from conftest import make_wave
 
-from mne_wav2sleep.stages import read_stages
+from mne_wav2sleep import write_hypnogram
+from mne_wav2sleep.stages import align_stages, read_stages
 
 STAGES = ["WAKE"] * 3 + ["N1", "N2", "N2", "N3", "N3", "REM", "REM", "UNS", "WAKE"]
 START = datetime.datetime(2024, 3, 1, 22, 30, tzinfo=datetime.UTC)
@@ -110,6 +112,9 @@ def test_a_hypnogram_is_placed_by_the_clock_of_both(raw):
         ("time,score\n1,W\n", "csv", "has the columns"),
         ("onset,duration,stage\n0,30,Sleep stage X\n30,30,W\n", "csv", "unknown stages"),
         ("onset,duration,stage\n0,30,apnea\n", "csv", "no sleep stage"),
+        ("W\n0\n4\n", "txt", "4 means another stage"),
+        ("W\nhello\n", "txt", "unknown stages"),
+        ("\n\n", "txt", "is empty"),
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "xml", "declares entities"),
         ("<a><b></a>", "xml", "not well-formed"),
     ],
@@ -128,3 +133,140 @@ def test_other_epochs_and_stages_are_refused(raw, tmp_path):
         read_stages(yasa.Hypnogram(["WAKE", "SLEEP"], n_stages=2), raw, START)
     with pytest.raises(FileNotFoundError, match="Check the path"):
         read_stages(tmp_path / "none.xml", raw, START)
+
+
+FOUR = {"N1": "LIGHT", "N2": "LIGHT", "N3": "DEEP"}
+SUFFIXES = [".json", ".csv", ".tsv", ".edf", ".txt"]
+
+
+def undated(raw):
+    return raw.copy().set_meas_date(None)
+
+
+@pytest.mark.parametrize("start", [START, None])
+@pytest.mark.parametrize("n_stages", [4, 5])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_is_written_is_read_back(suffix, n_stages, start, raw, tmp_path):
+    # Begins and ends with what nobody scored.
+    stages = ["UNS", *STAGES[1:-1], "UNS"]
+    stages = stages if n_stages == 5 else [FOUR.get(stage, stage) for stage in stages]
+    hyp = yasa.Hypnogram(stages, n_stages=n_stages, start=start, scorer="me")
+    write_hypnogram(hyp, tmp_path / f"hyp{suffix}")
+    recording = raw if start else undated(raw)
+    found, onset = read_stages(tmp_path / f"hyp{suffix}", recording, start)
+    assert list(found.hypno) == stages
+    assert found.n_stages == n_stages
+    assert onset == (0.0 if suffix in (".csv", ".tsv") or (start and suffix != ".txt") else None)
+    if start is None or suffix == ".txt":
+        assert found.start is None
+    else:
+        assert found.start.tz_localize(None) == START.replace(tzinfo=None)
+    assert found.scorer == ("me" if suffix in (".json", ".csv", ".tsv") else "expert")
+    named, same = read_stages(tmp_path / f"hyp{suffix}", recording, start, scorer="you")
+    assert (named.scorer, same, named.start) == ("you", onset, found.start)
+    assert list(named.hypno) == stages
+
+
+@pytest.mark.parametrize("suffix", [".json", ".edf"])
+def test_a_hypnogram_lies_where_its_own_clock_says(suffix, raw, tmp_path):
+    path = tmp_path / f"hyp{suffix}"
+    write_hypnogram(yasa.Hypnogram(STAGES, start=START), path)
+    later = START + datetime.timedelta(seconds=120)
+    found, onset = read_stages(path, raw.copy().crop(120), later)
+    assert onset == -120
+    assert found.start.tz_localize(None) == START.replace(tzinfo=None)
+    # ... and one of the cropped night, beside all of it.
+    write_hypnogram(yasa.Hypnogram(STAGES[4:], start=later), path, overwrite=True)
+    found, onset = read_stages(path, raw, START)
+    assert (onset, list(found.hypno)) == (120, STAGES[4:])
+    # Where the recording has no clock, that of the stages is kept, and says nothing of where.
+    found, onset = read_stages(path, undated(raw).crop(120), None)
+    assert onset is None
+    assert found.start.tz_localize(None) == later.replace(tzinfo=None)
+
+
+def write_scored_edf(path, begin, date=None, seconds=0, first=0.0):
+    """A scorer's EDF+: stages from ``first`` s on, with signals where it lasts ``seconds``."""
+    notes = [edfio.EdfAnnotation(first + 30 * i, 30, s) for i, s in enumerate(STAGES[:-1])]
+    signals = [edfio.EdfSignal(make_wave(64.0, seconds), 64, label="ECG")] if seconds else []
+    recording = edfio.Recording(startdate=date)
+    edfio.Edf(signals, annotations=notes, starttime=begin, recording=recording).write(path)
+    return path
+
+
+@pytest.mark.parametrize("date", [START.date(), None])
+def test_a_scorers_edf_of_the_same_recording(date, tmp_path):
+    """The recording and the stages begin together, both with a date or both with none."""
+    begin = datetime.time(22, 30)
+    night = write_scored_edf(tmp_path / "night.edf", begin, date, seconds=420)
+    recording = mne.io.read_raw(night, verbose="error").crop(60)
+    start = recording.info["meas_date"] + datetime.timedelta(seconds=60)
+    scored = write_scored_edf(tmp_path / "stages.edf", begin, date, first=15.0)
+    assert read_stages(scored, recording, start)[1] == 15 - 60
+    # The recording itself, whatever date the Raw was given since.
+    assert read_stages(night, recording, start)[1] == -60
+    recording.set_meas_date(datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC))
+    assert read_stages(night, recording, START)[1] == -60
+
+
+def test_an_edf_without_a_date_counts_from_the_recording(raw, tmp_path):
+    path = write_scored_edf(tmp_path / "stages.edf", datetime.time(22, 30))
+    with pytest.warns(RuntimeWarning, match=r"has 11 epochs of 30 s and the recording 12, and no"):
+        assert read_stages(path, raw, START)[1] is None
+    write_scored_edf(path, datetime.time(22, 30), first=30.0)
+    assert read_stages(path, raw, START)[1] == 30
+
+
+def test_fractions_of_a_second_are_kept(raw, tmp_path):
+    start = START + datetime.timedelta(seconds=0.25)
+    write_hypnogram(yasa.Hypnogram(STAGES, start=start), tmp_path / "hyp.edf")
+    found, onset = read_stages(tmp_path / "hyp.edf", raw, START)
+    assert onset == 0.25
+    assert found.start == start
+
+
+@pytest.mark.parametrize("text", ["W\nN2\n?\nR\n", 'stage\r\nW\r\nN2\r\n""\r\nR\r\n\r\n'])
+@pytest.mark.parametrize("suffix", [".txt", ".csv"])
+def test_a_stage_per_line(text, suffix, raw, tmp_path):
+    if suffix == ".csv" and not text.startswith("stage"):
+        text = "stage\n" + text
+    if suffix == ".txt":
+        text = text.replace('""', "?")
+    path = tmp_path / f"stages{suffix}"
+    path.write_text("\ufeff" + text, encoding="utf-8", newline="")
+    found, _ = read_stages(path, raw.crop(0, 119.9), START)
+    assert list(found.hypno) == ["WAKE", "N2", "UNS", "REM"]
+
+
+def test_an_empty_line_moves_nothing(raw, tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text("stage\nW\n\nR\n")
+    found, _ = read_stages(path, raw.crop(0, 89.9), START)
+    assert list(found.hypno) == ["WAKE", "UNS", "REM"]
+
+
+@pytest.mark.parametrize("n_epochs", [6, 11, 13, 40])
+@pytest.mark.parametrize("suffix", [".csv", ".txt", ".json"])
+def test_stages_that_do_not_fit_are_said_where_no_clock_puts_them(n_epochs, suffix, raw, tmp_path):
+    path = tmp_path / f"stages{suffix}"
+    if suffix == ".json":
+        yasa.Hypnogram(["WAKE"] * n_epochs).to_json(str(path))
+    else:
+        path.write_text("stage\n" + "W\n" * n_epochs)
+    match = rf"has {n_epochs} epochs of 30 s and the recording 12, and no clock"
+    with pytest.warns(RuntimeWarning, match=match):
+        read_stages(path, raw, START)
+
+
+def test_an_epoch_that_the_recording_does_not_complete_may_be_scored(raw):
+    raw.crop(0, 340)
+    for n_epochs in (11, 12):
+        read_stages(yasa.Hypnogram(["WAKE"] * n_epochs), raw, None)
+
+
+def test_align_keeps_who_scored_and_folds_what_never_slept():
+    hyp = yasa.Hypnogram(["WAKE", "LIGHT", "REM"], n_stages=4, start=START)
+    reference = yasa.Hypnogram(["WAKE", "REM"], n_stages=5, start=START, scorer="me")
+    aligned = align_stages(reference, hyp)
+    assert list(aligned.hypno) == ["WAKE", "REM", "UNS"]
+    assert (aligned.n_stages, aligned.scorer, aligned.start) == (4, "me", hyp.start)

@@ -30,6 +30,7 @@ from mne_wav2sleep.training import (
     fine_tune,
     open_night,
     prepare_nights,
+    read_nights,
     train,
 )
 from mne_wav2sleep.training.loading import NightDataset, PassSampler, collate, split_by_subject
@@ -560,3 +561,34 @@ def test_the_commands_train_fine_tune_and_evaluate(tmp_path):
     result = CliRunner().invoke(app, ["train", str(table), str(tmp_path / "z")])
     assert result.exit_code == 1
     assert "none.fif" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("night.edf", b"0       X X X X"),
+        ("empty.csv", b""),
+        ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40),
+        ("nothing.csv", bytes(4096)),
+        ("ragged.csv", b"recording,subject\na,b\na,b,c,d\n"),
+        ("night.csv", b"0".ljust(5000) + bytes(1000)),
+    ],
+)
+def test_what_is_no_table_of_nights_is_said_in_one_sentence(name, content, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    result = CliRunner().invoke(app, ["evaluate", str(path), "--cache", str(tmp_path / "cache")])
+    assert result.exit_code == 1
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert result.stderr.strip() == error
+    assert "'recording'" in error
+    assert len(error) < 400
+    with pytest.raises(ValueError, match="is a folder"):
+        read_nights(tmp_path)
+
+
+def test_preparing_says_nothing_of_the_files_it_opens(tmp_path):
+    make_raw().save(tmp_path / "night_raw.fif", verbose="error")
+    with mne.utils.use_log_level("info"), mne.utils.catch_logging() as log:
+        prepare_nights([Night(tmp_path / "night_raw.fif", make_hypnogram(), "a")], tmp_path)
+    assert "Opening" not in log.getvalue()

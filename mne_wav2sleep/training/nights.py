@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,6 +13,7 @@ import joblib
 import mne
 import numpy as np
 import yasa
+from mne.utils import logger, use_log_level
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -41,7 +43,8 @@ class Night:
         A Raw, or a file that :func:`mne.io.read_raw` reads.
     hypnogram : yasa.Hypnogram, str, Path or None
         The stages: a Hypnogram, a file (YASA's ``.json``, Profusion's or NSRR's ``.xml``, ``.csv``
-        or ``.tsv``, or annotations that MNE reads), or None for the recording's own annotations.
+        or ``.tsv``, a stage per line in a ``.txt``, or annotations that MNE reads), or None for the
+        recording's own annotations.
     subject : str
         Whose night it is. Nights of one subject are never parted between training and validation.
     dataset : str
@@ -219,7 +222,8 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     """
     # Of a recording with gaps, MNE keeps the annotations in the file alone.
     own = recording.path if recording.gaps else None
-    hyp, onset = read_stages(night.hypnogram or own, recording.raw, recording.start)
+    with use_log_level("error"):  # what is warned of there, is refused here
+        hyp, onset = read_stages(night.hypnogram or own, recording.raw, recording.start)
     n_samples, sfreq = recording.n_samples, recording.raw.info["sfreq"]
     if onset is None:
         # Nothing but the lengths can tell whether the two belong together.
@@ -327,7 +331,9 @@ def _prepare_file(
         safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
         path = folder / f"{safe}-{_fingerprint(night, dtype, validity)}.safetensors"
         if not path.exists():
-            tensors, header = _prepare(night, dtype, validity)
+            # What MNE logs of each file it opens would drown all else.
+            with use_log_level(max(logger.level, logging.WARNING)):
+                tensors, header = _prepare(night, dtype, validity)
             # Written under another name first: a file that is there is whole.
             unfinished = path.with_suffix(".unfinished")
             save_file(tensors, unfinished, metadata={"night": json.dumps(header)})

@@ -4,9 +4,35 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..edf import SUFFIXES
+from ..recording import first_sentence
 from .nights import Night
 
 _CARDIO_RESPIRATORY = ("ABD", "ECG", "PPG", "THX")
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV as text, or say what the file is instead."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, no table of nights. Give the CSV in it.")
+    if path.suffix.lower() in SUFFIXES:
+        raise ValueError(
+            f"{path} is a recording, no table of nights. Give a CSV with the columns 'recording', "
+            "where this file is named, and 'subject'."
+        )
+    with path.open("rb") as file:
+        if b"\0" in file.read(2**16):
+            raise ValueError(
+                f"{path} is no text, and no table of nights. Give a CSV in UTF-8 with the columns "
+                "'recording' and 'subject'."
+            )
+    try:
+        return pd.read_csv(path, dtype=str, skipinitialspace=True).fillna("")
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise ValueError(
+            f"{path} is no table of nights ({first_sentence(error)}). Give a CSV with the columns "
+            "'recording' and 'subject'."
+        ) from error
 
 
 def read_nights(table: str | Path) -> list[Night]:
@@ -27,19 +53,19 @@ def read_nights(table: str | Path) -> list[Night]:
     Raises
     ------
     ValueError
-        If a column or a value is missing.
+        If it is no table, or a column or a value is missing.
     FileNotFoundError
         If there is no such table.
     """
     table = Path(table)
     if not table.exists():
         raise FileNotFoundError(f"There is no table of nights at {table}. Check the path.")
-    rows = pd.read_csv(table, dtype=str, skipinitialspace=True).fillna("")
+    rows = _read_table(table)
     known = {"recording", "subject", "hypnogram", "dataset", *_CARDIO_RESPIRATORY}
     if not {"recording", "subject"} <= set(rows.columns) or not set(rows.columns) <= known:
         raise ValueError(
-            f"{table} has the columns {list(rows.columns)}. It needs 'recording' and 'subject'; "
-            "'hypnogram', 'dataset', 'ABD', 'ECG', 'PPG' and 'THX' are possible too."
+            f"{table} has the columns {list(rows.columns)[:10]}. It needs 'recording' and "
+            "'subject'; 'hypnogram', 'dataset', 'ABD', 'ECG', 'PPG' and 'THX' are possible too."
         )
     nights = []
     for number, row in enumerate(rows.to_dict("records"), start=2):
