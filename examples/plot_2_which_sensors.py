@@ -15,7 +15,7 @@ audit = stager.audit()
 # %%
 # How well subsets agree with each other. A sensor that disagrees with all others is the one to look
 # at; agreement says that sensors see the same, not that it is true.
-ax = audit.plot()
+figure = audit.plot()
 
 # %%
 # What each of them makes of the night, in % of the epochs.
@@ -30,13 +30,15 @@ print(f"{audit.disputed.size} epochs are in dispute, the first of them {audit.di
 import pandas as pd
 import yasa
 
-from mne_wav2sleep.stages import read_stages
+from mne_wav2sleep.stages import align_stages, read_stages
 
-truth = read_stages(None, raw, stager.predict().start)[0].consolidate_stages(4)
+hyp = stager.predict()
+scored, _ = read_stages(None, raw, hyp.start, scorer="simulated truth")
+truth = align_stages(scored, hyp)
 pd.Series(
     {
-        subset: yasa.EpochByEpochAgreement([truth], [hyp]).get_agreement()["kappa"]
-        for subset, hyp in audit.hypnograms.items()
+        subset: yasa.EpochByEpochAgreement([truth], [staged]).get_agreement()["kappa"]
+        for subset, staged in audit.hypnograms.items()
     },
     name="kappa",
 ).round(2)
