@@ -15,7 +15,7 @@ audit = stager.audit()
 # %%
 # How well subsets agree with each other. A sensor that disagrees with all others is the one to look
 # at; agreement says that sensors see the same, not that it is true.
-ax = audit.plot()
+figure = audit.plot()
 
 # %%
 # What each of them makes of the night, in % of the epochs.
