@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import yasa
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from sklearn.metrics import cohen_kappa_score
 
 from .hypnogram import allow_absent_stages
@@ -29,7 +30,8 @@ class Audit:
         Share of each stage in the staged epochs, in %.
     support : pandas.Series, shape (n_epochs,)
         Share of the smaller subsets, of the sensors that were on, that give an epoch the stage
-        which all of these together give it; NaN where there are none.
+        which all of these together give it; NaN where there are none, so that there is nothing
+        to compare.
     disputed : array of int, shape (n_disputed,)
         Epochs with less support than one half.
     """
@@ -40,14 +42,26 @@ class Audit:
     support: pd.Series
     disputed: np.ndarray
 
+    @property
+    def n_comparable(self) -> int:
+        """Epochs of which two sensors or more were on, so that there is something to compare."""
+        return int(self.support.notna().sum())
+
+    def _say(self) -> str:
+        """Say how many of the epochs that can be are in dispute."""
+        if len(self.hypnograms) == 1:
+            return "one sensor, nothing to compare"
+        if not self.n_comparable:
+            return "no two sensors on at once, nothing to compare"
+        return f"{self.disputed.size} of {self.n_comparable} comparable epochs disputed"
+
     def __repr__(self) -> str:
         """Say how many subsets there are, and how many epochs are in dispute."""
-        return (
-            f"<Audit | {len(self.hypnograms)} subsets of {list(self.hypnograms)[-1]}, "
-            f"{self.disputed.size} of {self.support.size} epochs disputed>"
-        )
+        count, everything = len(self.hypnograms), list(self.hypnograms)[-1]
+        subsets = everything if count == 1 else f"{count} subsets of {everything}"
+        return f"<Audit | {subsets}, {self._say()}>"
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None) -> Figure:
         """Draw the agreement between subsets as a table in colours.
 
         Parameters
@@ -57,26 +71,26 @@ class Audit:
 
         Returns
         -------
-        ax : matplotlib.axes.Axes
+        figure : matplotlib.figure.Figure
             Cohen's kappa of each pair of subsets, written and coloured.
         """
+        n_subsets = len(self.agreement)
         if ax is None:
-            size = 2.5 + 0.45 * len(self.agreement)
-            _, ax = plt.subplots(figsize=(size + 1, size), layout="constrained")
+            # As mne.Report shows 850 pixels, these are whole pixels there.
+            width = float(np.clip(np.ceil(5 + 0.8 * n_subsets) / 2, 5.5, 8.5))
+            width = width if n_subsets <= 15 else 17.0
+            _, ax = plt.subplots(figsize=(width, width - 0.5), layout="constrained")
         kappa = self.agreement.to_numpy()
         image = ax.imshow(kappa, cmap="cividis", vmin=0, vmax=1)
         for i, j in np.argwhere(np.isfinite(kappa)):
             colour = "black" if kappa[i, j] > 0.5 else "white"
             ax.text(j, i, f"{kappa[i, j]:.2f}", ha="center", va="center", color=colour, fontsize=7)
-        ticks = range(len(self.agreement))
+        ticks = range(n_subsets)
         ax.set_xticks(ticks, self.agreement.columns, rotation=90)
         ax.set_yticks(ticks, self.agreement.index)
-        ax.set_title(
-            f"Agreement of sensors: {self.disputed.size} of {self.support.size} epochs disputed",
-            loc="left",
-        )
+        ax.set_title(f"Agreement of sensors:\n{self._say()}", loc="left")
         ax.figure.colorbar(image, ax=ax, label="Cohen's kappa")
-        return ax
+        return ax.figure.figure  # of a part of a figure, the whole
 
 
 def compare_subsets(hypnograms: Mapping[Subset, yasa.Hypnogram], measured: pd.DataFrame) -> Audit:

@@ -1,7 +1,9 @@
 """Pictures of a night, on its clock, in YASA's look and legible without colour."""
 
+import textwrap
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
@@ -20,17 +22,53 @@ from .modalities import EPOCH_S
 from .signals import REASONS
 from .stages import align_stages
 
-# Okabe and Ito's colours, which people of all kinds of colour vision tell apart.
+WIDTH = 8.5
+"""Inches. mne.Report shows 850 pixels at 100 dpi; with heights that are multiples of half an inch,
+every picture is whole pixels there, which it would be sheared without."""
+
+# Lightness (CIE L*) is at least 10 apart, so that a copy without colour, and eyes of all kinds,
+# tell them apart; and what fails most, a flat line, is far from what was measured.
 _REASON_COLOURS = dict(
     zip(
         REASONS,
-        ("#0072B2", "#E5E5E5", "#000000", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9"),
+        ("#0072B2", "#F0F0F0", "#000000", "#CC79A7", "#3A1450", "#F0B429", "#8A2A0B"),
         strict=True,
     )
 )
+# YASA's hues; its light blue and its yellow are equally light, and so are its N2 and N3.
+_STAGE_COLOURS = {
+    "WAKE": "#5AA6D0",
+    "N1": "#007CB4",
+    "N2": "#053A6E",
+    "LIGHT": "#0068A5",
+    "N3": "#3C002D",
+    "DEEP": "#3C002D",
+    "REM": "#F7BC00",
+    "UNS": "#EAEAEA",
+}
+_EDGE: dict[str, Any] = {"edgecolor": "0.6", "linewidth": 0.5}
+"""Of what a legend shows, which may be nearly white."""
 _HEART, _BREATH = "#D55E00", "#0072B2"
 _SMOOTH = 5
 """Epochs over which drawn rates are medians."""
+
+
+def _put_on_the_wall(hyp: yasa.Hypnogram) -> yasa.Hypnogram:
+    """Take the time zone off a hypnogram, whose start is the clock on the wall with any of them.
+
+    YASA draws one with a zone at the time in Greenwich.
+    """
+    if hyp.start is None or hyp.start.tzinfo is None:
+        return hyp
+    start = hyp.start.tz_localize(None)
+    return yasa.Hypnogram(
+        hyp.hypno.to_numpy(dtype=object),
+        n_stages=hyp.n_stages,
+        freq=hyp.freq,
+        start=start,
+        scorer=hyp.scorer,
+        proba=hyp.proba,
+    )
 
 
 def clock(hyp: yasa.Hypnogram) -> NDArray[np.float64]:
@@ -60,21 +98,26 @@ def _set_clock(ax: Axes, hyp: yasa.Hypnogram) -> None:
     if hyp.start is None:
         ax.set_xlabel("Time [mins]" if hyp.duration <= 90 else "Time [hrs]")
         return
-    locator = mdates.AutoDateLocator(maxticks=12)
+    # The clock on the wall, as `clock` has it, whatever time zone matplotlib is told to show.
+    locator = mdates.AutoDateLocator(tz="UTC", maxticks=12)
     ax.xaxis.set_major_locator(locator)
     if hyp.duration > 24 * 60:
-        ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+        ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz="UTC"))
     else:
         text = "%H:%M" if hyp.duration > 10 else "%H:%M:%S"
-        ax.xaxis.set_major_formatter(mdates.DateFormatter(text))
+        ax.xaxis.set_major_formatter(mdates.DateFormatter(text, tz="UTC"))
     ax.set_xlabel("Time")
 
 
 def _draw_stages(hyp: yasa.Hypnogram, ax: Axes) -> None:
-    """Draw YASA's hypnogram, of a single epoch too, for which it sets limits that are none."""
+    """Draw YASA's hypnogram, of a single epoch too, for which it sets limits that are none.
+
+    Its limits follow the stages that come, and cut through the labels of those that do not.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Attempting to set identical low and high")
-        hyp.plot_hypnogram(ax=ax)
+        _put_on_the_wall(hyp).plot_hypnogram(ax=ax)
+    ax.set_ylim(-0.5, len(ax.get_yticks()) - 0.5)
 
 
 def plot_availability(availability: pd.DataFrame, hyp: yasa.Hypnogram, ax: Axes) -> Axes:
@@ -104,10 +147,12 @@ def plot_availability(availability: pd.DataFrame, hyp: yasa.Hypnogram, ax: Axes)
         vmax=len(REASONS) - 0.5,
         rasterized=True,
     )
+    for i in range(1, len(codes)):
+        ax.axhline(i - 0.5, color="white", linewidth=1.5)
     ax.set_yticks(range(len(codes)), list(availability.columns))
     ax.invert_yaxis()
     there = [reason for reason in REASONS if (availability == reason).any(axis=None)]
-    handles = [Patch(color=_REASON_COLOURS[reason], label=reason) for reason in there]
+    handles = [Patch(**_EDGE, facecolor=_REASON_COLOURS[reason], label=reason) for reason in there]
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax
 
@@ -148,7 +193,18 @@ def plot_rates(beats: Mapping[str, pd.DataFrame], hyp: yasa.Hypnogram, ax: Axes)
         name = max(good, key=lambda key: len(good[key]))
         rate = good[name].reindex(range(hyp.n_epochs))
         smooth = rate.rolling(_SMOOTH, center=True, min_periods=1).median().where(rate.notna())
-        axis.plot(middle, smooth, style, color=colour, linewidth=1.2, label=name)
+        there = np.pad(smooth.notna(), 1)
+        alone = there[1:-1] & ~there[:-2] & ~there[2:]  # of which there is no line
+        axis.plot(
+            middle,
+            smooth,
+            style,
+            marker=".",
+            markevery=alone.tolist(),
+            color=colour,
+            linewidth=1.2,
+            label=name,
+        )
         axis.tick_params(axis="y", colors=colour)
     return ax
 
@@ -172,10 +228,10 @@ def plot_night(
     figure : matplotlib.figure.Figure
         Four axes above each other, on one clock.
     """
-    heights = (3, 2.4, 0.4 + 0.35 * availability.shape[1], 2)
+    heights = (2.5, 2, 0.5 + 0.25 * availability.shape[1], 1.75)
     figure, axes = plt.subplots(
         4,
-        figsize=(12, sum(heights)),
+        figsize=(WIDTH, np.ceil(2 * sum(heights)) / 2),
         layout="constrained",
         sharex=True,
         gridspec_kw={"height_ratios": heights},
@@ -184,69 +240,18 @@ def plot_night(
     # last one has to come twice.
     proba = pd.concat([hyp.proba, hyp.proba.iloc[[-1]]], ignore_index=True)
     _draw_stages(hyp, axes[0])
-    axes[0].set_title(f"Stages by {hyp.scorer}", loc="left")
-    to_hypnogram(proba, hyp.start, hyp.scorer).plot_hypnodensity(ax=axes[1])
-    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, reverse=True)
+    axes[0].set_title(textwrap.fill(f"Stages by {hyp.scorer}", 70), loc="left", parse_math=False)
+    density = _put_on_the_wall(to_hypnogram(proba, hyp.start, hyp.scorer))
+    density.plot_hypnodensity(palette=_STAGE_COLOURS, ax=axes[1])
+    legend = axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, reverse=True)
+    for handle in legend.get_patches():
+        handle.set(**_EDGE)
     plot_availability(availability, hyp, axes[2])
     plot_rates(beats, hyp, axes[3])
     for ax in axes:
         # Each plot sets limits of its own.
         _set_clock(ax, hyp)
         ax.label_outer()
-    return figure
-
-
-def plot_epoch(
-    recorded: Mapping[str, tuple[NDArray[np.floating], float]],
-    seen: Mapping[str, NDArray[np.floating]],
-    labels: Mapping[str, str],
-    title: str,
-) -> Figure:
-    """Draw 30 s of every channel as it was recorded, and as the network sees it.
-
-    Parameters
-    ----------
-    recorded : mapping of str to (array, float)
-        Modality -> samples in MNE's units, and their rate in Hz.
-    seen : mapping of str to array
-        Modality -> the z-scored samples on the network's grid; none for a modality that is not
-        used.
-    labels : mapping of str to str
-        Modality -> what to call it.
-    title : str
-        The stage, and how probable it is.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        A row for each modality: recorded on the left, seen on the right.
-    """
-    figure, axes = plt.subplots(
-        len(recorded),
-        2,
-        figsize=(12, 1 + 1.5 * len(recorded)),
-        layout="constrained",
-        sharex=True,
-        squeeze=False,
-    )
-    figure.suptitle(title, x=0.01, ha="left")
-    for (left, right), (name, (data, sfreq)) in zip(axes, recorded.items(), strict=True):
-        left.plot(np.arange(data.size) / sfreq, data, color="black", linewidth=0.7)
-        left.set_ylabel(labels[name])
-        if name in seen:
-            grid = seen[name]
-            # Sample k of the grid, from 1 on, lies at k steps.
-            time = np.arange(1, grid.size + 1) * EPOCH_S / grid.size
-            right.plot(time, grid, color="#0072B2", linewidth=0.7)
-        else:
-            right.text(0.5, 0.5, "not used", transform=right.transAxes, ha="center")
-            right.set_yticks([])
-        for ax in (left, right):
-            ax.spines[["right", "top"]].set_visible(False)
-    axes[0, 0].set_title("As recorded", loc="left")
-    axes[0, 1].set_title("As the network sees it (z-scored)", loc="left")
-    for ax in axes[-1]:
-        ax.set(xlim=(0, EPOCH_S), xlabel="Time [s]")
     return figure
 
 
@@ -283,6 +288,11 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
     for name, one in (("reference", reference), ("hyp", hyp)):
         _validate_type(one, yasa.Hypnogram, name)
     reference = align_stages(reference, hyp)
+    if hyp.scorer is None:
+        raise ValueError(
+            "The hypnogram has no scorer, so that nobody could tell it from the reference. Name "
+            "one, yasa.Hypnogram(..., scorer='wav2sleep')."
+        )
     if reference.scorer == hyp.scorer:
         raise ValueError(
             f"Reference and hypnogram have one scorer, {hyp.scorer!r}, so that nobody could tell "
@@ -294,13 +304,13 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
         confusion = agreement.get_confusion_matrix()
     figure, axes = plt.subplot_mosaic(
         [["reference", "confusion"], ["staged", "confusion"]],
-        figsize=(14, 5),
-        width_ratios=(2.4, 1),
+        figsize=(WIDTH, 4),
+        width_ratios=(2, 1),
         layout="constrained",
     )
     for name, one in (("reference", reference), ("staged", hyp)):
         _draw_stages(one, axes[name])
-        axes[name].set_title(one.scorer, loc="left")
+        axes[name].set_title(textwrap.fill(one.scorer, 60), loc="left", parse_math=False)
         _set_clock(axes[name], hyp)
     axes["reference"].set_xlabel("")
     ax = axes["confusion"]
@@ -312,6 +322,8 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
         ax.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=colour)
     ax.set_xticks(range(len(confusion.columns)), confusion.columns, rotation=90)
     ax.set_yticks(range(len(confusion.index)), confusion.index)
-    ax.set(xlabel=hyp.scorer, ylabel=reference.scorer)
-    ax.set_title(f"kappa {scores['kappa']:.2f}, accuracy {scores['accuracy']:.0f} %", loc="left")
+    ax.set_xlabel(textwrap.fill(hyp.scorer, 24), parse_math=False)
+    ax.set_ylabel(textwrap.fill(reference.scorer, 24), parse_math=False)
+    title = f"kappa {scores['kappa']:.2f}, accuracy {scores['accuracy']:.0f} %"
+    ax.set_title(title, loc="left", fontsize="medium")
     return figure

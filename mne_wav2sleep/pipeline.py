@@ -14,11 +14,11 @@ from .modalities import EPOCH_S, MODALITIES
 from .model import Wav2Sleep
 from .progress import track
 from .quality import choose_epochs, find_beats, find_doubts
-from .reading import Source, open_sources, read_signals
+from .reading import Source, fill, judge_signals, open_sources, read_signals
 from .recording import Recording
 from .signals import LEFT_OUT, MEASURED, REASONS, Signal, Validity
 from .tensors import make_batch
-from .windows import blend, join, plan_windows
+from .windows import blend, divide, join, plan_windows
 
 _LOOKED_AT = 60
 """Epochs of a window whose beats and breaths are looked at: enough to find a channel that has none,
@@ -39,6 +39,33 @@ class Staged:
 
     probas: dict[Subset, pd.DataFrame]
     availability: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class EpochSignal:
+    """An epoch of a modality.
+
+    Attributes
+    ----------
+    data : array, shape (n_samples,)
+        Samples as recorded, in MNE's units, lost ones not filled in; fewer than an epoch's where
+        the channel ends in it.
+    reasons : array of int8, shape (n_samples,)
+        What is to be said of each, as a position in :data:`~mne_wav2sleep.signals.REASONS`.
+    sfreq : float
+        Their rate in Hz.
+    grid : array of float32, shape (samples_per_epoch,), or None
+        The z-scored samples on the network's grid; None if the modality is not used.
+    availability : str
+        What is to be said of the epoch; of the grid of one that is not measured, the network's
+        mixer sees nothing.
+    """
+
+    data: NDArray[np.float64]
+    reasons: NDArray[np.int8]
+    sfreq: float
+    grid: NDArray[np.float32] | None
+    availability: str
 
 
 def stage_recording(
@@ -119,9 +146,14 @@ def _read_window(
     window: tuple[int, int],
 ) -> dict[str, Signal]:
     """Read the signals of a window, the last one to the very end of the recording."""
+    start, stop = _find_span(recording, window)
+    return read_signals(recording, sources, validity, start=start, stop=stop)
+
+
+def _find_span(recording: Recording, window: tuple[int, int]) -> tuple[float, float | None]:
+    """Seconds from which and to which a window reaches; None for the end of the recording."""
     first, last = window
-    stop = None if last == recording.n_epochs else last * EPOCH_S
-    return read_signals(recording, sources, validity, start=first * EPOCH_S, stop=stop)
+    return first * EPOCH_S, None if last == recording.n_epochs else last * EPOCH_S
 
 
 def find_all_beats(
@@ -153,7 +185,7 @@ def find_all_beats(
 
 def read_epoch(
     recording: Recording, channels: pd.DataFrame, model: Wav2Sleep, validity: Validity, epoch: int
-) -> tuple[dict[str, tuple[NDArray[np.floating], float]], dict[str, NDArray[np.floating]]]:
+) -> dict[str, EpochSignal]:
     """Read an epoch as it was recorded, and as the network sees it.
 
     Parameters
@@ -165,23 +197,31 @@ def read_epoch(
 
     Returns
     -------
-    recorded : dict of str to (array, float)
-        Modality -> its samples, and their rate in Hz.
-    seen : dict of str to array
-        Modality -> its z-scored samples on the network's grid, if it is used.
+    found : dict of str to EpochSignal
+        Modality -> what there is of it, by the window that speaks for the epoch, as availability
+        has it.
     """
-    window = next(w for w in plan_windows(recording.n_epochs) if w[0] <= epoch < w[1])
-    signals = _read_window(recording, open_sources(recording, channels), validity, window)
-    epoch -= window[0]
+    windows = plan_windows(recording.n_epochs)
+    speaks = next(i for i, (_, end) in enumerate(divide(windows)) if epoch < end)
+    start, stop = _find_span(recording, windows[speaks])
+    sources = open_sources(recording, channels)
+    judged = dict(judge_signals(recording, sources, validity, start=start, stop=stop))
+    signals = {name: fill(one, validity) for name, one in judged.items()}
     x, _ = make_batch(signals, padded_epochs=model.config.padded_epochs)
-    recorded, seen = {}, {}
-    for name, signal in sorted(signals.items()):
-        begin, end = (round((epoch + i) * EPOCH_S * signal.sfreq) for i in (0, 1))
-        recorded[name] = (signal.data[begin:end], signal.sfreq)
-        if name in x:
-            samples = MODALITIES[name].samples_per_epoch
-            seen[name] = x[name][0, epoch * samples : (epoch + 1) * samples].numpy()
-    return recorded, seen
+    said = _tabulate(signals, used=x)
+    epoch -= windows[speaks][0]
+    found = {}
+    for name, one in sorted(judged.items()):
+        samples = MODALITIES[name].samples_per_epoch
+        begin, end = (round((epoch + i) * EPOCH_S * one.sfreq) for i in (0, 1))
+        found[name] = EpochSignal(
+            one.data[begin:end],
+            one.reasons[begin:end],
+            one.sfreq,
+            x[name][0, epoch * samples : (epoch + 1) * samples].numpy() if name in x else None,
+            said.loc[epoch, name],
+        )
+    return found
 
 
 def _look(signals: Mapping[str, Signal]) -> dict[str, pd.DataFrame]:

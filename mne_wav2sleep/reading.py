@@ -1,6 +1,6 @@
 """The mapped channels of a recording, each at its own rate, and what of them was measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import mne
@@ -32,6 +32,11 @@ _EXTREME = 50
 
 _MUCH = 0.01
 """Share of a recording from which lost samples are worth a warning though no epoch is masked."""
+
+_VOLTS = ("V", "mV", "µV")
+"""Units of a file that all of MNE's readers scale to volts."""
+_TYPES_IN_VOLTS = dict.fromkeys(("ECG", "EOG-L", "EOG-R"), ("ecg", "eog", "eeg", "emg", "bio"))
+"""Types that say volts of a channel of a modality, where the file says nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,35 @@ def open_sources(recording: Recording, channels: pd.DataFrame) -> list[Source]:
                     "for one, name another channel, or None."
                 )
     return sources
+
+
+def is_in_volts(raw: mne.io.BaseRaw, modality: str, channel: str | tuple[str, str]) -> bool:
+    """Say whether the samples that MNE gives of a channel are known to be volts.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    modality : str
+        What the channel feeds.
+    channel : str or (str, str)
+        The channel, or two whose difference is used.
+
+    Returns
+    -------
+    known : bool
+        Whether the file says so; or, of what it says nothing of, whether a channel of a heart or
+        of eyes has the type of one. The types of others say nothing: MNE's readers type whatever
+        is in an EDF file as EEG.
+    """
+    said: list[bool] = []
+    for name in electrodes(channel):
+        if name in raw._orig_units:  # MNE has no public way to ask
+            said.append(raw._orig_units[name] in _VOLTS)
+        else:
+            types = raw.get_channel_types([raw.ch_names.index(name)])
+            said.append(types[0] in _TYPES_IN_VOLTS.get(modality, ()))
+    return all(said)
 
 
 def _get_data(raw: mne.io.BaseRaw, numbers: list[int], begin: int, end: int) -> NDArray[np.float64]:
@@ -154,6 +188,70 @@ def _mark_bad(
             span[span == MEASURED] = BAD
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A modality as it was recorded, before what was lost of it is filled in.
+
+    Attributes
+    ----------
+    data : array, shape (n_samples,)
+        Samples in MNE's units; NaN in gaps of the file.
+    sfreq : float
+        Their rate in Hz.
+    reasons : array of int8, shape (n_samples,)
+        What is to be said of each, as a position in :data:`~mne_wav2sleep.signals.REASONS`.
+    n_epochs : int
+        30-s epochs that were read, which may be more than there are samples for.
+    name : str
+        What warnings call it.
+    """
+
+    data: NDArray[np.float64]
+    sfreq: float
+    reasons: NDArray[np.int8]
+    n_epochs: int
+    name: str
+
+
+def judge_signals(
+    recording: Recording,
+    sources: Sequence[Source],
+    validity: Validity,
+    *,
+    start: float = 0.0,
+    stop: float | None = None,
+) -> Iterator[tuple[str, Judged]]:
+    """Read the mapped channels, or some hours of them, and say what was measured.
+
+    Parameters
+    ----------
+    recording, sources, validity, start, stop
+        As in :func:`read_signals`.
+
+    Yields
+    ------
+    modality : str
+        One of those that are mapped.
+    judged : Judged
+        Its samples as they were recorded, and what is to be said of each.
+    """
+    rate = recording.raw.info["sfreq"]
+    end = recording.n_samples if stop is None else stop * rate
+    n_epochs = count_epochs(end - start * rate, rate)
+    part = stop is not None or start > EPOCH_S
+    when = f", hours {start / 3600:.1f} to {end / rate / 3600:.1f}" if part else ""
+    for source in sources:
+        data, recorded = _read_span(source, recording.gaps, start, stop)
+        for modality, channel in source.channels.items():
+            first, *second = electrodes(channel)
+            wave = data[first] - data[second[0]] if second else data[first]
+            known = recorded.copy()
+            _mark_bad(known, source.sfreq, start, recording, (first, *second))
+            reasons = find_invalid(wave, source.sfreq, modality, validity, known)
+            name = f"{modality} (channel {channel!r}{when})"
+            yield modality, Judged(wave, source.sfreq, reasons, n_epochs, name)
+
+
 def read_signals(
     recording: Recording,
     sources: Sequence[Source],
@@ -183,23 +281,8 @@ def read_signals(
         Extreme samples are kept, with a warning. A modality that is constant, or measured in too
         few epochs, is there with no epoch that counts as measured, and a warning.
     """
-    rate = recording.raw.info["sfreq"]
-    end = recording.n_samples if stop is None else stop * rate
-    n_epochs = count_epochs(end - start * rate, rate)
-    part = stop is not None or start > EPOCH_S
-    when = f", hours {start / 3600:.1f} to {end / rate / 3600:.1f}" if part else ""
-    signals = {}
-    for source in sources:
-        data, recorded = _read_span(source, recording.gaps, start, stop)
-        for modality, channel in source.channels.items():
-            first, *second = electrodes(channel)
-            wave = data[first] - data[second[0]] if second else data[first]
-            known = recorded.copy()
-            _mark_bad(known, source.sfreq, start, recording, (first, *second))
-            reasons = find_invalid(wave, source.sfreq, modality, validity, known)
-            name = f"{modality} (channel {channel!r}{when})"
-            signals[modality] = _to_signal(wave, source.sfreq, reasons, n_epochs, validity, name)
-    return signals
+    found = judge_signals(recording, sources, validity, start=start, stop=stop)
+    return {modality: fill(judged, validity) for modality, judged in found}
 
 
 def _count_extreme(signal: NDArray[np.float64]) -> int:
@@ -211,15 +294,23 @@ def _count_extreme(signal: NDArray[np.float64]) -> int:
     return int(extreme.sum()) if power[extreme].sum() > power.sum() / 2 else 0
 
 
-def _to_signal(
-    wave: NDArray[np.float64],
-    sfreq: float,
-    reasons: NDArray[np.int8],
-    n_epochs: int,
-    validity: Validity,
-    name: str,
-) -> Signal:
-    """Judge the epochs of a channel, and fill in what was not measured."""
+def fill(judged: Judged, validity: Validity) -> Signal:
+    """Judge the epochs of a modality, and fill in what was not measured.
+
+    Parameters
+    ----------
+    judged : Judged
+        From :func:`judge_signals`.
+    validity : Validity
+        What counts as measured.
+
+    Returns
+    -------
+    signal : Signal
+        As in :func:`read_signals`, which says what is warned of.
+    """
+    wave, sfreq, reasons = judged.data, judged.sfreq, judged.reasons
+    n_epochs, name = judged.n_epochs, judged.name
     epochs = judge_epochs(reasons, sfreq, n_epochs, validity.epoch_share)
     n_measured = int((epochs == MEASURED).sum())
     too_little = n_measured < max(validity.night_share * n_epochs, 1)

@@ -184,7 +184,7 @@ def make_report(
     mapping["alternatives"] = mapping["alternatives"].map(lambda names: ", ".join(map(str, names)))
     report.add_html(_table(mapping), "Channels", tags=("channels",))
     report.add_html(_table(quality.round(2)), "Quality of the signals", tags=("channels",))
-    agreement: Any = audit.plot().figure
+    agreement = audit.plot()
     report.add_figure(agreement, "Agreement of the sensors", tags=("audit",), image_format="png")
     plt.close(agreement)
     report.add_html(_table(audit.stages.round(1)), "Stages by sensors (%)", tags=("audit",))

@@ -20,20 +20,19 @@ from .audit import Audit, compare_subsets
 from .cautions import keep_cautions
 from .channels import ChannelName, electrodes, match_channels
 from .domain import warn_of_domain
-from .figures import plot_epoch, plot_night
+from .epoch_figure import plot_epoch
+from .figures import plot_night
 from .hypnogram import to_hypnogram
 from .inference import PRECISIONS, Subset, all_subsets, choose_device
 from .pipeline import find_all_beats, read_epoch, stage_recording
 from .provenance import make_provenance
 from .quality import summarise
+from .reading import is_in_volts
 from .recording import find_rates, open_recording
 from .report import make_report
 from .signals import MEASURED, REASONS, Validity
 from .uncertainty import check_ci, statistics_with_intervals, warn_of_statistics
 from .weights import REGISTRY, hash_weights, load_model
-
-_IN_VOLTS = {"eeg", "ecg", "eog", "emg", "bio", "ecog", "seeg"}
-"""Types of channels whose samples MNE holds in volts."""
 
 
 class SleepStagerW2S:
@@ -462,9 +461,11 @@ class SleepStagerW2S:
         Returns
         -------
         figure : matplotlib.figure.Figure
-            A row for each modality: recorded on the left, in MNE's units (volts where it knows
-            the type of the channel, else as in the file), and on the right z-scored on the
-            network's grid.
+            A row for each modality. On the left what was recorded, hatched where it does not
+            count as measured; in volts, or parts of them, where the file says so (or, of ECG and
+            EOG that come from no file, the type of the channel), else without a unit, as MNE gives
+            it. On the right what the network sees: z-scored on its grid, nothing where the epoch
+            is masked or the modality is not used.
 
         Raises
         ------
@@ -486,18 +487,17 @@ class SleepStagerW2S:
                 f"There is no epoch {epoch}; the recording has {hyp.n_epochs}, from 0 on."
             )
         with use_log_level("error"):
-            recorded, seen = read_epoch(
-                self._recording, self._channels, self.model, self._validity, epoch
-            )
+            signals = read_epoch(self._recording, self._channels, self.model, self._validity, epoch)
         stage = hyp.hypno.iloc[epoch]
         likely = ", ".join(f"{name} {p:.2f}" for name, p in hyp.proba.iloc[epoch].items() if p)
         when = "" if hyp.start is None else f" at {hyp.hypno.index[epoch]:%H:%M:%S}"
-        labels = {}
-        for name, channel in self._channels["channel"].items():
-            types = {self._recording.raw.get_channel_types([c])[0] for c in electrodes(channel)}
-            unit = " [V]" if types <= _IN_VOLTS else ""
-            labels[str(name)] = f"{name}\n{' - '.join(electrodes(channel))}{unit}"
-        return plot_epoch(recorded, seen, labels, f"Epoch {epoch}{when}: {stage} ({likely})")
+        mapped = self._channels["channel"].to_dict()
+        return plot_epoch(
+            signals,
+            names={m: " - ".join(electrodes(channel)) for m, channel in mapped.items()},
+            in_volts=[m for m in mapped if is_in_volts(self._recording.raw, m, mapped[m])],
+            title=f"Epoch {epoch}{when}: {stage} ({likely})",
+        )
 
     def report(self) -> mne.Report:
         """Make a report of the night, one HTML file with nothing fetched from elsewhere.

@@ -70,25 +70,45 @@ def blend(
     return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
 
 
+def divide(windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Divide a recording among windows: each epoch goes to the one whose edge is further away.
+
+    Parameters
+    ----------
+    windows : sequence of (int, int)
+        The windows, from :func:`plan_windows`.
+
+    Returns
+    -------
+    parts : list of (int, int)
+        For each window, the first epoch for which it speaks, and the one after the last.
+
+    Examples
+    --------
+    >>> divide([(0, 1200), (800, 2000)])
+    [(0, 1000), (1000, 2000)]
+    """
+    middles = [(last + first) // 2 for (_, last), (first, _) in pairwise(windows)]
+    return list(pairwise([0, *middles, windows[-1][1]]))
+
+
 def join(parts: Sequence[pd.DataFrame], windows: Sequence[tuple[int, int]]) -> pd.DataFrame:
-    """Take of each epoch what that window says in which it is further from the edge.
+    """Take of each epoch what the window says that speaks for it.
 
     Parameters
     ----------
     parts : sequence of pandas.DataFrame
         A row per epoch of each window.
     windows : sequence of (int, int)
-        The windows, from :func:`plan_windows`.
+        The windows, from :func:`plan_windows`; :func:`divide` says which speaks.
 
     Returns
     -------
     table : pandas.DataFrame
         A row per epoch.
     """
-    middles = [(last + first) // 2 for (_, last), (first, _) in pairwise(windows)]
-    edges = [0, *middles, windows[-1][1]]
     pieces = [
         part.iloc[begin - first : end - first]
-        for part, (first, _), begin, end in zip(parts, windows, edges, edges[1:], strict=False)
+        for part, (first, _), (begin, end) in zip(parts, windows, divide(windows), strict=True)
     ]
     return pd.concat(pieces, ignore_index=True).rename_axis(index=parts[0].index.name)

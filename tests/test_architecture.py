@@ -31,6 +31,7 @@ ORDER = [
     "stages",
     "annotations",
     "figures",
+    "epoch_figure",
     "report",
     "model_folder",
     "weights",

@@ -8,7 +8,7 @@ import yasa
 from test_validity import fail, make_raw
 
 from mne_wav2sleep import SleepStagerW2S
-from mne_wav2sleep.audit import compare_subsets
+from mne_wav2sleep.audit import Audit, compare_subsets
 from mne_wav2sleep.inference import all_subsets
 
 
@@ -65,6 +65,8 @@ def test_agreement_shares_and_disputes():
     # Nothing on, and one sensor on, whose own vote is all that there is.
     assert np.isnan(audit.support[8:]).all()
     assert audit.disputed.tolist() == []
+    assert audit.n_comparable == 8
+    assert repr(audit) == "<Audit | 3 subsets of ECG+THX, 0 of 8 comparable epochs disputed>"
 
 
 def test_sensors_that_were_never_there_together_cannot_agree():
@@ -72,20 +74,63 @@ def test_sensors_that_were_never_there_together_cannot_agree():
     assert np.isnan(audit.agreement.loc["ECG", "THX"])
     assert audit.agreement.loc["THX", "ECG+THX"] == 1
     assert audit.disputed.tolist() == []
+    assert audit.n_comparable == 0
+    said = "no two sensors on at once, nothing to compare"
+    assert repr(audit) == f"<Audit | 3 subsets of ECG+THX, {said}>"
+    (ax, _) = audit.plot().axes
+    assert ax.get_title(loc="left") == f"Agreement of sensors:\n{said}"
+    # Nothing is written where there is no kappa: of the two, and of nothing but WAKE.
+    assert [t.get_text() for t in ax.texts] == ["1.00"] * 5
 
 
 def test_an_epoch_of_which_every_sensor_says_something_else_is_disputed():
     assert make_audit("WLD", "LLR", "RLW").disputed.tolist() == [0, 2]
 
 
+def test_one_sensor_has_nothing_to_be_compared_with():
+    measured = pd.DataFrame({"ECG": [True, True, False]})
+    audit = compare_subsets({("ECG",): make_hypnogram("WLU")}, measured)
+    assert audit.n_comparable == 0
+    assert repr(audit) == "<Audit | ECG, one sensor, nothing to compare>"
+    title = audit.plot().axes[0].get_title(loc="left")
+    assert title == "Agreement of sensors:\none sensor, nothing to compare"
+
+
 def test_the_picture_shows_every_pair(small_folder):
     audit = SleepStagerW2S(make_raw(), weights=small_folder, verbose="error").audit()
-    ax = audit.plot()
+    figure = audit.plot()
+    ax = figure.axes[0]
     kappa = audit.agreement.to_numpy()
     np.testing.assert_array_equal(ax.images[0].get_array(), kappa)
     assert [t.get_text() for t in ax.texts] == [f"{k:.2f}" for k in kappa[np.isfinite(kappa)]]
     assert [t.get_text() for t in ax.get_yticklabels()] == list(audit.hypnograms)
-    assert f": {audit.disputed.size} of 120 epochs disputed" in ax.get_title(loc="left")
-    _, given = plt.subplots()
-    assert audit.plot(ax=given) is given
+    said = f"{audit.disputed.size} of 120 comparable epochs disputed"
+    assert ax.get_title(loc="left").endswith(said)
+    assert said in repr(audit)
+    own, (left, right) = plt.subplots(1, 2)
+    assert audit.plot(ax=right) is own
+    assert not left.images
+    np.testing.assert_array_equal(right.images[0].get_array(), kappa)
+    part = plt.figure().subfigures(1, 2)[0]
+    assert audit.plot(ax=part.subplots()) is part.figure
+
+
+@pytest.mark.parametrize("n_subsets", [1, 3, 15, 31])
+def test_the_picture_is_whole_pixels_and_holds_its_title(n_subsets):
+    names = [f"subset {i}" for i in range(n_subsets)]
+    agreement = pd.DataFrame(np.eye(n_subsets), index=names, columns=names)
+    support = pd.Series(np.zeros(1000))
+    audit = Audit(dict.fromkeys(names), agreement, pd.DataFrame(), support, np.arange(1000))
+    figure = audit.plot()
+    size = figure.get_size_inches()
+    for dpi in (100, min(100, 850 / size[0])):  # mne.Report shows 850 pixels beside each other
+        np.testing.assert_array_equal(size * dpi, np.round(size * dpi))
+    figure.canvas.draw()
+    title = figure.axes[0]._left_title.get_window_extent()
+    assert title.x1 < figure.bbox.x1
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
     plt.close("all")

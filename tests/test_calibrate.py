@@ -93,11 +93,19 @@ def test_reliability_is_what_was_scored(nights):
     ecg = table[table["subset"] == "ECG"].groupby("calibrated").mean(numeric_only=True)
     assert ecg.loc[True, "confidence"] < ecg.loc[False, "confidence"] - 0.05
     assert ecg.loc[True, "accuracy"] == pytest.approx(ecg.loc[False, "accuracy"], abs=0.02)
-    ax = plot_reliability(table, "ECG")
+    figure = plot_reliability(table, "ECG")
+    (ax,) = figure.axes
     drawn = {line.get_label(): line.get_xydata() for line in ax.lines if line.get_label()[0] != "_"}
     rows = table[(table["subset"] == "ECG") & table["calibrated"]]
     np.testing.assert_array_equal(drawn["calibrated"], rows[["confidence", "accuracy"]])
-    plt.close(ax.figure)
+    np.testing.assert_array_equal(figure.get_size_inches() * 100, [400, 400])
+    own, (_, right) = plt.subplots(1, 2)
+    assert plot_reliability(table.replace("ECG", "E$_1"), "E$_1", ax=right) is own
+    assert right.get_title(loc="left") == "E$_1"
+    assert len(right.lines) == 3
+    own.canvas.draw()
+    plt.close(figure)
+    plt.close(own)
     with pytest.raises(ValueError, match=r"subset must be one of .*got 'PPG'"):
         plot_reliability(table, "PPG")
 

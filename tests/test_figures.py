@@ -1,4 +1,5 @@
 import datetime
+import time
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 import yasa
 from conftest import toy_recordings
+from matplotlib.text import Text
+from test_validity import fail, make_raw
 
 from mne_wav2sleep import SleepStagerW2S, plot_agreement, simulate_night
 from mne_wav2sleep.figures import clock, plot_availability, plot_night, plot_rates
@@ -89,39 +92,150 @@ def test_rates_are_those_of_the_better_sensor():
     assert breath.get_linestyle() != heart.get_linestyle()  # told apart without colour
 
 
-def test_an_epoch_is_drawn_as_recorded_and_as_seen():
-    raw = simulate_night(
-        duration=3600, modalities=["ECG", "THX"], sfreq=100, seed=0, verbose="error"
-    )
-    raw._data[raw.ch_names.index("Thorax")] = 0.0
-    stager = SleepStagerW2S(raw, weights="mini", verbose="error")
-    figure = stager.plot_signals(10)
-    recorded, seen = figure.axes[0].lines[0], figure.axes[1].lines[0]
-    wave = raw.get_data(["ECG"], 300 * 100, 330 * 100)[0]
-    np.testing.assert_array_equal(recorded.get_ydata(), wave)
-    assert seen.get_xdata()[-1] == 30
-    # The same wave: what the network sees is the recording, interpolated and scaled.
-    same = np.interp(seen.get_xdata()[:-1], recorded.get_xdata(), wave)
-    assert np.corrcoef(same, seen.get_ydata()[:-1])[0, 1] > 0.9999
-    assert figure.axes[3].texts[0].get_text() == "not used"
-    assert figure.get_suptitle().startswith(
-        f"Epoch 10 at 22:35:00: {stager.predict().hypno.iloc[10]}"
-    )
-    with pytest.raises(IndexError, match="There is no epoch 120; the recording has 120"):
-        stager.plot_signals(120)
-    with pytest.raises(TypeError, match="epoch must be an instance of int"):
-        stager.plot_signals(1.5)
+def test_a_rate_of_one_epoch_is_seen():
+    hyp = make_hypnogram(20)
+    beats = make_beats(20, 60.0)
+    beats.loc[[*range(3), 4, *range(6, 18)], "plausible"] = 0.0
+    figure, ax = plt.subplots()
+    plot_rates({"ECG": beats}, hyp, ax)
+    (heart,) = ax.lines
+    assert np.flatnonzero(heart.get_markevery()).tolist() == [3, 5]
+    figure.canvas.draw()
 
 
-def test_an_epoch_of_days_is_the_right_one(small_folder):
-    import mne
+def test_labels_of_stages_that_do_not_come_are_whole():
+    hyp = yasa.Hypnogram(["LIGHT"] * 20, n_stages=4, scorer="a")
+    reference = yasa.Hypnogram(["LIGHT"] * 19 + ["UNS"], n_stages=4, scorer="b")
+    figure = plot_agreement(reference, hyp)
+    limits = {ax.get_title(loc="left"): ax.get_ylim() for ax in figure.axes}
+    assert limits["a"] == (-0.5, 3.5)
+    assert limits["b"] == (-0.5, 4.5)
 
-    data = np.repeat(np.arange(14 * 120.0), 30)[None] + np.tile([0, 0.1], 14 * 120 * 15)
-    raw = mne.io.RawArray(data, mne.create_info(["Thor"], 1.0, "misc"), verbose="error")
-    stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
-    for epoch in (3, 1300, 1679):
-        (line,) = stager.plot_signals(epoch).axes[0].lines
-        assert np.floor(line.get_ydata()).tolist() == [epoch] * 30
+
+def find_lightness(colour):
+    """CIE L* of an sRGB colour (CIE 15:2004, section 8.2.1; IEC 61966-2-1)."""
+    rgb = np.asarray(colour)[:3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    y = linear @ [0.2126, 0.7152, 0.0722]
+    return 116 * np.cbrt(y) - 16 if y > 216 / 24389 else 24389 / 27 * y
+
+
+def assert_told_apart(colours):
+    lightness = {name: find_lightness(colour) for name, colour in colours.items()}
+    assert np.diff(sorted(lightness.values())).min() >= 10, lightness
+
+
+def test_reasons_are_told_apart_without_colour():
+    availability = pd.DataFrame({"ECG": list(REASONS)})
+    _, ax = plt.subplots()
+    plot_availability(availability, make_hypnogram(len(REASONS)), ax)
+    (mesh,) = ax.collections
+    drawn = dict(zip(REASONS, mesh.cmap(mesh.norm(mesh.get_array().ravel())), strict=True))
+    assert_told_apart(drawn)
+    legend = ax.get_legend()
+    for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True):
+        np.testing.assert_allclose(patch.get_facecolor(), drawn[text.get_text()])
+
+
+@pytest.mark.parametrize("n_stages", [4, 5])
+def test_stages_are_told_apart_without_colour(n_stages):
+    hyp = make_hypnogram(40, n_stages, unknown=range(5))
+    figure = plot_night(hyp, pd.DataFrame({"ECG": ["measured"] * 40}), {})
+    drawn = {}
+    for area in figure.axes[1].collections:
+        *rgb, alpha = area.get_facecolor()[0]  # on white paper
+        drawn[area.get_label()] = alpha * np.array(rgb) + 1 - alpha
+    assert set(drawn) == {*STAGE_NAMES[n_stages], "UNS"}
+    assert_told_apart(drawn)
+
+
+ZONES = [
+    (None, "UTC"),
+    (None, "America/New_York"),
+    ("UTC", "America/New_York"),
+    ("Europe/Berlin", "UTC"),
+    ("America/New_York", "America/New_York"),
+]
+
+
+@pytest.mark.parametrize("hours", [0.1, 30])
+def test_a_night_is_drawn_on_the_clock_of_its_recording(hours, monkeypatch):
+    """Whatever zone its start is labelled with, and whichever the reader is in."""
+    n = round(120 * hours)
+    drawn = []
+    for zone, local in ZONES:
+        monkeypatch.setenv("TZ", local)
+        if hasattr(time, "tzset"):
+            time.tzset()
+        start = pd.Timestamp(START).tz_localize(zone)
+        hyp = make_hypnogram(n, start=start)
+        reference = make_hypnogram(n, start=start, seed=1)
+        with plt.rc_context({"timezone": local}):
+            night = plot_night(hyp, pd.DataFrame({"ECG": ["measured"] * n}), {})
+            pair = plot_agreement(reference, hyp)
+            night.canvas.draw()
+            pair.canvas.draw()
+        axes = [night.axes[3], *(ax for ax in pair.axes if ax.get_title(loc="left")[0] == "s")]
+        labels = [[t.get_text() for t in ax.get_xticklabels()] for ax in axes]
+        edges = [night.axes[0].patches[0].get_data().edges, night.axes[0].get_xlim()]
+        area = night.axes[1].collections[0].get_paths()[0].vertices[:, 0]
+        drawn.append((labels, [*edges[0]], *edges[1], area.min(), area.max()))
+    monkeypatch.undo()
+    if hasattr(time, "tzset"):
+        time.tzset()
+    assert all(one == drawn[0] for one in drawn)
+    labels, bins, left, right, *area = drawn[0]
+    first = mdates.date2num(START)
+    assert (bins[0], left, area[0]) == (first, first, first)
+    assert bins[-1] == pytest.approx(right) == pytest.approx(area[1])
+    expected = {0.1: "22:30:00", 30: "Mar-02"}[hours]
+    for some in labels:
+        assert expected in some
+
+
+def find_figures(n_modalities, folder):
+    names = ["ECG", "Thor", "Pleth", "Abdo"][:n_modalities]
+    raw = fail(make_raw(20).pick(names), ["ECG"], 3, 3.3, np.nan)
+    stager = SleepStagerW2S(raw, weights=folder, verbose="error")
+    yield stager.audit().plot()
+    yield stager.plot()
+    yield stager.plot_signals(3)  # with a legend of what was lost
+    yield stager.plot_signals(4)
+    yield plot_agreement(make_hypnogram(20, start=None), stager.predict())
+
+
+@pytest.mark.parametrize("n_modalities", [1, 2, 3, 4])
+def test_pictures_are_whole_pixels(n_modalities, small_folder):
+    """At 100 dpi, and in mne.Report, which shows no more than 850 pixels beside each other."""
+    for figure in find_figures(n_modalities, small_folder):
+        assert isinstance(figure, plt.Figure)
+        size = figure.get_size_inches()
+        for dpi in (100, min(100, 850 / size[0])):
+            np.testing.assert_array_equal(size * dpi, np.round(size * dpi))
+        # Nothing sticks out of it.
+        figure.canvas.draw()
+        box, pixels = figure.get_tightbbox(), figure.get_size_inches()
+        assert box.x0 >= -0.01
+        assert box.y0 >= -0.01
+        assert box.x1 <= pixels[0] + 0.01
+        assert box.y1 <= pixels[1] + 0.01
+
+
+def test_scorers_are_no_mathematics():
+    hyp, reference = make_hypnogram(40), make_hypnogram(40, seed=1)
+    name = r"Dr. $\frac$_1 of 100 %"  # which would raise, if it were
+    scored = to_hypnogram(reference.proba, START, name)
+    night = plot_night(scored, pd.DataFrame({"ECG": ["measured"] * 40}), {})
+    pair = plot_agreement(scored, hyp)
+    mirrored = plot_agreement(hyp, scored)
+    for figure in (night, pair, mirrored):
+        figure.canvas.draw()
+        for text in figure.findobj(Text):
+            assert not text.get_parse_math() or "$" not in text.get_text()
+    assert night.axes[0].get_title(loc="left") == f"Stages by {name}"
+    for figure in (pair, mirrored):
+        written = [text.get_text() for text in figure.findobj(Text)]
+        assert written.count(name) == 2  # above the hypnogram, and beside the confusion
 
 
 def test_a_night_of_the_stager_is_what_it_says():
@@ -179,3 +293,9 @@ def test_a_reference_is_put_in_place_by_the_clock():
 def test_a_reference_that_does_not_fit_is_refused(reference, message):
     with pytest.raises(ValueError, match=message):
         plot_agreement(reference, make_hypnogram(100))
+
+
+def test_who_staged_has_to_be_said():
+    hyp = yasa.Hypnogram(["WAKE"] * 100, n_stages=4)
+    with pytest.raises(ValueError, match=r"has no scorer.*scorer='wav2sleep'"):
+        plot_agreement(make_hypnogram(100), hyp)

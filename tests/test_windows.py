@@ -1,7 +1,7 @@
 """Days of recording."""
 
 from contextlib import nullcontext
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import mne
 import numpy as np
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mne_wav2sleep import SleepStagerW2S, pipeline, simulate_night
-from mne_wav2sleep.windows import LONGEST, blend, plan_windows
+from mne_wav2sleep.windows import LONGEST, blend, divide, plan_windows
 
 pytestmark = toy_recordings
 
@@ -33,6 +33,20 @@ def test_windows_cover_a_recording_and_overlap(n_epochs):
     for (_, last), (first, _) in pairwise(windows):
         assert last - first >= 240
     assert len(windows) == 1 or {last - first for first, last in windows} == {1200}
+
+
+@given(st.integers(1, 20_000))
+def test_of_each_epoch_that_window_speaks_whose_edge_is_further(n_epochs):
+    windows = plan_windows(n_epochs)
+    parts = divide(windows)
+    assert [*chain.from_iterable(range(*part) for part in parts)] == [*range(n_epochs)]
+    for (_, end), ((first, last), (next_first, next_last)) in zip(
+        parts, pairwise(windows), strict=False
+    ):
+        for epoch, sign in ((end - 1, 1), (end, -1)):
+            own = min(epoch - first + 1, last - epoch)
+            other = min(epoch - next_first + 1, next_last - epoch)
+            assert sign * (own - other) >= -1
 
 
 def test_blending_goes_from_one_window_to_the_next():

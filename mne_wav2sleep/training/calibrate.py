@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from mne.utils import logger
 from numpy.typing import NDArray
 from scipy import optimize
@@ -212,7 +213,7 @@ def measure_reliability(
     return pd.concat(tables, ignore_index=True)
 
 
-def plot_reliability(reliability: pd.DataFrame, subset: str, ax: Axes | None = None) -> Axes:
+def plot_reliability(reliability: pd.DataFrame, subset: str, ax: Axes | None = None) -> Figure:
     """Draw the reliability of a subset of the signals, before and after calibration.
 
     Parameters
@@ -226,7 +227,7 @@ def plot_reliability(reliability: pd.DataFrame, subset: str, ax: Axes | None = N
 
     Returns
     -------
-    ax : matplotlib.axes.Axes
+    figure : matplotlib.figure.Figure
         Accuracy against confidence; on the diagonal, one is the other.
     """
     if subset not in (there := reliability["subset"].unique()):
@@ -242,6 +243,6 @@ def plot_reliability(reliability: pd.DataFrame, subset: str, ax: Axes | None = N
         table = reliability[rows]
         ax.plot(table["confidence"], table["accuracy"], "o-", color=colour, label=label)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="Confidence", ylabel="Accuracy")
-    ax.set_title(subset, loc="left")
+    ax.set_title(subset, loc="left", parse_math=False)
     ax.legend(loc="upper left", frameon=False)
-    return ax
+    return ax.figure.figure  # of a part of a figure, the whole
