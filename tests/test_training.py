@@ -340,7 +340,10 @@ fit._Module.on_train_batch_start = begin_or_die
 if __name__ == "__main__":
     nights = [open_night(p) for p in {paths!r}]
     config = replace(TINY, mixer_dropout=0.0, sequence_dropout=0.0) if {plain} else TINY
-    train(nights, {folder!r}, config=config, settings=replace(QUICK, batch_size={batch}),
+    # In float64, in which the order of sums hardly matters.
+    precision = "64-true" if {plain} else QUICK.precision
+    train(nights, {folder!r}, config=config,
+          settings=replace(QUICK, batch_size={batch}, precision=precision),
           accelerator="cpu", devices={devices})
 """
 
@@ -413,7 +416,7 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(nights, tmp_path
             # Attention does not depend on the keys' bias: its gradient is rounding, which Adam
             # scales up to the size of any other.
             one[name], two[name] = (np.delete(w[name], slice(8, 16)) for w in (one, two))
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
     assert any(not np.allclose(one[k], start[k].numpy()) for k in one)
 
 

@@ -269,13 +269,16 @@ def _train(
         return folder
     before = None if base is None else evaluate(apart, model, subsets="recorded")
     module = _Module(model, settings, trainable)
+    if settings.precision == "64-true":
+        module.double()  # before Lightning does it, which is too late for averages of weights
     trainer = _fit(module, data, folder, accelerator, devices)
     if trainer.is_global_zero:
         kept = folder / "checkpoints" / f"{settings.keep}.ckpt"
         module.load_state_dict(
             torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
         )
-        model = module.model.cpu().eval().requires_grad_(False)
+        # To the type of all other networks, whatever the precision was.
+        model = module.model.cpu().float().eval().requires_grad_(False)
         model.calibration = calibrate(apart, model)
         write_card(folder, model, training, apart, run, before)
         save_model(model, folder)

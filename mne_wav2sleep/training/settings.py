@@ -40,7 +40,8 @@ class TrainingSettings:
     validation_fraction : float
         The part of the subjects to validate with, where no validation nights are given.
     precision : str
-        Lightning's: ``"32-true"``, ``"bf16-mixed"``, ``"16-mixed"``.
+        Lightning's: ``"32-true"``, ``"64-true"``, ``"bf16-mixed"``, ``"16-mixed"``. Weights are
+        written as float32.
     n_workers : int
         Processes that read nights ahead.
     seed : int
