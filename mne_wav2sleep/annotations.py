@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .modalities import EPOCH_S
 from .output import write_whole
-from .stages import is_stage
+from .stage_names import is_stage
 
 # EDF+'s standard texts (edfplus.info) for the stages that it has, and YASA's names for the others.
 _TEXTS = {

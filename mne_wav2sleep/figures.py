@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from mne.utils import _validate_type
 from numpy.typing import NDArray
 
-from .hypnogram import allow_absent_stages, to_hypnogram
+from .hypnogram import allow_absent_stages, change_hypnogram, to_hypnogram
 from .modalities import EPOCH_S
 from .signals import REASONS
 from .stages import align_stages
@@ -60,15 +60,7 @@ def _put_on_the_wall(hyp: yasa.Hypnogram) -> yasa.Hypnogram:
     """
     if hyp.start is None or hyp.start.tzinfo is None:
         return hyp
-    start = hyp.start.tz_localize(None)
-    return yasa.Hypnogram(
-        hyp.hypno.to_numpy(dtype=object),
-        n_stages=hyp.n_stages,
-        freq=hyp.freq,
-        start=start,
-        scorer=hyp.scorer,
-        proba=hyp.proba,
-    )
+    return change_hypnogram(hyp, start=hyp.start.tz_localize(None))
 
 
 def clock(hyp: yasa.Hypnogram) -> NDArray[np.float64]:

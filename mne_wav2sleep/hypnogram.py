@@ -132,6 +132,40 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
     )
 
 
+def change_hypnogram(
+    hyp: yasa.Hypnogram, *, start: datetime | None = None, scorer: str | None = None
+) -> yasa.Hypnogram:
+    """Give a hypnogram another start or scorer, and leave all else as it is.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram, which stays as it is.
+    start : datetime or None
+        When its first epoch begins; None to keep it.
+    scorer : str or None
+        Who scored; None to keep it.
+
+    Returns
+    -------
+    changed : yasa.Hypnogram
+        A copy, with its probabilities.
+
+    Examples
+    --------
+    >>> change_hypnogram(yasa.Hypnogram(["WAKE", "N2"]), scorer="expert").scorer
+    'expert'
+    """
+    return yasa.Hypnogram(
+        hyp.hypno.to_numpy(dtype=object),
+        n_stages=hyp.n_stages,
+        freq=hyp.freq,
+        start=hyp.start if start is None else start,
+        scorer=hyp.scorer if scorer is None else scorer,
+        proba=hyp.proba,
+    )
+
+
 @contextmanager
 def allow_absent_stages() -> Iterator[None]:
     """Keep scikit-learn, behind YASA's agreement, from warning of stages that were never scored."""

@@ -16,25 +16,10 @@ from numpy.typing import ArrayLike
 
 from . import edf
 from .cautions import warn
+from .hypnogram import change_hypnogram
 from .modalities import EPOCH_S
 from .recording import count_epochs
-
-_STAGES = {
-    "WAKE": r"w|wake|awake|wakefulness",
-    "N1": r"n1|s1|nrem ?1",
-    "N2": r"n2|s2|nrem ?2",
-    # Rechtschaffen and Kales' stages 3 and 4 are N3 (AASM manual, 2007).
-    "N3": r"n3|n4|s3|s4|nrem ?[34]",
-    "REM": r"r|rem",
-    "LIGHT": r"light|n1 n2",
-    "DEEP": r"deep",
-    "UNS": r"u|uns|unscored|unknown|not scored|no stage|",
-    "ART": r"art|artefact|artifact|m|mt|movement|movement time",
-}
-"""What scorers and file formats call YASA's stages, in lower-case words."""
-
-_NUMBERS = {"0": "WAKE", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "5": "REM", "6": "ART"}
-"""Rechtschaffen and Kales' numbers, as EDF+ ("Sleep stage 4") and NSRR ("Stage 4 sleep|4") use."""
+from .stage_names import NUMBERS, to_stage
 
 _FOLDED = {"N1": "LIGHT", "N2": "LIGHT", "N3": "DEEP"}
 
@@ -42,47 +27,6 @@ _AMBIGUOUS = (
     "An integer could be Rechtschaffen and Kales' stage or YASA's, and 4 means another stage in "
     "each. Write W, N1, N2, N3 and R (or WAKE, LIGHT, DEEP and REM)."
 )
-
-
-_SPELLED_OUT = r"stage (\w+) sleep|(?:sleep )?stage (.*)|(\w+) sleep"
-
-
-def _to_stage(label: str) -> str | None:
-    """YASA's name of a stage, or None if the label is no stage."""
-    words = re.sub(r"[^a-z0-9]+", " ", str(label).split("|")[0].lower()).strip()
-    spelled_out = re.fullmatch(_SPELLED_OUT, f"{words} " if words.endswith("stage") else words)
-    if spelled_out:
-        words = next(group for group in spelled_out.groups() if group is not None)
-        if words.strip() in _NUMBERS:
-            return _NUMBERS[words.strip()]
-    elif not words:
-        return "UNS" if str(label).strip() == "?" else None
-    return next((s for s, names in _STAGES.items() if re.fullmatch(names, words.strip())), None)
-
-
-def is_stage(label: str) -> bool:
-    """Say whether an annotation is a sleep stage, or says that there is none.
-
-    Parameters
-    ----------
-    label : str
-        Its text.
-
-    Returns
-    -------
-    found : bool
-        Whether it is one of those that :func:`read_stages` reads; of words that may mean other
-        things, such as ``"movement"``, only those that are spelled out.
-
-    Examples
-    --------
-    >>> is_stage("Sleep stage ?"), is_stage("N2"), is_stage("movement"), is_stage("BAD_ecg")
-    (True, True, False, False)
-    """
-    spelled_out = "stage" in str(label).lower()
-    return _to_stage(label) not in (None, "UNS", "ART") or (
-        spelled_out and _to_stage(label) is not None
-    )
 
 
 def _to_hypnogram(
@@ -101,23 +45,9 @@ def _seconds_after(end: datetime, begin: datetime) -> float:
     return float((next(times) - next(times)).total_seconds())
 
 
-def _replace(
-    hyp: yasa.Hypnogram, *, start: datetime | None = None, scorer: str | None = None
-) -> yasa.Hypnogram:
-    """Give a Hypnogram a start or a scorer, and leave all else as it is."""
-    return yasa.Hypnogram(
-        list(hyp.hypno),
-        n_stages=hyp.n_stages,
-        freq=hyp.freq,
-        start=hyp.start if start is None else start,
-        scorer=hyp.scorer if scorer is None else scorer,
-        proba=hyp.proba,
-    )
-
-
 def _select_stages(labels: Sequence[str], source: str) -> list[str | None]:
     """Name the stage of each event; events that are none, apnoeas for example, get None."""
-    stages = [_to_stage(label) for label in labels]
+    stages = [to_stage(label) for label in labels]
     if not any(stages):
         found = sorted({str(label) for label in labels})
         raise ValueError(
@@ -167,7 +97,7 @@ def _from_profusion(root: ElementTree.Element, path: Path) -> yasa.Hypnogram:
     Not with YASA, which takes 9 for wake: in NSRR's cohorts it is an epoch that nobody scored.
     """
     codes = [(stage.text or "").strip() for stage in root.iter("SleepStage")]
-    known = _NUMBERS | {"9": "UNS"}
+    known = NUMBERS | {"9": "UNS"}
     length = root.findtext("EpochLength") or "none"
     if length.strip() not in ("30", "30.0") or not codes or not set(codes) <= set(known):
         raise ValueError(
@@ -214,7 +144,7 @@ def _from_edf(
         # What begins later than the file does counts from a recording, this one.
         return hyp, first or None
     if start is None:
-        return _replace(hyp, start=begin + timedelta(seconds=first)), None
+        return change_hypnogram(hyp, start=begin + timedelta(seconds=first)), None
     return hyp, first + _seconds_after(begin, start)
 
 
@@ -247,7 +177,7 @@ def _check_integers(labels: Sequence[str], path: Path) -> None:
 def _from_labels(labels: Sequence[str], path: Path, scorer: str = "expert") -> yasa.Hypnogram:
     """Make a hypnogram of one label for each epoch."""
     _check_integers(labels, path)
-    stages = [_to_stage(label) for label in labels]
+    stages = [to_stage(label) for label in labels]
     if unknown := sorted({x for x, s in zip(labels, stages, strict=True) if s is None}):
         raise ValueError(
             f"{path} has unknown stages: {unknown[:10]}. Write W, N1, N2, N3, R or UNS."
@@ -278,7 +208,7 @@ def _from_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     if {"onset", "duration"} <= set(table.columns):
         _check_integers(labels, path)
         hyp, first = _from_events(table["onset"], table["duration"], labels, str(path))
-        return _replace(hyp, scorer=scorer), first
+        return change_hypnogram(hyp, scorer=scorer), first
     return _from_labels(labels, path, scorer), None
 
 
@@ -332,13 +262,13 @@ def read_stages(
     """
     hyp, onset = _read(source, raw, start)
     if scorer is not None or hyp.scorer is None:
-        hyp = _replace(hyp, scorer=scorer or "expert")
+        hyp = change_hypnogram(hyp, scorer=scorer or "expert")
     if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S:
         raise ValueError(f"The hypnogram has epochs of {hyp.freq}; wav2sleep's are 30 s long.")
     if hyp.n_stages not in (4, 5):
         raise ValueError(f"The hypnogram has {hyp.n_stages} stages; 4 or 5 are needed.")
     if start is not None and onset is not None and hyp.start is None:
-        return _replace(hyp, start=start + timedelta(seconds=onset)), onset
+        return change_hypnogram(hyp, start=start + timedelta(seconds=onset)), onset
     if onset is None and hyp.start is not None and start is not None:
         onset = _seconds_after(hyp.start, start)
     if onset is None:

@@ -28,6 +28,7 @@ ORDER = [
     "inference",
     "pipeline",
     "audit",
+    "stage_names",
     "stages",
     "annotations",
     "figures",
