@@ -18,7 +18,7 @@ from . import edf
 from .cautions import warn
 from .hypnogram import change_hypnogram
 from .modalities import EPOCH_S
-from .recording import count_epochs
+from .recording import count_epochs, first_sentence
 from .stage_names import NUMBERS, to_stage
 
 _FOLDED = {"N1": "LIGHT", "N2": "LIGHT", "N3": "DEEP"}
@@ -89,6 +89,17 @@ def _from_annotations(annotations: mne.Annotations, source: str, offset: float) 
     """Read stages from annotations whose onsets count from ``offset`` s before the recording."""
     onsets = annotations.onset - offset
     return _from_events(onsets, annotations.duration, list(annotations.description), source)
+
+
+def _from_json(path: Path) -> yasa.Hypnogram:
+    """Read what YASA has written."""
+    try:
+        return yasa.Hypnogram.from_json(str(path))
+    except Exception as error:  # YASA checks nothing: of any type
+        raise ValueError(
+            f"{path} is no hypnogram that YASA has written ({first_sentence(error)}). Write it "
+            "with yasa.Hypnogram.to_json, or give a file of another kind."
+        ) from error
 
 
 def _from_profusion(root: ElementTree.Element, path: Path) -> yasa.Hypnogram:
@@ -302,7 +313,7 @@ def _read(
     if not path.exists():
         raise FileNotFoundError(f"There is no hypnogram at {path}. Check the path.")
     if path.suffix.lower() == ".json":
-        return yasa.Hypnogram.from_json(str(path)), None
+        return _from_json(path), None
     if path.suffix.lower() == ".xml":
         return _from_xml(path)
     if path.suffix.lower() == ".txt":

@@ -114,6 +114,8 @@ def test_a_hypnogram_is_placed_by_the_clock_of_both(raw):
         ("onset,duration,stage\n0,30,apnea\n", "csv", "no sleep stage"),
         ("W\n0\n4\n", "txt", "4 means another stage"),
         ("W\nhello\n", "txt", "unknown stages"),
+        ("{", "json", "no hypnogram that YASA has written"),
+        ("[1, 2]", "json", "no hypnogram that YASA has written"),
         ("\n\n", "txt", "is empty"),
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "xml", "declares entities"),
         ("<a><b></a>", "xml", "not well-formed"),

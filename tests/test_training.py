@@ -473,8 +473,20 @@ def test_averaging_keeps_the_mean_of_the_weights_and_leaves_frozen_ones(nights, 
     assert all((averaged[k] == before[k]).all() for k in frozen)
 
 
-@pytest.mark.parametrize("wrong", [{"averaging": 1.0}, {"averaging": -0.1}, {"keep": "first"}])
-def test_settings_that_choose_weights_are_checked(nights, tmp_path, wrong):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"averaging": 1.0},
+        {"averaging": -0.1},
+        {"averaging": "abc"},
+        {"keep": "first"},
+        {"precision": "8-true"},
+        {"seed": None},
+        {"clip": -1},
+        {"validation_fraction": 1.5},
+    ],
+)
+def test_settings_are_checked(nights, tmp_path, wrong):
     with pytest.raises(ValueError, match=f"The setting {next(iter(wrong))} must be"):
         train(nights, tmp_path, config=TINY, settings=replace(QUICK, **wrong))
 

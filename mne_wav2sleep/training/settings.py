@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from .masking import Masking
 from .nights import PreparedNight
 
+_PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -87,9 +89,18 @@ def check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) 
         value = getattr(settings, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise ValueError(f"The setting {name} must be a number above 0, got {value!r}.")
-    if not 0 <= settings.averaging < 1:
+    for name in ("averaging", "validation_fraction"):
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            raise ValueError(f"The setting {name} must be from 0 to below 1, got {value!r}.")
+    for name in ("weight_decay", "clip", "warmup_steps", "n_workers", "seed"):
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise ValueError(f"The setting {name} must be a number from 0 on, got {value!r}.")
+    if settings.precision not in _PRECISIONS:
         raise ValueError(
-            f"The setting averaging must be from 0 to below 1, got {settings.averaging!r}."
+            f"The setting precision must be one of {', '.join(_PRECISIONS)}, got "
+            f"{settings.precision!r}."
         )
     if settings.keep not in ("best", "last"):
         raise ValueError(f"The setting keep must be 'best' or 'last', got {settings.keep!r}.")
