@@ -308,8 +308,7 @@ def _set(settings: Any, assignments: list[str] | None) -> Any:
         # YAML reads 1e-4 as text.
         changes[name] = float(value) if re.fullmatch(r"\d+e-?\d+", value) else read
     changed = replace(settings, **changes)
-    # Which datasets there are, is known when the nights are.
-    _training().settings.check_settings(replace(changed, dataset_weights=None), [])
+    _training().settings.check_settings(changed)
     return changed
 
 

@@ -329,6 +329,7 @@ def train(
         If the loss is not finite; the last good checkpoint is kept.
     """
     settings = settings or TrainingSettings()
+    check_settings(settings)
     torch.manual_seed(settings.seed)
     model = Wav2Sleep(config or Wav2SleepConfig())
     return _train(model, nights, folder, validation, settings, _PARTS, None, accelerator, devices)

@@ -82,8 +82,10 @@ FINE_TUNING = TrainingSettings(
 steps for 5 nights, averaged. For many nights, take fewer passes, or ``keep="best"``."""
 
 
-def check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:
-    """Refuse settings with which no training is possible."""
+def check_settings(
+    settings: TrainingSettings, nights: Sequence[PreparedNight] | None = None
+) -> None:
+    """Refuse settings with which no training is possible, at all or with these nights."""
     names = ["learning_rate", "batch_size", "max_passes", "decay_steps", "patience"]
     for name in names if settings.crop is None else [*names, "crop"]:
         value = getattr(settings, name)
@@ -104,6 +106,8 @@ def check_settings(settings: TrainingSettings, nights: Sequence[PreparedNight]) 
         )
     if settings.keep not in ("best", "last"):
         raise ValueError(f"The setting keep must be 'best' or 'last', got {settings.keep!r}.")
+    if nights is None:
+        return
     datasets = {night.dataset for night in nights}
     if settings.dataset_weights is not None and (
         not set(settings.dataset_weights) <= datasets
