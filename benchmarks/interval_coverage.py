@@ -29,7 +29,7 @@ def run_night(seed: int, weights: str, work: Path) -> tuple[pd.DataFrame, Path]:
     """One row per subset, way to draw, and statistic; and the prepared night."""
     mne.set_log_level("error")
     raw = simulate_night(seed=seed)
-    hyp = read_stages(None, raw, None)[0]
+    hyp = read_stages(None, raw)[0]
     truth = hyp.consolidate_stages(4).sleep_statistics()
     rows = []
     for subset, names in SUBSETS.items():

@@ -40,7 +40,7 @@ def run_night(seed: int, weights: str) -> pd.DataFrame:
     """One row per epoch: the truth, what was staged, and where the epoch lies."""
     rng = np.random.default_rng([seed, 1])
     raw = simulate_night(seed=seed, verbose="error")
-    truth = read_stages(None, raw, None)[0].consolidate_stages(4).hypno.to_numpy(dtype=object)
+    truth = read_stages(None, raw)[0].consolidate_stages(4).hypno.to_numpy(dtype=object)
     n = truth.size
     # Two places apart from each other, in the two halves of the night, in any order.
     places = rng.permutation(

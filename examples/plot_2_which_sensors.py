@@ -30,10 +30,10 @@ print(f"{audit.disputed.size} epochs are in dispute, the first of them {audit.di
 import pandas as pd
 import yasa
 
-from mne_wav2sleep.stages import align_stages, read_stages
+from mne_wav2sleep import align_stages, read_stages
 
 hyp = stager.predict()
-scored, _ = read_stages(None, raw, hyp.start, scorer="simulated truth")
+scored, _ = read_stages(None, raw, scorer="simulated truth")
 truth = align_stages(scored, hyp)
 pd.Series(
     {

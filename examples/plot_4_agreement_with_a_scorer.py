@@ -7,8 +7,13 @@ A hypnogram that somebody scored is put in place by the clock, and compared thro
 
 import yasa
 
-from mne_wav2sleep import SleepStagerW2S, plot_agreement, simulate_night
-from mne_wav2sleep.stages import align_stages, read_stages
+from mne_wav2sleep import (
+    SleepStagerW2S,
+    align_stages,
+    plot_agreement,
+    read_stages,
+    simulate_night,
+)
 
 raw = simulate_night(seed=4, sfreq=64, verbose="error")
 hyp = SleepStagerW2S(raw, weights="mini", verbose="error").predict()
@@ -16,7 +21,7 @@ hyp = SleepStagerW2S(raw, weights="mini", verbose="error").predict()
 # %%
 # The true stages of a simulated night are annotations of its Raw. Of yours, give a file instead of
 # None: YASA's JSON, Profusion or NSRR XML, a table, a stage per line, or an EDF+ of annotations.
-reference, _ = read_stages(None, raw, hyp.start, scorer="simulated truth")
+reference, _ = read_stages(None, raw, scorer="simulated truth")
 figure = plot_agreement(reference, hyp)
 
 # %%

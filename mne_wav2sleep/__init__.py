@@ -19,6 +19,7 @@ from .figures import plot_agreement
 from .model_folder import WeightsError, save_model
 from .signals import Validity
 from .simulate import simulate_night
+from .stages import align_stages, read_stages
 from .staging import SleepStagerW2S
 from .weights import list_weights, load_model
 
@@ -26,10 +27,12 @@ __all__ = [
     "SleepStagerW2S",
     "Validity",
     "WeightsError",
+    "align_stages",
     "list_weights",
     "load_model",
     "match_channels",
     "plot_agreement",
+    "read_stages",
     "save_model",
     "simulate_night",
     "write_hypnogram",

@@ -1,6 +1,6 @@
 """Stages back into recordings and files, under the names that MNE and scoring programs read."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from os import PathLike
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .modalities import EPOCH_S
 from .output import write_whole
 from .stage_names import is_stage
+from .stages import seconds_after
 
 # EDF+'s standard texts (edfplus.info) for the stages that it has, and YASA's names for the others.
 _TEXTS = {
@@ -119,9 +120,7 @@ def _find_offset(raw: mne.io.BaseRaw, hyp: yasa.Hypnogram) -> float:
     """Find when the stages begin, in s after the first sample of a Raw."""
     begin, sfreq = raw.info["meas_date"], raw.info["sfreq"]
     if hyp.start is not None and begin is not None:
-        start = pd.Timestamp(hyp.start)
-        start = start.tz_localize(UTC) if start.tzinfo is None else start
-        offset = (start - begin).total_seconds() - raw.first_time
+        offset = seconds_after(hyp.start, begin) - raw.first_time
         # Clocks are kept to the microsecond, and samples lie between.
         sample = round(offset * sfreq) / sfreq
         return sample if abs(offset - sample) < _CLOCK_S else offset
@@ -177,7 +176,8 @@ def write_hypnogram(
         The hypnogram.
     path : path-like
         A file. Its ending says what: ``.json``, all of it, as YASA reads it; ``.csv`` or ``.tsv``,
-        its stages as events in BIDS, onset and duration in s from the start of the recording;
+        its stages as events in BIDS, onset and duration in s from the start of the hypnogram, which
+        a stager's has in common with the recording;
         ``.edf``, an EDF+ of annotations alone, ``Sleep stage W`` and so on, with the date;
         ``.txt``, a stage per line: W, N1, N2, N3, R, LIGHT, DEEP, or ``?`` where nothing was
         measured.
@@ -187,7 +187,8 @@ def write_hypnogram(
     Raises
     ------
     TypeError, ValueError
-        If it is no hypnogram, the ending is another one, or a recording is there.
+        If it is no hypnogram of 4 or 5 stages per 30 s, the ending is another one, it begins in a
+        year that an EDF cannot have, or a recording is there.
     FileNotFoundError
         If the folder does not exist.
     FileExistsError
@@ -208,6 +209,16 @@ def write_hypnogram(
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path} must end in {', '.join(SUFFIXES)}.")
+    if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S or hyp.n_stages not in (4, 5):
+        raise ValueError(
+            f"The hypnogram has {hyp.n_stages} stages, per {hyp.freq}; what is written here has 4 "
+            "or 5, per 30 s. Write others with yasa.Hypnogram.to_json."
+        )
+    if suffix == ".edf" and hyp.start is not None and not 1985 <= hyp.start.year <= 2084:
+        raise ValueError(
+            f"An EDF has dates from 1985 to 2084, and the hypnogram begins in {hyp.start.year}. "
+            "Write a .json instead, or give it another start."
+        )
     with write_whole(path, overwrite=overwrite) as unfinished:
         if suffix == ".json":
             hyp.to_json(unfinished)

@@ -8,32 +8,35 @@ import mne.utils
 
 # A context variable, since many recordings may be staged at a time, each in a thread of its own.
 _kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
+_said: ContextVar[bool] = ContextVar("said", default=True)
 
 
 @contextmanager
-def keep_cautions(kept: list[str]) -> Iterator[None]:
+def keep_cautions(kept: list[str], *, say: bool = True) -> Iterator[None]:
     """Keep what is warned of, and say nothing of it again.
 
     Parameters
     ----------
     kept : list of str
         What was warned of so far; it grows.
+    say : bool
+        Whether to warn as well, or to leave that to the caller.
 
     Examples
     --------
-    >>> from mne.utils import use_log_level
     >>> kept = ["The belt is flat."]
-    >>> with use_log_level("error"), keep_cautions(kept):
+    >>> with keep_cautions(kept, say=False):
     ...     warn("The belt is flat.")
     ...     warn("The recording is short.")
     >>> kept
     ['The belt is flat.', 'The recording is short.']
     """
-    token = _kept.set(kept)
+    tokens = _kept.set(kept), _said.set(say)
     try:
         yield
     finally:
-        _kept.reset(token)
+        _kept.reset(tokens[0])
+        _said.reset(tokens[1])
 
 
 def warn(text: str) -> None:
@@ -47,6 +50,7 @@ def warn(text: str) -> None:
     kept = _kept.get()
     if kept is not None and text in kept:
         return
-    mne.utils.warn(text, ignore_namespaces=("mne", "mne_wav2sleep"))
+    if _said.get():
+        mne.utils.warn(text, ignore_namespaces=("mne", "mne_wav2sleep"))
     if kept is not None:
         kept.append(text)

@@ -212,12 +212,12 @@ def stage(
             precision=precision,
         )
         hyp = stager.predict()
+        statistics = stager.statistics()  # before provenance, which has what is warned of
         if out is not None:
             write_hypnogram(hyp, out, overwrite=overwrite)
             write_provenance(stager.provenance, out, overwrite=overwrite)
         if report is not None:
             write_report(stager.report(), report, overwrite=overwrite)
-        statistics = stager.statistics()
     _show_mapping(stager.channels, stager.model.config.signals)
     _show(statistics)
 
@@ -297,18 +297,24 @@ def _set(settings: Any, assignments: list[str] | None) -> Any:
         name, _, value = assignment.partition("=")
         if not value or name not in known:
             shown = ", ".join(f"{k}={'null' if v is None else v}" for k, v in known.items())
-            raise ValueError(
-                f"--set takes name=value for a setting of TrainingSettings, got {assignment!r}. "
-                f"Settings: {shown}."
+            raise typer.BadParameter(
+                f"takes name=value for a setting of TrainingSettings, got {assignment!r}. "
+                f"Settings: {shown}.",
+                param_hint="--set",
             )
         try:
             read = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ValueError(f"--set {assignment} has no value that YAML can read.") from error
+            raise typer.BadParameter(
+                f"{assignment} has no value that YAML can read.", param_hint="--set"
+            ) from error
         # YAML reads 1e-4 as text.
         changes[name] = float(value) if re.fullmatch(r"\d+e-?\d+", value) else read
     changed = replace(settings, **changes)
-    _training().settings.check_settings(changed)
+    try:
+        _training().settings.check_settings(changed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
     return changed
 
 
@@ -397,11 +403,15 @@ def evaluate_command(
     """
     if out is not None and out.suffix.lower() != ".csv":
         raise typer.BadParameter(f"must end in .csv, got {out}.", param_hint="--out")
+    if subsets not in ("all", "recorded"):
+        raise typer.BadParameter(
+            f"must be all or recorded, got {subsets!r}.", param_hint="--subsets"
+        )
     with _clean_errors():
-        if out is not None:
-            check_output(out, overwrite=overwrite)  # before hours of work
-        if subsets not in ("all", "recorded"):
-            raise ValueError(f"--subsets must be all or recorded, got {subsets!r}.")
+        if out is not None:  # before hours of work
+            if out.exists() and table.exists() and out.samefile(table):
+                raise ValueError(f"{out} is the table of nights, which would be lost.")
+            check_output(out, overwrite=overwrite)
         nights = _prepare(table, cache, skip_broken)
         found = _training().evaluate(nights, weights, subsets=subsets)
         if out is not None:

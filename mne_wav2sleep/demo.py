@@ -10,11 +10,14 @@ from .annotations import write_hypnogram
 from .figures import plot_agreement
 from .hypnogram import allow_absent_stages
 from .output import write_whole
-from .provenance import write_provenance
+from .provenance import provenance_path, write_provenance
 from .report import write_report
 from .simulate import simulate_night
 from .stages import align_stages, read_stages
 from .staging import SleepStagerW2S
+
+_ALWAYS = ("hypnogram.json", provenance_path(Path("hypnogram.json")).name, "report.html")
+"""What every demo writes."""
 
 
 def stage_demo_night(
@@ -28,7 +31,8 @@ def stage_demo_night(
         Where ``hypnogram.json`` with its provenance, ``hypnogram.tsv``, ``epochs.csv``
         (probabilities and stage of each epoch, with the clock if the recording has a date),
         ``night.png``, ``agreement.png`` (of a simulated night) and ``report.html`` go; made if it
-        does not exist. What an earlier demo left there is replaced.
+        does not exist. What an earlier demo left there is replaced; a folder with anything else in
+        it is refused.
     recording : Path, optional
         The recording; without it, a night is simulated.
     seed : int
@@ -44,12 +48,18 @@ def stage_demo_night(
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, and results need a folder. Give another name.")
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not all((folder / name).exists() for name in _ALWAYS):
+        raise ValueError(
+            f"{folder} holds other files than those of an earlier demo, which alone are replaced. "
+            "Give a new folder."
+        )
     raw = simulate_night(seed=seed) if recording is None else recording
     stager = SleepStagerW2S(raw, weights="mini")
     hyp = stager.predict()
+    stager.statistics()  # before provenance, which has what is warned of
     truth = None
     if recording is None:
-        scored, _ = read_stages(None, raw, hyp.start, scorer="simulated truth")
+        scored, _ = read_stages(None, raw, scorer="simulated truth")
         truth = align_stages(scored, hyp)
     for name in ("hypnogram.json", "hypnogram.tsv"):
         write_hypnogram(hyp, folder / name, overwrite=True)

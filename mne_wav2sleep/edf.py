@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import mne
 import numpy as np
 
 SUFFIXES = (".edf", ".bdf")
@@ -104,6 +105,73 @@ def find_cut(path: Path) -> tuple[float, float] | None:
     return header.n_records * header.record_s, there * header.record_s
 
 
+def _read_annotation_channels(path: Path, header: _Header) -> list[list[bytes]]:
+    """Read the bytes of the annotation channels: a list for each record, with one per channel."""
+    sizes = np.array(header.counts) * header.sample_size
+    ends = np.cumsum(sizes)
+    if not ends.size or ends[-1] <= 0:
+        raise ValueError("there are no channels")
+    data = np.memmap(path, np.uint8, mode="r", offset=header.size)
+    records = data[: data.size // ends[-1] * ends[-1]].reshape(-1, ends[-1])
+    spans = [
+        (end - size, end)
+        for label, size, end in zip(header.labels, sizes, ends, strict=True)
+        if label in _ANNOTATIONS
+    ]
+    return [[record[first:last].tobytes() for first, last in spans] for record in records]
+
+
+def read_annotations(path: Path) -> mne.Annotations:
+    """Read the annotations of a file, and nothing but its annotation channels.
+
+    :func:`mne.read_annotations` looks for them in all bytes, in which samples may look like them,
+    and takes one that is not UTF-8 for an error.
+
+    Parameters
+    ----------
+    path : Path
+        An EDF+ or BDF+ file.
+
+    Returns
+    -------
+    annotations : mne.Annotations
+        Onsets count from the first record, whenever that was.
+
+    Raises
+    ------
+    ValueError
+        If the file is not what EDF+ says (specification, 2.2.2 and 2.2.4).
+    """
+    found: list[tuple[float, float, str]] = []
+    zero: float | None = None
+    try:
+        for channels in _read_annotation_channels(path, _read_header(path)):
+            for one in b"\0".join(channels).split(b"\0"):
+                stamp, *texts = one.split(b"\x14")
+                if not texts:
+                    continue
+                onset, _, duration = stamp.partition(b"\x15")
+                zero = float(onset) if zero is None else zero
+                found += [
+                    (float(onset) - zero, float(duration or 0), _decode(text))
+                    for text in texts
+                    if text
+                ]
+    except ValueError as error:
+        raise ValueError(
+            f"The annotations of {path} are not as EDF+ has them ({error}). Export it again."
+        ) from error
+    return mne.Annotations(*([one[i] for one in found] for i in range(3)))
+
+
+def _decode(text: bytes) -> str:
+    """Read a text, which should be UTF-8, and often is Latin-1."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
 def find_gaps(path: Path) -> list[tuple[float, float]]:
     """Find where a discontinuous file (EDF+D, BDF+D) was interrupted.
 
@@ -130,15 +198,9 @@ def find_gaps(path: Path) -> list[tuple[float, float]]:
             return []
     try:
         header = _read_header(path)
-        sizes = np.array(header.counts) * header.sample_size
-        number = next(i for i, label in enumerate(header.labels) if label in _ANNOTATIONS)
-        data = np.memmap(path, np.uint8, mode="r", offset=header.size)
-        n_records = data.size // sizes.sum()
-        records = data[: n_records * sizes.sum()].reshape(n_records, sizes.sum())
-        first = sizes[:number].sum()
-        texts = [bytes(row).split(b"\x14")[0] for row in records[:, first : first + sizes[number]]]
-        onsets = np.array([float(text) for text in texts])
-    except (StopIteration, ValueError) as error:
+        records = _read_annotation_channels(path, header)
+        onsets = np.array([float(channels[0].split(b"\x14")[0]) for channels in records])
+    except (IndexError, ValueError) as error:
         raise ValueError(
             f"{path} is a discontinuous recording, and does not say when its records began, so "
             "that stages cannot be put on the clock. Export it as a continuous file."

@@ -262,7 +262,8 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
     -------
     figure : matplotlib.figure.Figure
         The two hypnograms, and the confusion matrix: epochs, and in colour the share of what the
-        reference says; its title gives Cohen's kappa and accuracy by YASA.
+        reference says; its title gives Cohen's kappa and accuracy by YASA, and in how many epochs
+        both have a stage.
 
     Raises
     ------
@@ -274,8 +275,8 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
     >>> reference = yasa.simulate_hypnogram(60, n_stages=4, seed=0, scorer="expert")
     >>> hyp = yasa.simulate_hypnogram(60, n_stages=4, seed=0, scorer="wav2sleep")
     >>> figure = plot_agreement(reference, hyp)
-    >>> figure.axes[1].get_title(loc="left")
-    'kappa 1.00, accuracy 100 %'
+    >>> figure.axes[1].get_title(loc="left").splitlines()
+    ['kappa 1.00, accuracy 100 %', 'in 60 of 60 epochs']
     """
     for name, one in (("reference", reference), ("hyp", hyp)):
         _validate_type(one, yasa.Hypnogram, name)
@@ -289,6 +290,12 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
         raise ValueError(
             f"Reference and hypnogram have one scorer, {hyp.scorer!r}, so that nobody could tell "
             "them apart. Name one of them, yasa.Hypnogram(..., scorer='expert')."
+        )
+    scored = [~one.hypno.isin(["UNS", "ART"]).to_numpy() for one in (reference, hyp)]
+    if not (scored[0] & scored[1]).any():
+        raise ValueError(
+            "There is no epoch that has a stage in both hypnograms, so that there is nothing to "
+            "compare. Check the clocks, and what was measured (stager.availability)."
         )
     with allow_absent_stages():
         agreement = yasa.EpochByEpochAgreement([reference], [hyp])
@@ -316,6 +323,9 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
     ax.set_yticks(range(len(confusion.index)), confusion.index)
     ax.set_xlabel(textwrap.fill(hyp.scorer, 24), parse_math=False)
     ax.set_ylabel(textwrap.fill(reference.scorer, 24), parse_math=False)
-    title = f"kappa {scores['kappa']:.2f}, accuracy {scores['accuracy']:.0f} %"
+    title = (
+        f"kappa {scores['kappa']:.2f}, accuracy {scores['accuracy']:.0f} %\n"
+        f"in {counts.sum():.0f} of {hyp.n_epochs} epochs"
+    )
     ax.set_title(title, loc="left", fontsize="medium")
     return figure

@@ -67,7 +67,7 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
             f"{path} is there already. Choose another name, or replace it with overwrite=True "
             "(--overwrite of the command)."
         )
-    if not os.access(target if target.exists() else target.parent, os.W_OK):
+    if not all(os.access(one, os.W_OK) for one in (target, target.parent) if one.exists()):
         raise PermissionError(f"{path} may not be written. Choose another place.")
     return path
 
@@ -120,9 +120,11 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
             yield target
             return
         # In the same folder, as a file can only be renamed where it is.
-        with TemporaryDirectory(dir=target.parent, prefix=f".{path.name}-") as folder:
+        with TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
             unfinished = Path(folder) / path.name
             yield unfinished
+            if target.exists() and not overwrite:  # since then
+                check_output(path)
             if target.exists():
                 shutil.copymode(target, unfinished)
             unfinished.replace(target)

@@ -127,8 +127,8 @@ def stage_recording(
         names = ", ".join(map(repr, channels["channel"]))
         raise ValueError(
             f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
-            "stage. Check the recording (stager.availability says what was found), or name "
-            "other channels."
+            "stage. Check the recording (stager.cautions says what was found), or name other "
+            "channels."
         )
     stages = STAGE_NAMES[model.config.n_classes]
     named = {}

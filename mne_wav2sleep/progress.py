@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from mne.utils import logger
+from mne.utils import get_config, logger
 from tqdm.auto import tqdm
 
 _T = TypeVar("_T")
@@ -36,9 +36,12 @@ def are_bars_shown() -> bool:
     Returns
     -------
     shown : bool
-        As :func:`show_bars` says, else whether MNE's verbosity is "info" or more.
+        As :func:`show_bars` says, else whether MNE's verbosity is "info" or more; never where
+        MNE's setting ``MNE_TQDM`` is ``"off"``.
     """
     shown = _shown.get()
+    if get_config("MNE_TQDM") == "off":
+        return False
     return logger.level <= logging.INFO if shown is None else shown
 
 

@@ -105,9 +105,9 @@ def provenance_path(hypnogram: Path) -> Path:
     Examples
     --------
     >>> provenance_path(Path("night.json")).name
-    'night_provenance.json'
+    'night.json.provenance.json'
     """
-    return hypnogram.with_name(f"{hypnogram.stem}_provenance.json")
+    return hypnogram.with_name(f"{hypnogram.name}.provenance.json")
 
 
 def write_provenance(
@@ -127,7 +127,7 @@ def write_provenance(
     Returns
     -------
     path : Path
-        The file, ``night_provenance.json`` beside ``night.json``.
+        The file, ``night.json.provenance.json`` beside ``night.json``.
 
     Raises
     ------

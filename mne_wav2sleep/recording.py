@@ -193,11 +193,14 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
         if path.is_file() and not path.stat().st_size:
             raise ValueError(f"{path} is empty (0 bytes). Copy or export it again.")
         is_cut = _check_edf(path)
-        with warnings.catch_warnings():
-            if is_cut:  # which MNE says without how much is there
-                warnings.filterwarnings("ignore", "Number of records from the header")
-            # MNE's other warnings are for the user; they come once.
+        # MNE's warnings are for the user, and for the report; they come once.
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             raw = read_header(path, verbose=None)
+        for one in caught:
+            # MNE says that a file was cut off without how much is there.
+            if not (is_cut and str(one.message).startswith("Number of records from the header")):
+                warn(str(one.message))
     gaps = _find_gaps(raw, path)
     sfreq = raw.info["sfreq"]
     n_samples = raw.n_times + sum(length for _, length in gaps) * sfreq
@@ -210,7 +213,9 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     start = raw.info["meas_date"]
     if start is not None:
         start += timedelta(seconds=raw.first_time)
-    annotations = mne.read_annotations(path) if gaps else raw.annotations
+    annotations = raw.annotations
+    if gaps and path is not None:
+        annotations = edf.read_annotations(path)
     return Recording(raw, path, start, n_samples, n_epochs, annotations, gaps)
 
 

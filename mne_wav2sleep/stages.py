@@ -21,6 +21,9 @@ from .modalities import EPOCH_S
 from .recording import count_epochs, first_sentence
 from .stage_names import NUMBERS, to_stage
 
+_NO_STAGES = ("UNS", "ART")
+_JITTER_S = 1.0
+"""How far from an epoch's beginning or end an event may be: some files have whole seconds."""
 _FOLDED = {"N1": "LIGHT", "N2": "LIGHT", "N3": "DEEP"}
 
 _AMBIGUOUS = (
@@ -39,7 +42,7 @@ def _to_hypnogram(
     return yasa.Hypnogram(list(stages), n_stages=n_stages, start=start, scorer=scorer)
 
 
-def _seconds_after(end: datetime, begin: datetime) -> float:
+def seconds_after(end: datetime, begin: datetime) -> float:
     """Seconds between two times, the clock on the wall, whatever time zone they are labelled."""
     times = (pd.Timestamp(time).tz_localize(None) for time in (end, begin))
     return float((next(times) - next(times)).total_seconds())
@@ -70,18 +73,30 @@ def _select_stages(labels: Sequence[str], source: str) -> list[str | None]:
 def _from_events(
     onsets: ArrayLike, durations: ArrayLike, labels: Sequence[str], source: str
 ) -> tuple[yasa.Hypnogram, float]:
-    """Put events on 30-s epochs that begin with the first stage; epochs without one are UNS."""
+    """Put events on the 30-s epochs that most of them begin with; epochs without one are UNS."""
     stages = np.array(_select_stages(labels, source), dtype=object)
     is_stage = stages != None  # noqa: E711 (of each element)
+    stages = stages[is_stage]
     onset = np.asarray(onsets)[is_stage].astype(float)
-    duration = np.asarray(durations)[is_stage].astype(float)
-    first = float(onset.min())
-    begin = np.round((onset - first) / EPOCH_S).astype(int)
+    duration = np.nan_to_num(np.asarray(durations)[is_stage].astype(float))
+    # A crop cuts the event that it falls into, which then begins within an epoch.
+    phases, counts = np.unique(np.round(onset % EPOCH_S, 2), return_counts=True)
+    phase = onset[np.argmin(np.abs(onset % EPOCH_S - phases[counts.argmax()]))] % EPOCH_S
+    first = float(onset.min() - (onset.min() - phase) % EPOCH_S)
+    begin = np.floor((onset - first + _JITTER_S) / EPOCH_S).astype(int)
     # An event without a duration, as some formats have it, lasts for one epoch.
-    end = np.maximum(np.round((onset + duration - first) / EPOCH_S).astype(int), begin + 1)
+    end = np.ceil((onset + duration - first - _JITTER_S) / EPOCH_S).astype(int)
+    end = np.maximum(end, begin + 1)
     epochs = np.full(end.max(), "UNS", dtype=object)
-    for stage, i, j in zip(stages[is_stage], begin, end, strict=True):
-        epochs[i:j] = stage
+    # Movement and the like come first, which say nothing against a stage in the same epoch.
+    for number in np.argsort(~np.isin(stages, _NO_STAGES), kind="stable"):
+        span, stage = slice(begin[number], end[number]), stages[number]
+        if others := set(epochs[span]) - {stage, *_NO_STAGES}:
+            raise ValueError(
+                f"{source} has {stage} at {onset[number]:g} s in an epoch of 30 s that is "
+                f"{others.pop()} as well. Give stages of one scorer, per 30 s."
+            )
+        epochs[span] = stage
     return _to_hypnogram(list(epochs)), first
 
 
@@ -140,7 +155,7 @@ def _from_edf(
     path: Path, raw: mne.io.BaseRaw, start: datetime | None
 ) -> tuple[yasa.Hypnogram, float | None]:
     """Read the annotations of an EDF or BDF, by its own clock."""
-    hyp, first = _from_annotations(mne.read_annotations(path), str(path), 0.0)
+    hyp, first = _from_annotations(edf.read_annotations(path), str(path), 0.0)
     files = [Path(name) for name in raw.filenames if name is not None]
     if len(files) == 1 and files[0].exists() and files[0].samefile(path):
         return hyp, first - raw.first_time
@@ -156,7 +171,7 @@ def _from_edf(
         return hyp, first or None
     if start is None:
         return change_hypnogram(hyp, start=begin + timedelta(seconds=first)), None
-    return hyp, first + _seconds_after(begin, start)
+    return hyp, first + seconds_after(begin, start)
 
 
 def _from_text(path: Path) -> tuple[yasa.Hypnogram, float | None]:
@@ -169,9 +184,9 @@ def _from_text(path: Path) -> tuple[yasa.Hypnogram, float | None]:
 
 
 def _read_text(path: Path) -> str:
-    """Read a text without the empty lines around it."""
+    """Read a text without the empty lines at its end."""
     try:
-        text = path.read_text(encoding="utf-8-sig").strip("\r\n")
+        text = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8. Check that it holds stages.") from error
     if not text.strip():
@@ -189,6 +204,11 @@ def _from_labels(labels: Sequence[str], path: Path, scorer: str = "expert") -> y
     """Make a hypnogram of one label for each epoch."""
     _check_integers(labels, path)
     stages = [to_stage(label) for label in labels]
+    if "" in labels:
+        raise ValueError(
+            f"{path} says nothing of epoch {labels.index('') + 1}. Write ? for an epoch without a "
+            "stage, and no empty lines."
+        )
     if unknown := sorted({x for x, s in zip(labels, stages, strict=True) if s is None}):
         raise ValueError(
             f"{path} has unknown stages: {unknown[:10]}. Write W, N1, N2, N3, R or UNS."
@@ -215,18 +235,32 @@ def _from_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     # As write_hypnogram writes it; who scored is one for all of them, or nobody in particular.
     scorers = table["scorer"].dropna().unique() if "scorer" in table.columns else []
     scorer = str(scorers[0]) if len(scorers) == 1 else "expert"
-    labels = table[column].fillna("UNS").tolist()
     if {"onset", "duration"} <= set(table.columns):
+        table = table[table[column].notna()]  # an event without a name is no stage
+        labels = table[column].tolist()
         _check_integers(labels, path)
-        hyp, first = _from_events(table["onset"], table["duration"], labels, str(path))
+        onsets, durations = (_to_seconds(table[name], path) for name in ("onset", "duration"))
+        hyp, first = _from_events(onsets, durations, labels, str(path))
         return change_hypnogram(hyp, scorer=scorer), first
-    return _from_labels(labels, path, scorer), None
+    return _from_labels(table[column].fillna("UNS").tolist(), path, scorer), None
+
+
+def _to_seconds(column: pd.Series, path: Path) -> pd.Series:
+    """Read a column of numbers; durations may be missing."""
+    seconds = pd.to_numeric(column, errors="coerce")
+    wrong = seconds.isna() & (column.notna() | (column.name == "onset"))
+    if wrong.any():
+        line = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"{path} has {column.iloc[line]!r} for {column.name} of event {line + 1}, where "
+            "seconds from the start of the recording are needed, as 90 or 90.5."
+        )
+    return seconds
 
 
 def read_stages(
     source: yasa.Hypnogram | str | Path | None,
     raw: mne.io.BaseRaw,
-    start: datetime | None,
     *,
     scorer: str | None = None,
 ) -> tuple[yasa.Hypnogram, float | None]:
@@ -241,9 +275,7 @@ def read_stages(
         :func:`mne.read_annotations` reads, EDF+ by its own clock; None for the recording's own
         annotations.
     raw : mne.io.BaseRaw
-        The recording.
-    start : datetime or None
-        When its first sample was taken.
+        The recording, or a part of it.
     scorer : str or None
         What to call who scored; None for the name that comes with the stages, else ``"expert"``.
 
@@ -267,10 +299,13 @@ def read_stages(
     --------
     >>> from mne_wav2sleep import simulate_night
     >>> raw = simulate_night(duration=3600, seed=0, verbose="error")
-    >>> hyp, onset = read_stages(None, raw, raw.info["meas_date"], scorer="simulated")
+    >>> hyp, onset = read_stages(None, raw, scorer="simulated")
     >>> hyp.n_epochs, hyp.scorer, onset
     (120, 'simulated', 0.0)
     """
+    start = raw.info["meas_date"]
+    if start is not None:
+        start += timedelta(seconds=raw.first_time)
     hyp, onset = _read(source, raw, start)
     if scorer is not None or hyp.scorer is None:
         hyp = change_hypnogram(hyp, scorer=scorer or "expert")
@@ -281,7 +316,7 @@ def read_stages(
     if start is not None and onset is not None and hyp.start is None:
         return change_hypnogram(hyp, start=start + timedelta(seconds=onset)), onset
     if onset is None and hyp.start is not None and start is not None:
-        onset = _seconds_after(hyp.start, start)
+        onset = seconds_after(hyp.start, start)
     if onset is None:
         _warn_of_length(hyp, raw)
     return hyp, onset
@@ -325,7 +360,7 @@ def _read(
     annotations = mne.read_annotations(path)
     offset = 0.0
     if annotations.orig_time is not None and start is not None:
-        offset = _seconds_after(start, annotations.orig_time)
+        offset = seconds_after(start, annotations.orig_time)
     return _from_annotations(annotations, str(path), offset)
 
 
@@ -356,8 +391,9 @@ def align_stages(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypnogr
     >>> list(aligned.hypno), aligned.scorer
     (['UNS', 'LIGHT', 'DEEP'], 'expert')
     """
-    if pd.Timedelta(reference.freq).total_seconds() != EPOCH_S:
-        raise ValueError(f"The reference has epochs of {reference.freq}; they must be of 30 s.")
+    for name, one in (("reference", reference), ("hypnogram", hyp)):
+        if pd.Timedelta(one.freq).total_seconds() != EPOCH_S:
+            raise ValueError(f"The {name} has epochs of {one.freq}; they must be of 30 s.")
     if reference.n_stages > hyp.n_stages:
         reference = reference.consolidate_stages(hyp.n_stages)
     if reference.n_stages != hyp.n_stages:
@@ -367,7 +403,7 @@ def align_stages(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypnogr
         )
     offset = 0.0
     if reference.start is not None and hyp.start is not None:
-        offset = _seconds_after(reference.start, hyp.start) / EPOCH_S
+        offset = seconds_after(reference.start, hyp.start) / EPOCH_S
         if abs(offset - round(offset)) > 1 / EPOCH_S:
             raise ValueError(
                 f"The reference begins {offset * EPOCH_S:.1f} s after the recording, so that its "

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -24,7 +24,7 @@ from .epoch_figure import plot_epoch
 from .figures import plot_night
 from .hypnogram import to_hypnogram
 from .inference import PRECISIONS, Subset, all_subsets, choose_device
-from .pipeline import find_all_beats, read_epoch, stage_recording
+from .pipeline import Staged, find_all_beats, read_epoch, stage_recording
 from .provenance import make_provenance
 from .quality import summarise
 from .reading import is_in_volts
@@ -122,7 +122,7 @@ class SleepStagerW2S:
         self._validity = Validity() if validity is None else validity
         self._verbose = verbose
         self._cautions: list[str] = []
-        self._proba: pd.DataFrame | None = None
+        self._proba = pd.DataFrame()
         self._availability = pd.DataFrame()
         self._beats: dict[str, pd.DataFrame] | None = None
         self._statistics: dict[float, pd.DataFrame] = {}
@@ -199,7 +199,9 @@ class SleepStagerW2S:
     @contextmanager
     def _speaking(self) -> Iterator[None]:
         """Speak as loud as wanted, and keep what is warned of."""
-        with use_log_level(self._verbose), keep_cautions(self._cautions):
+        # Without one, not even the present level, which other threads share, is set.
+        loudness = nullcontext() if self._verbose is None else use_log_level(self._verbose)
+        with loudness, keep_cautions(self._cautions):
             yield
 
     @property
@@ -268,10 +270,10 @@ class SleepStagerW2S:
         >>> stager.predict_proba().shape
         (120, 4)
         """
-        if self._proba is None:
+        if self._proba.empty:
+            everything = tuple(self._channels.index)
             with self._speaking():
-                everything = tuple(self._channels.index)
-                self._proba = self._stage([everything])[everything]
+                self._stage([everything])
         return self._proba.copy()
 
     def predict(self) -> yasa.Hypnogram:
@@ -331,13 +333,12 @@ class SleepStagerW2S:
         ['ECG', 'THX', 'ECG+THX']
         """
         with self._speaking():
-            probas = self._stage(all_subsets(self._channels.index))
-        self._proba = probas[tuple(self._channels.index)]
-        measured = self._availability == REASONS[MEASURED]
+            staged = self._stage(all_subsets(self._channels.index))
+        measured = staged.availability == REASONS[MEASURED]
         # Of a modality that is left out, nothing is to be said.
         used = [name for name in measured if measured[name].any()]
         hypnograms = {
-            subset: to_hypnogram(probas[subset], self._recording.start, self._scorer)
+            subset: to_hypnogram(staged.probas[subset], self._recording.start, self._scorer)
             for subset in all_subsets(used)
         }
         return compare_subsets(hypnograms, measured[used])
@@ -486,7 +487,7 @@ class SleepStagerW2S:
             raise IndexError(
                 f"There is no epoch {epoch}; the recording has {hyp.n_epochs}, from 0 on."
             )
-        with use_log_level("error"):
+        with keep_cautions([], say=False):  # what is wrong with the samples, staging says
             signals = read_epoch(self._recording, self._channels, self.model, self._validity, epoch)
         stage = hyp.hypno.iloc[epoch]
         likely = ", ".join(f"{name} {p:.2f}" for name, p in hyp.proba.iloc[epoch].items() if p)
@@ -579,8 +580,8 @@ class SleepStagerW2S:
             )
         return annotate_raw(raw, self.predict(), has_gaps=gaps, overwrite=overwrite)
 
-    def _stage(self, subsets: Sequence[Subset]) -> dict[Subset, pd.DataFrame]:
-        """Stage, and keep what was measured and where it all comes from."""
+    def _stage(self, subsets: Sequence[Subset]) -> Staged:
+        """Stage, all modalities among the subsets; what comes of these is kept the first time."""
         staged = stage_recording(
             self._recording,
             self._channels,
@@ -589,6 +590,9 @@ class SleepStagerW2S:
             validity=self._validity,
             precision=self._precision,
         )
+        if not self._proba.empty:
+            return staged
+        self._proba = staged.probas[tuple(self._channels.index)]
         self._availability = staged.availability
         self._provenance = make_provenance(
             self._recording,
@@ -603,4 +607,4 @@ class SleepStagerW2S:
                 "calibration": asdict(self.model.calibration),
             },
         )
-        return staged.probas
+        return staged

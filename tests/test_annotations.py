@@ -38,7 +38,7 @@ def test_annotations_go_through_a_file_and_back(tmp_path, names, start):
     raw = annotate_raw(make_raw(start=start), hyp)
     raw.save(tmp_path / "night_raw.fif", verbose="error")
     again = mne.io.read_raw(tmp_path / "night_raw.fif", verbose="error")
-    found, _ = read_stages(None, again, None)[:2]
+    found, _ = read_stages(None, again)
     assert list(found.hypno) == list(hyp.hypno)
     assert found.n_stages == hyp.n_stages
 
@@ -76,18 +76,18 @@ def test_stages_outside_of_what_was_staged_are_kept():
     hyp = make_hypnogram(20, start=START + datetime.timedelta(seconds=300))
     night = make_raw()
     texts = ["Sleep stage N2", "Sleep stage W", "Sleep stage R", "BAD_move", "Sleep stage W"]
-    night.set_annotations(mne.Annotations([0, 250, 310, 100, 880], [250, 60, 570, 900, 320], texts))
+    night.set_annotations(mne.Annotations([0, 240, 330, 100, 870], [240, 90, 540, 900, 330], texts))
     with pytest.raises(ValueError, match="has 3 annotations of sleep stages already"):
         annotate_raw(night, hyp)
     annotate_raw(night, hyp, overwrite=True)
     old = [a for a in night.annotations if a["onset"] < 300 or a["onset"] >= 900]
     assert [(a["onset"], a["duration"], a["description"]) for a in old] == [
-        (0, 250, "Sleep stage N2"),
+        (0, 240, "Sleep stage N2"),
         (100, 900, "BAD_move"),
-        (250, 50, "Sleep stage W"),
+        (240, 60, "Sleep stage W"),
         (900, 300, "Sleep stage W"),
     ]
-    found = read_stages(None, night, START)[0]
+    found = read_stages(None, night)[0]
     assert list(found.hypno[10:30]) == list(hyp.hypno)
 
 
@@ -149,7 +149,7 @@ def test_edf_opens_in_mne_and_gives_the_same(tmp_path, names):
         f"Sleep stage {name}" for name in ("W", "N1", "N2", "N3", "R", "LIGHT", "DEEP", "?")
     }
     raw = make_raw().set_annotations(annotations)
-    assert list(read_stages(None, raw, None)[0].hypno) == list(hyp.hypno)
+    assert list(read_stages(None, raw)[0].hypno) == list(hyp.hypno)
     # ... and it knows when.
     assert path.read_bytes()[88 + 80 :][:16] == b"01.03.2422.30.00"
 
@@ -168,7 +168,7 @@ def test_the_stager_annotates_what_it_staged():
     hyp = stager.predict()
     part = raw.copy().crop(600, 1200, include_tmax=False)
     stager.annotate(part, overwrite=True)
-    found = read_stages(None, part, None)[0]
+    found = read_stages(None, part)[0]
     assert list(found.hypno) == list(hyp.hypno[20:40])
 
 
@@ -211,3 +211,17 @@ def test_what_cannot_be_written_is_said(tmp_path):
         write_hypnogram(make_hypnogram(), tmp_path / "none" / "hyp.json")
     with pytest.raises(TypeError, match="hyp must be an instance of Hypnogram"):
         write_hypnogram(["W"], tmp_path / "hyp.json")
+
+
+@pytest.mark.parametrize(
+    ("hyp", "message"),
+    [
+        (make_hypnogram().upsample("10s"), "4 stages, per 10s"),
+        (yasa.Hypnogram(["WAKE", "SLEEP"], n_stages=2), "has 2 stages, per 30s"),
+        (make_hypnogram(start=START.replace(year=1924)), "begins in 1924"),
+    ],
+)
+def test_what_a_file_cannot_hold_is_refused(hyp, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        write_hypnogram(hyp, tmp_path / "hyp.edf")
+    assert not list(tmp_path.iterdir())

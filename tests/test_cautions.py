@@ -4,6 +4,7 @@ import threading
 import warnings
 from pathlib import Path
 
+import edfio
 import mne
 import numpy as np
 import pytest
@@ -38,14 +39,12 @@ def test_a_stager_says_each_once_at_the_users_line_and_keeps_it():
         assert stager.provenance["cautions"] == stager.cautions
 
     said = []
-    original = warnings.showwarning
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, _, filename, *__: said.append(
             (str(message), Path(filename).name)
         )
         stage()
-    assert warnings.showwarning is original
     texts = [text for text, _ in said]
     assert len(set(texts)) == len(texts)
     assert {name for _, name in said} == {"test_cautions.py"}
@@ -78,6 +77,53 @@ def test_threads_keep_their_own():
         for thread in threads:
             thread.join()
     assert kept == {i: [f"{i} {j}" for j in range(5)] for i in range(4)}
+
+
+def test_stagers_in_threads_leave_the_verbosity_as_it_was():
+    raw = simulate_night(duration=1800, seed=0, sfreq=32, modalities=["THX"], verbose="error")
+    with use_log_level("error"):
+        level = mne.utils.logger.level
+        stagers = [SleepStagerW2S(raw, weights="mini") for _ in range(3)]
+        barrier = threading.Barrier(3)
+
+        def work(stager):
+            barrier.wait()
+            stager.predict()
+            stager.statistics()
+
+        threads = [threading.Thread(target=work, args=(stager,)) for stager in stagers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert mne.utils.logger.level == level
+    assert all(stager.cautions == stagers[0].cautions for stager in stagers)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_mne_warns_of_on_opening_is_kept(tmp_path, small_folder):
+    path = tmp_path / "night.edf"
+    wave = np.sin(1.5 * np.arange(3600 * 3 * 8) / 8)
+    edfio.Edf([edfio.EdfSignal(wave, 8, label="Thor")]).write(path)
+    data = bytearray(path.read_bytes())
+    data[236:244] = b"-1      "  # as of a recording that was never stopped
+    path.write_bytes(data)
+    stager = SleepStagerW2S(path, weights=small_folder, verbose="warning")
+    assert any("Number of records" in text for text in stager.cautions)
+
+
+def test_an_audit_does_not_change_what_was_staged(small_folder):
+    t = np.arange(3 * 3600 * 8) / 8.0
+    info = mne.create_info(["Thor"], 8.0, "misc")
+    raw = mne.io.RawArray(np.sin(1.5 * t)[None], info, verbose="error")
+    stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
+    before, statistics = stager.predict_proba(), stager.statistics()
+    raw._data[:, : 1200 * 8] = np.nan
+    audit = stager.audit()
+    assert (audit.hypnograms["THX"].hypno == "UNS").sum() == 40
+    assert stager.predict_proba().equals(before)
+    assert stager.statistics().equals(statistics)
+    assert (stager.availability == "measured").all(axis=None)
 
 
 def test_nobody_keeps_what_is_said_outside():

@@ -255,7 +255,9 @@ def test_agreement_is_what_yasa_says():
     figure = plot_agreement(reference, hyp)
     axes = {ax.get_title(loc="left"): ax for ax in figure.axes}
     found = yasa.EpochByEpochAgreement([reference], [hyp]).get_agreement()
-    ax = axes[f"kappa {found['kappa']:.2f}, accuracy {found['accuracy']:.0f} %"]
+    n_both = ((reference.hypno != "UNS").to_numpy() & (hyp.hypno != "UNS").to_numpy()).sum()
+    scores = f"kappa {found['kappa']:.2f}, accuracy {found['accuracy']:.0f} %"
+    ax = axes[f"{scores}\nin {n_both} of 100 epochs"]
     counts = np.array([int(text.get_text()) for text in ax.texts]).reshape(4, 4)
     assert counts.sum() == 100
     same = (reference.hypno.to_numpy() == hyp.hypno.to_numpy()).sum()

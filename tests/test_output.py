@@ -97,3 +97,21 @@ def test_a_device_is_written_to_as_it_is():
     with write_whole("/dev/null") as unfinished:
         unfinished.write_text("new")
     assert not Path("/dev/null").is_file()
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
+    path = tmp_path / "stages.txt"
+
+    def write_beside():
+        with write_whole(path) as unfinished:
+            unfinished.write_text("ours")
+            path.write_text("theirs")
+
+    with pytest.raises(OSError, match="is there already"):
+        write_beside()
+    assert path.read_text() == "theirs"
+    assert [one.name for one in tmp_path.iterdir()] == ["stages.txt"]
+
+
+def test_a_long_name_is_no_longer_while_it_is_written(tmp_path):
+    write(tmp_path / ("n" * 250 + ".txt"))

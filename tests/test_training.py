@@ -434,6 +434,23 @@ def test_fine_tuning_changes_what_is_trainable_alone(nights, trained, tmp_path):
         fine_tune(nights, tmp_path / "x", weights=trained, trainable=["encoders"])
 
 
+@pytest.mark.parametrize("name", ["config.json", "README.md"])
+def test_a_folder_of_something_else_is_not_trained_into(name, nights, trained, tmp_path):
+    (tmp_path / name).write_bytes((trained / name).read_bytes())
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(ValueError, match=rf"holds {name} of something else"):
+        fine_tune(nights, tmp_path, weights=trained, settings=replace(QUICK, max_passes=1))
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_warnings_of_nights_say_whose_they_are_and_where_they_were_asked_for(tmp_path):
+    raw = make_raw()
+    raw._data[:, : raw.n_times // 3] = np.nan
+    with pytest.warns(RuntimeWarning, match=r"^cohort/p1.*was not measured for") as caught:
+        prepare_nights([Night(raw, make_hypnogram(), "p1")], tmp_path)
+    assert {Path(one.filename).name for one in caught} == {"test_training.py"}
+
+
 def test_the_last_pass_is_kept_where_validation_is_to_decide_nothing(nights, tmp_path):
     # A learning rate that makes things worse from the first step on.
     settings = replace(QUICK, learning_rate=0.5, patience=1, max_passes=5, averaging=0.0)
@@ -569,7 +586,7 @@ def test_the_commands_train_fine_tune_and_evaluate(tmp_path):
     output = run("evaluate", table, "--weights", tmp_path / "tuned", "--cache", tmp_path / "cache")
     assert "ECG+THX" in output
     result = CliRunner().invoke(app, ["train", str(table), str(tmp_path / "y"), "--set", "lr=1"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "learning_rate=0.001" in result.output
     rows[0] = ("none.fif", "a.json", "a")
     pd.DataFrame(rows, columns=["recording", "hypnogram", "subject"]).to_csv(table, index=False)

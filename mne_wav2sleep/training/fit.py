@@ -170,6 +170,9 @@ class _EarlyStopping(EarlyStopping):
             trainer.should_stop = True
 
 
+_WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md")
+
+
 def _remember(folder: Path, run: Mapping[str, Any]) -> None:
     """Note in the folder what is being trained, or refuse to go on with something else."""
     path = folder / "training.json"
@@ -180,6 +183,11 @@ def _remember(folder: Path, run: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{folder} holds another training; {', '.join(changed)} differ. Choose another folder, "
             "or remove this one to begin anew."
+        )
+    if not path.exists() and (others := [n for n in _WRITTEN if (folder / n).exists()]):
+        raise ValueError(
+            f"{folder} holds {', '.join(others)} of something else, which training would replace. "
+            "Choose another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

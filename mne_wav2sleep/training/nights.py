@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ..cautions import warn
+from ..cautions import keep_cautions, warn
 from ..channels import ChannelName, match_channels
 from ..hypnogram import STAGE_NAMES
 from ..modalities import EPOCH_S, MODALITIES
@@ -28,7 +28,7 @@ from ..recording import Recording, count_epochs, find_rates, open_recording
 from ..signals import MEASURED, Validity, interpolate_to_grid
 from ..stages import read_stages
 
-_FORMAT = "mne-wav2sleep night 2"
+_FORMAT = "mne-wav2sleep night 3"
 _UNSCORED = -1
 _MEASURED = "{} measured"
 
@@ -222,8 +222,8 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     """
     # Of a recording with gaps, MNE keeps the annotations in the file alone.
     own = recording.path if recording.gaps else None
-    with use_log_level("error"):  # what is warned of there, is refused here
-        hyp, onset = read_stages(night.hypnogram or own, recording.raw, recording.start)
+    with keep_cautions([], say=False):  # what is warned of there, is refused here
+        hyp, onset = read_stages(night.hypnogram or own, recording.raw)
     n_samples, sfreq = recording.n_samples, recording.raw.info["sfreq"]
     if onset is None:
         # Nothing but the lengths can tell whether the two belong together.
@@ -325,22 +325,26 @@ def _fingerprint(night: Night, dtype: str, validity: Validity) -> str:
 
 def _prepare_file(
     night: Night, folder: Path, dtype: str, validity: Validity
-) -> PreparedNight | Exception:
-    """Prepare one night, unless it is there; an error is an answer too."""
+) -> tuple[PreparedNight | Exception, list[str]]:
+    """Prepare one night, unless it is there, and keep the warnings; an error is an answer too."""
+    cautions: list[str] = []
     try:
         safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
         path = folder / f"{safe}-{_fingerprint(night, dtype, validity)}.safetensors"
         if not path.exists():
             # What MNE logs of each file it opens would drown all else.
-            with use_log_level(max(logger.level, logging.WARNING)):
+            with (
+                use_log_level(max(logger.level, logging.WARNING)),
+                keep_cautions(cautions, say=False),
+            ):
                 tensors, header = _prepare(night, dtype, validity)
             # Written under another name first: a file that is there is whole.
             unfinished = path.with_suffix(".unfinished")
             save_file(tensors, unfinished, metadata={"night": json.dumps(header)})
             unfinished.rename(path)
-        return open_night(path)
+        return open_night(path), cautions
     except Exception as error:  # whatever breaks one night must not stop the others
-        return error
+        return error, cautions
 
 
 def prepare_nights(
@@ -392,7 +396,9 @@ def prepare_nights(
     done = iter(track(results, "Preparing", "night", total=len(todo)))
     prepared, failed = [], []
     for night in nights:
-        result = night if isinstance(night, PreparedNight) else next(done)
+        result, cautions = (night, []) if isinstance(night, PreparedNight) else next(done)
+        for caution in cautions:
+            warn(f"{night.name}: {caution}")
         if isinstance(result, PreparedNight):
             prepared.append(result)
         else:
