@@ -1,5 +1,6 @@
 """A night staged with the bundled weights, written and drawn, to see what one gets."""
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -31,8 +32,8 @@ def stage_demo_night(
         Where ``hypnogram.json`` with its provenance, ``hypnogram.tsv``, ``epochs.csv``
         (probabilities and stage of each epoch, with the clock if the recording has a date),
         ``night.png``, ``agreement.png`` (of a simulated night) and ``report.html`` go; made if it
-        does not exist. What an earlier demo left there is replaced; a folder with anything else in
-        it is refused.
+        does not exist. What an earlier demo of a simulated night left there is replaced; a folder
+        with anything else in it is refused.
     recording : Path, optional
         The recording; without it, a night is simulated.
     seed : int
@@ -44,6 +45,11 @@ def stage_demo_night(
         What staged the night.
     agreement : list of pandas.DataFrame
         Agreement with the simulated stages, and the confusion matrix; nothing for a recording.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds anything else.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, and results need a folder. Give another name.")
@@ -53,6 +59,13 @@ def stage_demo_night(
             f"{folder} holds other files than those of an earlier demo, which alone are replaced. "
             "Give a new folder."
         )
+    if any(folder.iterdir()):
+        earlier = json.loads((folder / _ALWAYS[1]).read_text(encoding="utf-8"))
+        if files := earlier["recording"]["files"]:
+            raise ValueError(
+                f"{folder} holds what became of {', '.join(files)}, which is not replaced. Give "
+                "another folder."
+            )
     raw = simulate_night(seed=seed) if recording is None else recording
     stager = SleepStagerW2S(raw, weights="mini")
     hyp = stager.predict()

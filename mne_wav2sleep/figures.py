@@ -181,6 +181,7 @@ def plot_rates(beats: Mapping[str, pd.DataFrame], hyp: yasa.Hypnogram, ax: Axes)
         axis.set_ylabel(label, color=colour)
         if not good:
             axis.set_yticks([])
+            axis.set_ylabel("")
             continue
         name = max(good, key=lambda key: len(good[key]))
         rate = good[name].reindex(range(hyp.n_epochs))

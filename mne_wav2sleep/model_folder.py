@@ -7,6 +7,7 @@ far to believe the probabilities. Nothing in them is ever run.
 
 import json
 import pickle
+import shutil
 import textwrap
 import warnings
 import zipfile
@@ -367,6 +368,8 @@ def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = tor
     save_file(state, folder / "model.safetensors")
     calibration = json.dumps(asdict(model.calibration), indent=2) + "\n"
     (folder / "calibration.json").write_text(calibration, encoding="utf-8")
+    # What safetensors writes, its writer alone may read.
+    shutil.copymode(folder / "calibration.json", folder / "model.safetensors")
     # Last, for it says that the folder is whole.
     config = {"format": _FORMAT, "model": asdict(model.config)}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

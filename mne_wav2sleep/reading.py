@@ -13,7 +13,7 @@ from . import edf
 from .cautions import warn
 from .channels import electrodes
 from .modalities import EPOCH_S, MODALITIES
-from .recording import Recording, count_epochs, first_sentence, read_header
+from .recording import Recording, check_unchanged, count_epochs, first_sentence, read_header
 from .signals import (
     BAD,
     LEFT_OUT,
@@ -73,6 +73,7 @@ def open_sources(recording: Recording, channels: pd.DataFrame) -> list[Source]:
     sources : list of Source
         One for each rate.
     """
+    check_unchanged(recording)
     sources = []
     for sfreq, group in channels.groupby("sfreq", sort=True):
         raw = recording.raw

@@ -42,6 +42,8 @@ class Recording:
         Its annotations; MNE drops those of a Raw that lie after its samples, gaps left out.
     gaps : tuple of (float, float)
         Seconds of data before each gap that MNE leaves out, and its length in s.
+    opened_as : tuple
+        What of the Raw everything else rests on.
     """
 
     raw: mne.io.BaseRaw
@@ -51,6 +53,34 @@ class Recording:
     n_epochs: int
     annotations: mne.Annotations
     gaps: tuple[tuple[float, float], ...] = ()
+    opened_as: tuple[Any, ...] = ()
+
+
+def _describe(raw: mne.io.BaseRaw) -> tuple[Any, ...]:
+    """Gather what must not change of an opened Raw: length, place on the clock, channels."""
+    info = raw.info
+    return raw.n_times, raw.first_samp, info["meas_date"], info["sfreq"], tuple(raw.ch_names)
+
+
+def check_unchanged(recording: Recording) -> None:
+    """Refuse a Raw that was cropped, dated or renamed since it was opened.
+
+    Parameters
+    ----------
+    recording : Recording
+        The opened recording.
+
+    Raises
+    ------
+    RuntimeError
+        If stages of it would be put where they do not belong.
+    """
+    if _describe(recording.raw) != recording.opened_as:
+        raise RuntimeError(
+            "The Raw was changed since the stager was made (its length, date, rate or channels), "
+            "so that stages would not lie where they belong. Make another stager, of the Raw as it "
+            "is now."
+        )
 
 
 def count_epochs(n_samples: float, sfreq: float) -> int:
@@ -151,11 +181,10 @@ def _check_edf(path: Path) -> bool:
         )
     if cut is None:
         return False
-    said, there = cut
-    unit, seconds = ("h", 3600) if said >= 3600 else ("min", 60)
+    lasts, holds = (str(timedelta(seconds=round(length))) for length in cut)
     warn(
-        f"{path.name} says it lasts {said / seconds:.1f} {unit}, and {there / seconds:.1f} {unit} "
-        "of it are there: the file was cut off. Copy or export it again, or go on with that part."
+        f"{path.name} says it lasts {lasts} (h:min:s), and {holds} of it are there: the file was "
+        "cut off. Copy or export it again, or go on with that part."
     )
     return True
 
@@ -216,7 +245,7 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     annotations = raw.annotations
     if gaps and path is not None:
         annotations = edf.read_annotations(path)
-    return Recording(raw, path, start, n_samples, n_epochs, annotations, gaps)
+    return Recording(raw, path, start, n_samples, n_epochs, annotations, gaps, _describe(raw))
 
 
 def find_rates(recording: Recording, channels: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from functools import partial
 import mne
 import numpy as np
 import yasa
+from mne.utils import _validate_type
 from mne.utils import verbose as _verbose
 from numpy.typing import NDArray
 
@@ -175,6 +176,8 @@ def simulate_night(
         raise ValueError(
             f"modalities must be some of {', '.join(_CHANNELS)}, each once, got {modalities!r}."
         )
+    for name, value in (("duration", duration), ("sfreq", sfreq)):
+        _validate_type(value, "numeric", name)
     if hyp is None and not duration >= EPOCH_S:
         raise ValueError(f"duration must be at least one epoch of 30 s, got {duration!r} s.")
     if not sfreq >= 2:

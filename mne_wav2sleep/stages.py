@@ -313,6 +313,13 @@ def read_stages(
         raise ValueError(f"The hypnogram has epochs of {hyp.freq}; wav2sleep's are 30 s long.")
     if hyp.n_stages not in (4, 5):
         raise ValueError(f"The hypnogram has {hyp.n_stages} stages; 4 or 5 are needed.")
+    end = 0.0 if onset is None else onset + (hyp.n_epochs - 1) * EPOCH_S
+    if hyp.start is None and end > (lasts := raw.n_times / raw.info["sfreq"]):
+        warn(
+            f"The hypnogram ends {(end + EPOCH_S) / 60:.1f} min after the beginning of the "
+            f"recording, which lasts {lasts / 60:.1f} min: it may be of another recording, or of "
+            "all of one that was cropped. Give stages that have a date, or those of this recording."
+        )
     if start is not None and onset is not None and hyp.start is None:
         return change_hypnogram(hyp, start=start + timedelta(seconds=onset)), onset
     if onset is None and hyp.start is not None and start is not None:
@@ -406,8 +413,10 @@ def align_stages(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypnogr
         offset = seconds_after(reference.start, hyp.start) / EPOCH_S
         if abs(offset - round(offset)) > 1 / EPOCH_S:
             raise ValueError(
-                f"The reference begins {offset * EPOCH_S:.1f} s after the recording, so that its "
-                "epochs are not those that were staged. Crop the recording to begin with it."
+                f"The reference begins {abs(offset) * EPOCH_S:.1f} s "
+                f"{'after' if offset > 0 else 'before'} what was staged, so that its epochs of "
+                f"30 s are others. Crop the recording by {offset * EPOCH_S % EPOCH_S:.1f} s, to "
+                "begin with an epoch of the reference, and stage that."
             )
     elif reference.n_epochs != hyp.n_epochs:
         raise ValueError(

@@ -361,8 +361,9 @@ class SleepStagerW2S:
         -----
         After Orphanidou et al. (2015, IEEE J Biomed Health Inform 19:832); heart beats may be as
         irregular as in atrial fibrillation, and breaths as in apnoea. A plausible wave need not be
-        that of the right sensor: a breathing belt looks like a pulse that is slow. :meth:`predict`
-        looks at 60 epochs of every 10 h, and warns where most are not plausible.
+        that of the right sensor: a breathing belt looks like a pulse that is slow. Polarity does
+        not matter to staging, as training turned signals over at random. :meth:`predict` looks at
+        60 epochs of every 10 h, and warns where most are not plausible.
 
         Examples
         --------

@@ -316,6 +316,8 @@ def test_the_demo_stages_a_recording_without_a_date(demo, night, tmp_path):
     (tmp_path / "demo").mkdir()
     for name in DEMO_FILES:
         (tmp_path / "demo" / name).write_text("of a simulated night")
+    provenance = tmp_path / "demo" / "hypnogram.json.provenance.json"
+    provenance.write_text('{"recording": {"files": []}, "about": "of a simulated night"}')
     result = demo("--edf", night)
     assert result.exit_code == 0, result.output
     assert b"of a simulated night" not in b"".join(
@@ -324,6 +326,11 @@ def test_the_demo_stages_a_recording_without_a_date(demo, night, tmp_path):
     assert "truth" not in result.stdout
     assert sorted(file.name for file in (tmp_path / "demo").iterdir()) == DEMO_FILES[1:]
     assert "clock" not in pd.read_csv(tmp_path / "demo" / "epochs.csv")
+    again = demo()
+    assert again.exit_code == 1
+    assert f"holds what became of {night}, which is not replaced" in again.stderr
+    (tmp_path / "demo" / "report.html").unlink()  # so that it is no demo's folder any more
+    assert "holds other files than those of an earlier demo" in demo().stderr
     assert demo("--edf", tmp_path / "none.edf").exit_code == 1
     assert demo("--seed", "three").exit_code == 2
 

@@ -284,7 +284,7 @@ def test_a_reference_is_put_in_place_by_the_clock():
         (yasa.Hypnogram(["WAKE"] * 30, n_stages=4), "30 epochs, and 100 were staged"),
         (
             make_hypnogram(100, start=START + datetime.timedelta(seconds=10)),
-            r"begins 10\.0 s after the recording",
+            r"begins 10\.0 s after what was staged.*Crop the recording by 10\.0 s",
         ),
         (make_hypnogram(100, start=START + datetime.timedelta(days=1)), "no epoch in common"),
         (yasa.Hypnogram(["WAKE"] * 100, n_stages=2), "has 2 stages, and 4 were staged"),

@@ -333,8 +333,8 @@ def test_a_file_that_was_cut_off_says_how_much_is_there_once(tmp_path):
         warnings.simplefilter("always")
         opened = open_recording(path)
     assert [str(warning.message) for warning in caught] == [
-        "night.edf says it lasts 2.0 h, and 1.4 h of it are there: the file was cut off. Copy or "
-        "export it again, or go on with that part."
+        "night.edf says it lasts 2:00:00 (h:min:s), and 1:23:59 of it are there: the file was cut "
+        "off. Copy or export it again, or go on with that part."
     ]
     assert opened.n_epochs == 167  # of 5039 s
     path.write_bytes(content[:236] + b"-1      " + content[244:])

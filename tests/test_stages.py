@@ -303,6 +303,12 @@ def test_stages_that_do_not_fit_are_said_where_no_clock_puts_them(n_epochs, suff
         read_stages(path, raw)
 
 
+def test_events_beyond_the_end_of_the_recording_are_said(raw, tmp_path):
+    write_hypnogram(yasa.Hypnogram(STAGES, start=START), tmp_path / "hyp.csv")
+    with pytest.warns(RuntimeWarning, match=r"ends 6\.0 min after the beginning.*lasts 4\.0 min"):
+        read_stages(tmp_path / "hyp.csv", raw.crop(120))
+
+
 def test_an_epoch_that_the_recording_does_not_complete_may_be_scored(raw):
     raw.crop(0, 340)
     for n_epochs in (11, 12):

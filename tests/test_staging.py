@@ -370,3 +370,17 @@ def test_a_rate_that_passes_for_a_waveform_is_said(tmp_path, small_folder):
     stager = SleepStagerW2S(path, weights=small_folder)
     with pytest.warns(RuntimeWarning, match="'PPG' was recorded at 1 Hz, too slowly"):
         stager.predict()
+
+
+def test_a_raw_that_was_changed_since_is_not_staged(raw, small_folder):
+    for change in (
+        lambda one: one.crop(600),
+        lambda one: one.set_meas_date(None),
+        lambda one: one.rename_channels({"ECG": "Pleth", "Pleth": "ECG"}),
+        lambda one: one.drop_channels(["ECG"]),
+    ):
+        mine = raw.copy()
+        stager = SleepStagerW2S(mine, weights=small_folder, verbose="error")
+        change(mine)
+        with pytest.raises(RuntimeError, match="The Raw was changed since the stager was made"):
+            stager.predict()

@@ -443,6 +443,12 @@ def test_a_folder_of_something_else_is_not_trained_into(name, nights, trained, t
     assert (tmp_path / name).read_bytes() == before
 
 
+def test_one_recording_is_of_one_subject(tmp_path):
+    nights = [Night(tmp_path / "a.edf", None, subject) for subject in "pq"]
+    with pytest.raises(ValueError, match="is a night of two subjects, 'p' and 'q'"):
+        prepare_nights(nights, tmp_path / "prepared")
+
+
 def test_warnings_of_nights_say_whose_they_are_and_where_they_were_asked_for(tmp_path):
     raw = make_raw()
     raw._data[:, : raw.n_times // 3] = np.nan

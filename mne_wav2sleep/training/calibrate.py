@@ -10,7 +10,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from mne.utils import logger
+from mne.utils import _pl, logger
 from numpy.typing import NDArray
 from scipy import optimize
 from sklearn.calibration import calibration_curve
@@ -80,8 +80,8 @@ def calibrate(nights: Sequence[PreparedNight], model: Wav2Sleep) -> Calibration:
     whole = [(proba, scored) for proba, scored in whole if scored.size]
     if len(whole) < _FEW_NIGHTS:
         logger.info(
-            f"{len(whole)} nights say too little of how errors go together; what the network came "
-            "with is kept."
+            f"{len(whole)} night{_pl(whole)} can say too little of how errors go together; what "
+            "the network came with is kept."
         )
         return calibration
     return replace(_fit_errors(whole, calibration), n_nights=len(whole))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from mne.utils import logger
+from mne.utils import _pl, logger
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
@@ -397,8 +397,9 @@ def fine_tune(
     subjects = {night.subject for night in nights}
     if len(subjects) < _FEW_SUBJECTS:
         warn(
-            f"Fine-tuning on {len(subjects)} subjects: with fewer than {_FEW_SUBJECTS} the network "
-            "may learn these people rather than the cohort. Check it on others before you use it."
+            f"Fine-tuning on {len(subjects)} subject{_pl(subjects)}: with fewer than "
+            f"{_FEW_SUBJECTS} the network may learn these people rather than the cohort. Check it "
+            "on others before you use it."
         )
     model = load_model(weights)
     return _train(

@@ -13,7 +13,7 @@ import joblib
 import mne
 import numpy as np
 import yasa
-from mne.utils import logger, use_log_level
+from mne.utils import _pl, logger, use_log_level
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -347,6 +347,20 @@ def _prepare_file(
         return error, cautions
 
 
+def _check_subjects(nights: Sequence[Night]) -> None:
+    """Refuse one recording under two subjects, which would be parted from itself."""
+    subjects: dict[Path, str] = {}
+    for night in nights:
+        if isinstance(night.recording, mne.io.BaseRaw):
+            continue
+        path = Path(night.recording).absolute()
+        if (other := subjects.setdefault(path, night.subject)) != night.subject:
+            raise ValueError(
+                f"{path} is a night of two subjects, {other!r} and {night.subject!r}, so that "
+                "training and validation could share it. Name one."
+            )
+
+
 def prepare_nights(
     nights: Sequence[Night | PreparedNight],
     folder: str | Path,
@@ -390,6 +404,7 @@ def prepare_nights(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     todo = [night for night in nights if isinstance(night, Night)]
+    _check_subjects(todo)
     limits = Validity() if validity is None else validity
     jobs = (joblib.delayed(_prepare_file)(night, folder, dtype, limits) for night in todo)
     results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
@@ -404,7 +419,9 @@ def prepare_nights(
         else:
             failed.append(f"{night.name}: {result}")
     if failed:
-        message = f"{len(failed)} of {len(nights)} nights cannot be used. " + "\n".join(failed)
+        message = f"{len(failed)} of {len(nights)} night{_pl(nights)} cannot be used. " + "\n".join(
+            failed
+        )
         if on_error == "raise":
             raise ValueError(message)
         warn(message)

@@ -26,8 +26,11 @@ def _read_table(path: Path) -> pd.DataFrame:
                 f"{path} is no text, and no table of nights. Give a CSV in UTF-8 with the columns "
                 "'recording' and 'subject'."
             )
+        file.seek(0)
+        header = file.readline().decode("utf-8", errors="replace")
+    separator = next((mark for mark in ";\t" if mark in header), ",")
     try:
-        return pd.read_csv(path, dtype=str, skipinitialspace=True).fillna("")
+        return pd.read_csv(path, dtype=str, sep=separator, skipinitialspace=True).fillna("")
     except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise ValueError(
             f"{path} is no table of nights ({first_sentence(error)}). Give a CSV with the columns "
@@ -41,9 +44,10 @@ def read_nights(table: str | Path) -> list[Night]:
     Parameters
     ----------
     table : str or Path
-        A CSV with the columns ``recording`` and ``subject``, and, where wanted, ``hypnogram``
-        (else the recording's own annotations), ``dataset``, and ``ABD``, ``ECG``, ``PPG``, ``THX``
-        for channel names (``none`` leaves a modality out). Paths count from the table's folder.
+        A CSV (commas, semicolons or tabs) with the columns ``recording`` and ``subject``, and,
+        where wanted, ``hypnogram`` (else the recording's own annotations), ``dataset``, and
+        ``ABD``, ``ECG``, ``PPG``, ``THX`` for channel names (``none`` leaves a modality out). Paths
+        count from the table's folder.
 
     Returns
     -------
