@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -26,6 +26,9 @@ _TELLING_TYPES = {
 _OVERRULE = {
     name: f"{name.lower().replace('-', '_')}_name" for name in MODALITIES
 }  # the stager's parameter
+
+_SHOWN = 8
+"""Channels that a warning names."""
 
 ChannelName = str | tuple[str, str] | None
 
@@ -291,6 +294,26 @@ def _warn_of_bad(
     )
 
 
+def _warn_of_no_heart(
+    raw: mne.io.BaseRaw, wanted: Sequence[str], found: Collection[str], known: Collection[str]
+) -> None:
+    """Warn where belts alone were recognised, beside channels that may be a heart's."""
+    hearts = [modality for modality in ("ECG", "PPG") if modality in wanted]
+    others = [
+        name
+        for name in raw.ch_names
+        if name not in known and not find_lookalike(name) and not find_modality(name)
+    ]
+    if hearts and others and not set(hearts) & set(found):
+        shown = ", ".join(map(repr, others[:_SHOWN])) + (", ..." if others[_SHOWN:] else "")
+        arguments = " and ".join(f"{_OVERRULE[heart]}=None" for heart in hearts)
+        warn(
+            f"No {' or '.join(hearts)} was recognised, and the night is staged from "
+            f"{' and '.join(sorted(found))} alone. If one is among {shown}, name it, "
+            f"{_OVERRULE[hearts[0]]}='NAME OF THE CHANNEL'; if there is none, give {arguments}."
+        )
+
+
 def match_channels(
     raw: mne.io.BaseRaw,
     *,
@@ -411,6 +434,8 @@ def match_channels(
             f"{[m for m, row in rows.items() if twice[0] in electrodes(row[0])]}. Name another, or "
             "None, for all but one of them."
         )
+    known = {*used, *(name for row in rows.values() for name in row[2])}
+    _warn_of_no_heart(raw, wanted, rows, known)
     return pd.DataFrame(
         {
             "channel": [row[0] for row in rows.values()],

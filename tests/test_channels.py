@@ -182,6 +182,7 @@ MONTAGES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:No ECG or PPG was recognised:RuntimeWarning")
 @pytest.mark.parametrize("origin", MONTAGES)
 def test_montages_of_cohorts_systems_and_languages(origin):
     labels, expected = MONTAGES[origin]
@@ -435,3 +436,12 @@ def test_arguments_of_another_kind():
         match_channels("night.edf")
     with pytest.raises(TypeError, match="names must map modalities to channels"):
         match_channels(make_raw(["ECG"]), names=["ECG"])
+
+
+def test_a_heart_that_was_not_recognised_is_asked_for():
+    raw = make_raw(["$E_{C}G$", "Plétysmo µ", "Thor", "SpO2"])
+    with pytest.warns(RuntimeWarning, match=r"No ECG or PPG was recognised.*from THX alone") as one:
+        match_channels(raw)
+    assert "'$E_{C}G$', 'Plétysmo µ', name it, ecg_name='NAME" in str(one[0].message)
+    match_channels(raw, names={"ECG": None, "PPG": None})  # who says so is not asked
+    match_channels(make_raw(["Thor", "Abdo", "SpO2"]))  # nothing there could be one
