@@ -277,7 +277,7 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> Figure:
     >>> hyp = yasa.simulate_hypnogram(60, n_stages=4, seed=0, scorer="wav2sleep")
     >>> figure = plot_agreement(reference, hyp)
     >>> figure.axes[1].get_title(loc="left").splitlines()
-    ['kappa 1.00, accuracy 100 %', 'in 60 of 60 epochs']
+    ['kappa 1.00, accuracy 100 %', 'in 120 of 120 epochs']
     """
     for name, one in (("reference", reference), ("hyp", hyp)):
         _validate_type(one, yasa.Hypnogram, name)
