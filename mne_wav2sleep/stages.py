@@ -22,6 +22,7 @@ from .recording import count_epochs, first_sentence
 from .stage_names import NUMBERS, to_stage
 
 _NO_STAGES = ("UNS", "ART")
+_LONGEST_S = 31 * 86400.0
 _JITTER_S = 1.0
 """How far from an epoch's beginning or end an event may be: some files have whole seconds."""
 _FOLDED = {"N1": "LIGHT", "N2": "LIGHT", "N3": "DEEP"}
@@ -79,6 +80,12 @@ def _from_events(
     stages = stages[is_stage]
     onset = np.asarray(onsets)[is_stage].astype(float)
     duration = np.nan_to_num(np.asarray(durations)[is_stage].astype(float))
+    # Which no file of stages has, and no memory holds.
+    if not np.isfinite(onset).all() or np.abs([onset, duration]).max() > _LONGEST_S:
+        raise ValueError(
+            f"{source} has stages that begin, or last, more than {_LONGEST_S / 86400:.0f} days "
+            "from the start of the recording, or at no time. Check its onsets and durations."
+        )
     # A crop cuts the event that it falls into, which then begins within an epoch.
     phases, counts = np.unique(np.round(onset % EPOCH_S, 2), return_counts=True)
     phase = onset[np.argmin(np.abs(onset % EPOCH_S - phases[counts.argmax()]))] % EPOCH_S

@@ -121,6 +121,8 @@ def test_a_hypnogram_is_placed_by_the_clock_of_both(raw):
         ("onset,duration,stage\nx,30,W\n", "csv", "'x' for onset of event 1"),
         ("onset,duration,stage\n0,30,W\n,30,N2\n", "csv", "nan for onset of event 2"),
         ('onset,duration,stage\n0,"30,5",W\n', "csv", "'30,5' for duration of event 1"),
+        ("onset,duration,stage\n0,30,W\n9e12,30,N2\n", "csv", "more than 31 days"),
+        ("onset,duration,stage\n0,30,W\n30,1e300,N2\n", "csv", "more than 31 days"),
         # Pages of 20 s, and two scorers.
         (
             "onset,duration,stage\n0,20,W\n20,20,N2\n40,20,R\n60,20,W\n",
