@@ -83,6 +83,12 @@ def check_unchanged(recording: Recording) -> None:
         )
 
 
+def find_start(raw: mne.io.BaseRaw) -> datetime | None:
+    """Say when the first sample of a Raw was taken, cropping considered; None without a date."""
+    date = raw.info["meas_date"]
+    return None if date is None else date + timedelta(seconds=raw.first_time)
+
+
 def count_epochs(n_samples: float, sfreq: float) -> int:
     """Count the complete 30-s epochs of a recording.
 
@@ -239,9 +245,7 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
             f"The recording is {n_samples / sfreq:.2f} s long; staging needs at "
             f"least one epoch of {EPOCH_S:.0f} s. Give a longer one."
         )
-    start = raw.info["meas_date"]
-    if start is not None:
-        start += timedelta(seconds=raw.first_time)
+    start = find_start(raw)
     annotations = raw.annotations
     if gaps and path is not None:
         annotations = edf.read_annotations(path)

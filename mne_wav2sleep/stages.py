@@ -18,7 +18,7 @@ from . import edf
 from .cautions import warn
 from .hypnogram import change_hypnogram
 from .modalities import EPOCH_S
-from .recording import count_epochs, first_sentence
+from .recording import count_epochs, find_start, first_sentence
 from .stage_names import NUMBERS, to_stage
 
 _NO_STAGES = ("UNS", "ART")
@@ -310,9 +310,7 @@ def read_stages(
     >>> hyp.n_epochs, hyp.scorer, onset
     (120, 'simulated', 0.0)
     """
-    start = raw.info["meas_date"]
-    if start is not None:
-        start += timedelta(seconds=raw.first_time)
+    start = find_start(raw)
     hyp, onset = _read(source, raw, start)
     if scorer is not None or hyp.scorer is None:
         hyp = change_hypnogram(hyp, scorer=scorer or "expert")
