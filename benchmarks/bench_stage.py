@@ -40,8 +40,8 @@ def stage_once(night: Path, weights: str) -> None:
     import torch
 
     from mne_wav2sleep import SleepStagerW2S, Validity
-    from mne_wav2sleep.reading import open_sources, read_signals
-    from mne_wav2sleep.tensors import make_batch
+    from mne_wav2sleep.recordings.reading import open_sources, read_signals
+    from mne_wav2sleep.signals.batch import make_batch
 
     start = time.perf_counter()
     stager = SleepStagerW2S(night, weights=weights, verbose="error")
@@ -86,8 +86,8 @@ def main() -> None:
         weights = options.weights
         if weights is None:
             from mne_wav2sleep import save_model
-            from mne_wav2sleep.config import Wav2SleepConfig
-            from mne_wav2sleep.model import Wav2Sleep
+            from mne_wav2sleep.network.config import Wav2SleepConfig
+            from mne_wav2sleep.network.model import Wav2Sleep
 
             weights = str(save_model(Wav2Sleep(Wav2SleepConfig()), Path(folder) / "weights"))
         night = Path(folder) / "night.edf"

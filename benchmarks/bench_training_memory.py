@@ -20,7 +20,7 @@ STEPS = 10
 
 def make_nights(n: int, folder: Path) -> None:
     """Write n different files of one simulated 8-h night of four signals."""
-    from mne_wav2sleep.simulate import simulate_night
+    from mne_wav2sleep.simulation.night import simulate_night
     from mne_wav2sleep.training import Night, prepare_nights
 
     raw = simulate_night(seed=0, sfreq=64, verbose="error")
@@ -35,7 +35,7 @@ def make_nights(n: int, folder: Path) -> None:
 
 def train_once(n: int, nights_folder: Path) -> None:
     """Train for a number of steps, print the peak memory."""
-    from mne_wav2sleep.config import Wav2SleepConfig
+    from mne_wav2sleep.network.config import Wav2SleepConfig
     from mne_wav2sleep.training import TrainingSettings, open_night, train
 
     nights = [open_night(path) for path in sorted(nights_folder.glob("*.safetensors"))[:n]]

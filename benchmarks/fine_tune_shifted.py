@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from mne_wav2sleep.simulate import simulate_night
+from mne_wav2sleep.network.registry import load_model
 from mne_wav2sleep.simulation import OLDER_WEARABLE
 from mne_wav2sleep.simulation.beats import RHYTHMS
+from mne_wav2sleep.simulation.night import simulate_night
 from mne_wav2sleep.training import FINE_TUNING, Masking, Night, evaluate, fine_tune, prepare_nights
-from mne_wav2sleep.weights import load_model
 
 FIRST_SEED = 900_000
 TRAINABLE = ("epoch_mixer", "sequence_mixer", "classifier")

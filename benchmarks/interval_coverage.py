@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night
-from mne_wav2sleep.stages import read_stages
+from mne_wav2sleep.hypnograms.reading import read_stages
+from mne_wav2sleep.hypnograms.statistics import statistics_with_intervals
 from mne_wav2sleep.training import Night, measure_reliability, prepare_nights
-from mne_wav2sleep.uncertainty import statistics_with_intervals
 
 FIRST_SEED = 97_000
 STATISTICS = ("TST", "SE", "WASO", "SOL", "Lat_REM", "WAKE", "LIGHT", "DEEP", "REM")

@@ -17,10 +17,11 @@ import yasa
 from train_mini import Plan, prepare
 
 from mne_wav2sleep import load_model
-from mne_wav2sleep.hypnogram import STAGE_NAMES, allow_absent_stages
-from mne_wav2sleep.inference import run_subsets
+from mne_wav2sleep.cohorts.batches import collate
+from mne_wav2sleep.hypnograms.probabilities import STAGE_NAMES, allow_absent_stages
+from mne_wav2sleep.network.backends import run_subsets
 from mne_wav2sleep.training import Masking
-from mne_wav2sleep.training.loading import NightDataset, collate
+from mne_wav2sleep.training.sampling import NightDataset
 
 FIRST_HELD_OUT = 90_000
 SUBSETS = [("ABD", "ECG", "PPG", "THX"), ("ECG", "THX"), ("PPG", "THX")]
@@ -51,7 +52,18 @@ def main() -> None:
         )
         truth[night.subject] = night.read_hypnogram(n_classes)
         padded = model.config.padded_epochs
-        x = collate([NightDataset([night], names, n_classes, None, padded, Masking.off())[0]])["x"]
+        x = collate(
+            [
+                NightDataset(
+                    [night],
+                    names,
+                    n_classes,
+                    crop=None,
+                    padded_epochs=padded,
+                    masking=Masking.off(),
+                )[0]
+            ]
+        )["x"]
         orders = {
             "in order": x,
             "coarse first": x | {name: put_coarse_first(x[name]) for name in ("ECG", "PPG")},

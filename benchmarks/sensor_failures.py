@@ -14,7 +14,7 @@ import pandas as pd
 import yasa
 
 from mne_wav2sleep import SleepStagerW2S, Validity, simulate_night
-from mne_wav2sleep.stages import read_stages
+from mne_wav2sleep.hypnograms.reading import read_stages
 
 FIRST_SEED = 95_000
 EPOCHS = {"sensor": 80, "all": 40}

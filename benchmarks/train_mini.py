@@ -24,9 +24,8 @@ import yasa
 from tqdm import tqdm
 
 from mne_wav2sleep import load_model, save_model
-from mne_wav2sleep.config import Calibration, Wav2SleepConfig
-from mne_wav2sleep.model import Wav2Sleep
-from mne_wav2sleep.simulate import simulate_night
+from mne_wav2sleep.network.config import Calibration, Wav2SleepConfig
+from mne_wav2sleep.network.model import Wav2Sleep
 from mne_wav2sleep.simulation import (
     Population,
     beats_from_heart_rate,
@@ -36,6 +35,7 @@ from mne_wav2sleep.simulation import (
     render_ecg,
     render_ppg,
 )
+from mne_wav2sleep.simulation.night import simulate_night
 from mne_wav2sleep.training import (
     Masking,
     Night,
@@ -47,7 +47,7 @@ from mne_wav2sleep.training import (
     prepare_nights,
     train,
 )
-from mne_wav2sleep.training.loading import NightDataset, PassSampler, make_loader
+from mne_wav2sleep.training.sampling import NightDataset, PassSampler, make_loader
 
 SEED = 2411
 # Chosen by the seed before anything was trained; records a and b are one subject.
@@ -240,7 +240,12 @@ def teach_pulse_wave(nights: list[PreparedNight], weights: Path, folder: Path) -
     optimizer = torch.optim.AdamW(pupil.requires_grad_().parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1))
     dataset = NightDataset(
-        nights, ["ECG", "PPG"], CONFIG.n_classes, SETTINGS.crop, 0, Masking(drop={}, flip=0.5)
+        nights,
+        ["ECG", "PPG"],
+        CONFIG.n_classes,
+        crop=SETTINGS.crop,
+        padded_epochs=0,
+        masking=Masking(drop={}, flip=0.5),
     )
     for number in range(TEACHING_PASSES):
         # Seeded so that no piece comes as it does in the other stages.

@@ -13,15 +13,15 @@ How a night becomes a hypnogram, a module a step::
 :class:`SleepStagerW2S` does all of it; :func:`simulate_night` makes a night to try it on.
 """
 
-from .annotations import write_hypnogram
-from .channels import match_channels
-from .figures import plot_agreement
-from .model_folder import WeightsError, save_model
-from .signals import Validity
-from .simulate import simulate_night
-from .stages import align_stages, read_stages
-from .staging import SleepStagerW2S
-from .weights import list_weights, load_model
+from .hypnograms.reading import align_stages, read_stages
+from .hypnograms.writing import write_hypnogram
+from .network.folder import WeightsError, save_model
+from .network.registry import list_weights, load_model
+from .recordings.channels import match_channels
+from .reports.night import plot_agreement
+from .signals.validity import Validity
+from .simulation.night import simulate_night
+from .stager import SleepStagerW2S
 
 __all__ = [
     "SleepStagerW2S",

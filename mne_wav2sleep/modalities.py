@@ -1,9 +1,9 @@
 """The signals that wav2sleep knows, and the words with which recordings label them.
 
-Everything here is data. :mod:`mne_wav2sleep.channels` reads a label as a whole: it belongs to a
+Everything here is data. :mod:`mne_wav2sleep.recordings.channels` reads a label as a whole: it belongs to a
 modality if one of its words names that modality and every other word may stand beside the name.
 A word that is not listed, and so an unknown label, is never taken. Words are in the normal form
-of :func:`mne_wav2sleep.channels.normalize_label`: lower case, no accents, single spaces.
+of :func:`mne_wav2sleep.recordings.channels.normalize_label`: lower case, no accents, single spaces.
 
 The words are those of SHHS, MESA, CFS, CCSHS, CHAT, MrOS, SOF, WSC, HeartBEAT, ABC, HomePAP, MNC,
 NCHSDB, STAGES, HSP, CAP, UCDDB, HMC, DREAMT, MASS, BOAS, CPS, PhysioNet 2018, Apnea-ECG and slpdb,

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import edf
+from .formats import edf
 
 _RECORDINGS = (
     *(".ahdr", ".bdf", ".bin", ".cdt", ".cnt", ".con", ".dat", ".data", ".eeg", ".fdt", ".fif"),

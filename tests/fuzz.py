@@ -24,8 +24,8 @@ def make_folder(folder):
     import torch
 
     from mne_wav2sleep import save_model
-    from mne_wav2sleep.config import Wav2SleepConfig
-    from mne_wav2sleep.model import Wav2Sleep
+    from mne_wav2sleep.network.config import Wav2SleepConfig
+    from mne_wav2sleep.network.model import Wav2Sleep
 
     torch.manual_seed(0)
     config = Wav2SleepConfig(
@@ -75,7 +75,7 @@ TARGETS = {
 
 def run_clean(target, data, folder, weights):
     """Give a target some bytes; it gives a result or a clean error."""
-    from conftest import assert_clean
+    from builders import assert_clean
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -88,7 +88,7 @@ def run_clean(target, data, folder, weights):
 def make_seeds(target, weights):
     """Sound files to begin with."""
     import torch
-    from conftest import DATA as SOUND
+    from builders import DATA as SOUND
     from test_hostile import write_edf
 
     from mne_wav2sleep import load_model

@@ -8,7 +8,7 @@ import edfio
 import mne
 import numpy as np
 import pytest
-from conftest import toy_recordings
+from builders import toy_recordings
 from mne.utils import use_log_level
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night

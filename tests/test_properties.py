@@ -9,7 +9,7 @@ import warnings
 import mne
 import numpy as np
 import pytest
-from conftest import make_wave
+from builders import make_wave
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

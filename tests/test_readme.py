@@ -73,7 +73,7 @@ def test_the_lines_that_train_run_as_they_are(here):
 def test_every_command_that_the_readme_names_exists():
     from typer.testing import CliRunner
 
-    from mne_wav2sleep.cli import app
+    from mne_wav2sleep.cli.commands import app
 
     text = README.read_text(encoding="utf-8")
     commands = {

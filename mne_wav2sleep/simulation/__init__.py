@@ -7,7 +7,7 @@
     beats         when the heart beats
     waves         ECG, pulse wave and belts, on simulated or real beats
 
-:func:`mne_wav2sleep.simulate.simulate_night` makes an MNE Raw of it.
+:func:`mne_wav2sleep.simulation.night.simulate_night` makes an MNE Raw of it.
 """
 
 from .beats import RHYTHMS, beats_from_heart_rate, breathing_from_beats, simulate_beats

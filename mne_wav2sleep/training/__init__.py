@@ -12,14 +12,14 @@
     calibrate   how far to believe the probabilities
 """
 
-from ..inference import all_subsets
-from .calibrate import calibrate, measure_reliability, plot_reliability
-from .evaluate import Evaluation, evaluate
+from ..cohorts.calibration import calibrate, measure_reliability, plot_reliability
+from ..cohorts.evaluation import Evaluation, evaluate
+from ..cohorts.nights import Night, PreparedNight, open_night, prepare_nights
+from ..cohorts.table import read_nights
+from ..network.backends import all_subsets
 from .fit import fine_tune, train
 from .masking import Masking
-from .nights import Night, PreparedNight, open_night, prepare_nights
 from .settings import FINE_TUNING, TrainingSettings
-from .table import read_nights
 
 __all__ = [
     "FINE_TUNING",

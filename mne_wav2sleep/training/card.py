@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..config import Calibration
-from ..model import Wav2Sleep
-from .evaluate import Evaluation, evaluate
-from .nights import PreparedNight
+from ..cohorts.evaluation import Evaluation, evaluate
+from ..cohorts.nights import PreparedNight
+from ..network.config import Calibration
+from ..network.model import Wav2Sleep
 
 _VERSIONS = ("mne-wav2sleep", "mne", "yasa", "torch", "pytorch-lightning", "numpy")
 

@@ -24,17 +24,17 @@ from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..cautions import warn
-from ..config import Wav2SleepConfig
-from ..model import Wav2Sleep
-from ..model_folder import save_model
+from ..cohorts.calibration import calibrate
+from ..cohorts.evaluation import evaluate
+from ..cohorts.nights import Night, PreparedNight, prepare_nights
+from ..network.config import Wav2SleepConfig
+from ..network.folder import save_model
+from ..network.model import Wav2Sleep
+from ..network.registry import load_model
 from ..progress import are_bars_shown
-from ..weights import load_model
-from .calibrate import calibrate
 from .card import write_card
-from .evaluate import evaluate
-from .loading import NightDataset, PassSampler, check_apart, make_loader, split_by_subject
 from .masking import Masking
-from .nights import Night, PreparedNight, prepare_nights
+from .sampling import NightDataset, PassSampler, check_apart, make_loader, split_by_subject
 from .settings import FINE_TUNING, TrainingSettings, check_settings
 
 _PARTS = ("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier")
@@ -139,9 +139,17 @@ class _Nights(pl.LightningDataModule):
         self.nights = list(training)
         network = (sorted(config.signals), config.n_classes)
         padded = config.padded_epochs
-        self.training = NightDataset(training, *network, settings.crop, padded, settings.masking)
+        self.training = NightDataset(
+            training,
+            *network,
+            crop=settings.crop,
+            padded_epochs=padded,
+            masking=settings.masking,
+        )
         # Validation is the same at every pass: whole nights, nothing dropped or flipped.
-        self.validation = NightDataset(validation, *network, None, padded, Masking.off())
+        self.validation = NightDataset(
+            validation, *network, crop=None, padded_epochs=padded, masking=Masking.off()
+        )
 
     def train_dataloader(self) -> Any:
         settings = self.settings

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..cohorts.nights import PreparedNight
 from .masking import Masking
-from .nights import PreparedNight
 
 _PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
 

@@ -1,0 +1,91 @@
+"""Prepared nights as batches for the network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..modalities import MODALITIES
+from ..signals.grid import is_constant, zscore
+from .nights import PreparedNight
+
+Batch = dict[str, Any]
+
+
+def read_item(
+    night: PreparedNight, names: Sequence[str], n_stages: int, *, first: int = 0, length: int
+) -> dict[str, Any]:
+    """Read some epochs of a night as the network's input.
+
+    Parameters
+    ----------
+    night : PreparedNight
+        The night.
+    names : sequence of str
+        The modalities to read, which the night must have.
+    n_stages : int
+        Number of stages that the network knows, 4 or 5.
+    first : int
+        First epoch to read.
+    length : int
+        Number of epochs; the item is padded where the night ends before.
+
+    Returns
+    -------
+    item : dict
+        ``signals``: modality -> z-scored array of float32, shape (length * samples_per_epoch,);
+        ``measured``: modality -> array of bool, shape (length,), True in the padding, as when a
+        recording is staged; ``stages``: array of int64, shape (length,), -1 where unscored,
+        unmeasured or padded; ``name``: the night, for error messages.
+    """
+    stages = np.full(length, -1, dtype=np.int64)
+    scored = night.read_stages(n_stages)[first : first + length]
+    stages[: scored.size] = scored
+    signals, measured = {}, {}
+    for name, piece in night.read_signals(names, first, length).items():
+        grid = np.zeros(length * MODALITIES[name].samples_per_epoch)
+        grid[: piece.size] = piece
+        # A piece in which the sensor was dead becomes zeros, not a division by zero.
+        signals[name] = grid.astype(np.float32) if is_constant(grid) else zscore(grid)
+        measured[name] = np.ones(length, dtype=bool)
+        there = night.read_measured(name)[first : first + length]
+        measured[name][: there.size] = there
+    # There is nothing to learn from an epoch in which no sensor measured anything.
+    stages[~np.any(list(measured.values()), axis=0)] = -1
+    return {"signals": signals, "measured": measured, "stages": stages, "name": night.name}
+
+
+def collate(items: Sequence[dict[str, Any]]) -> Batch:
+    """Put nights with different signals into one batch.
+
+    Parameters
+    ----------
+    items : sequence of dict
+        B items from :func:`read_item`.
+
+    Returns
+    -------
+    batch : dict
+        ``x``: modality -> Tensor, shape (B_with_it, T), only the recordings that have it;
+        ``rows``: modality -> Tensor, shape (B_with_it,), the rows of these recordings;
+        ``available``: modality -> Tensor of bool, shape (B, S), True where it was measured;
+        ``stages``: Tensor, shape (B, S), -1 where unscored, unmeasured or padded; ``names``: the
+        nights, for error messages.
+    """
+    n_epochs = max(item["stages"].size for item in items)
+    stages = torch.full((len(items), n_epochs), -1, dtype=torch.long)
+    for row, item in enumerate(items):
+        stages[row, : item["stages"].size] = torch.from_numpy(item["stages"])
+    x, rows, available = {}, {}, {}
+    for name in sorted({name for item in items for name in item["signals"]}):
+        rows[name] = torch.tensor([i for i, item in enumerate(items) if name in item["signals"]])
+        x[name] = torch.zeros(len(rows[name]), n_epochs * MODALITIES[name].samples_per_epoch)
+        available[name] = torch.zeros(len(items), n_epochs, dtype=torch.bool)
+        for x_T, i in zip(x[name], rows[name], strict=True):
+            signal, measured = items[i]["signals"][name], items[i]["measured"][name]
+            x_T[: signal.size] = torch.from_numpy(signal)
+            available[name][i] = True
+            available[name][i, : measured.size] = torch.from_numpy(measured)
+    names = [item["name"] for item in items]
+    return {"x": x, "rows": rows, "available": available, "stages": stages, "names": names}

@@ -1,0 +1,200 @@
+"""Which nights come in which pass, and what is cropped and masked of them.
+
+Everything is drawn from the seed, the number of the pass and the position in it, so that a resumed
+run sees what an uninterrupted one would have seen.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..cohorts.batches import collate, read_item
+from ..cohorts.nights import PreparedNight
+from .masking import Masking
+
+
+def split_by_subject(
+    nights: Sequence[PreparedNight], fraction: float, seed: int
+) -> tuple[list[PreparedNight], list[PreparedNight]]:
+    """Set some subjects apart, from every dataset, with all of their nights.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights.
+    fraction : float
+        The part of each dataset's subjects to set apart, from 0 to 1; of a dataset with more than
+        one subject, one at least.
+    seed : int
+        Which ones.
+
+    Returns
+    -------
+    kept, apart : list of PreparedNight
+        The nights of the others, and of those set apart.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two subjects.
+    """
+    rng = np.random.default_rng(seed)
+    chosen: set[str] = set()
+    taken: set[str] = set()
+    for dataset in sorted({night.dataset for night in nights}):
+        # A subject of two datasets is decided upon once, by the first.
+        subjects = sorted({n.subject for n in nights if n.dataset == dataset} - taken)
+        taken |= set(subjects)
+        if len(subjects) > 1:
+            n_apart = min(max(round(fraction * len(subjects)), 1), len(subjects) - 1)
+            chosen |= set(rng.choice(subjects, n_apart, replace=False).tolist())
+    if not chosen:
+        raise ValueError(
+            f"Training needs two subjects at least, one of them to validate with, got "
+            f"{sorted(taken)}. Add nights of other people."
+        )
+    return (
+        [night for night in nights if night.subject not in chosen],
+        [night for night in nights if night.subject in chosen],
+    )
+
+
+def check_apart(training: Sequence[PreparedNight], validation: Sequence[PreparedNight]) -> None:
+    """Refuse a subject that is in two splits."""
+    both = {night.subject for night in training} & {night.subject for night in validation}
+    if both:
+        names = [n.name for n in (*training, *validation) if n.subject in both]
+        raise ValueError(
+            f"The subjects {sorted(both)} are in training and validation ({', '.join(names[:6])}), "
+            "so that validation would say nothing. Keep all nights of a subject on one side."
+        )
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One night in one pass: its position among the nights, and what seeds its chance."""
+
+    night: int
+    seed: tuple[int, ...]
+
+
+class PassSampler(Sampler[Draw]):
+    """The nights of one pass, this process's share of them.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights.
+    weights : mapping of str to float or None
+        How often each dataset is drawn, relative to the others; None for every night once.
+    batch_size : int
+        Recordings per step and process; a pass is cut to whole steps of all processes.
+    seed, number : int
+        The training's seed, and which pass this is.
+    rank, n_processes : int
+        Which process this is, of how many.
+    """
+
+    def __init__(
+        self,
+        nights: Sequence[PreparedNight],
+        weights: Mapping[str, float] | None,
+        batch_size: int,
+        *,
+        seed: int,
+        number: int,
+        rank: int = 0,
+        n_processes: int = 1,
+    ) -> None:
+        rng = np.random.default_rng([seed, number])
+        together = batch_size * n_processes
+        n_draws = max(len(nights) // together, 1) * together
+        if weights is None:
+            order = np.concatenate(
+                [rng.permutation(len(nights)) for _ in range(-(-n_draws // len(nights)))]
+            )[:n_draws]
+        else:
+            sizes = Counter(night.dataset for night in nights)
+            p = np.array([weights.get(n.dataset, 0.0) / sizes[n.dataset] for n in nights])
+            order = rng.choice(len(nights), n_draws, p=p / p.sum())
+        draws = [Draw(int(i), (seed, number, k)) for k, i in enumerate(order)]
+        self._draws = draws[rank::n_processes]
+
+    def __iter__(self) -> Iterator[Draw]:
+        return iter(self._draws)
+
+    def __len__(self) -> int:
+        return len(self._draws)
+
+
+class NightDataset(Dataset[dict]):
+    """Prepared nights as training examples, read from disk on demand.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights.
+    modalities : sequence of str
+        The modalities that the network reads.
+    n_stages : int
+        The number of stages that it knows, 4 or 5.
+    crop : int or None
+        Epochs per item: a night is cropped at random, or padded, to it. None for whole nights.
+    padded_epochs : int
+        Epochs to which whole nights are padded, as the weights' preprocessing says.
+    masking : Masking
+        How signals are dropped and flipped.
+    """
+
+    def __init__(
+        self,
+        nights: Sequence[PreparedNight],
+        modalities: Sequence[str],
+        n_stages: int,
+        *,
+        crop: int | None,
+        padded_epochs: int,
+        masking: Masking,
+    ) -> None:
+        for night in nights:
+            night.check(modalities, n_stages)
+        self._nights = list(nights)
+        self._modalities = set(modalities)
+        self._n_stages = n_stages
+        self._crop = crop
+        self._padded_epochs = padded_epochs
+        self._masking = masking
+
+    def __len__(self) -> int:
+        return len(self._nights)
+
+    def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
+        draw = draw if isinstance(draw, Draw) else Draw(draw, (0, 0, draw))
+        night = self._nights[draw.night]
+        rng = np.random.default_rng(draw.seed)
+        length = self._crop or max(night.n_epochs, self._padded_epochs)
+        first = int(rng.integers(max(night.n_epochs - length, 0) + 1))
+        kept = self._masking.draw(sorted(self._modalities & set(night.modalities)), rng)
+        item = read_item(night, kept, self._n_stages, first=first, length=length)
+        for z in item["signals"].values():
+            z *= self._masking.draw_sign(rng)
+        return item
+
+
+def make_loader(
+    dataset: NightDataset, sampler: Sampler | None, batch_size: int, n_workers: int
+) -> DataLoader:
+    """Read batches in worker processes, or, with ``n_workers=0``, in this one."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=n_workers,
+        collate_fn=collate,
+        # Forking a process whose threads hold locks can hang; workers read files, nothing else.
+        multiprocessing_context="spawn" if n_workers else None,
+    )

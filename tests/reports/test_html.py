@@ -1,0 +1,207 @@
+"""The report, in a real browser."""
+
+import datetime
+import json
+import re
+import shutil
+import subprocess
+
+import mne
+import numpy as np
+import pytest
+from builders import toy_recordings
+
+from mne_wav2sleep import SleepStagerW2S, simulate_night
+from mne_wav2sleep.reports.html import write_report
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    toy_recordings,
+    pytest.mark.skipif(BROWSER is None, reason="needs Chromium"),
+]
+TITLES = [
+    "Summary",
+    "The night",
+    "The least sure epoch",
+    "Sleep statistics",
+    "Channels",
+    "Quality of the signals",
+    "Agreement of the sensors",
+    "Stages by sensors (%)",
+    "Methods, to paste",
+    "Provenance",
+]
+
+# Measures the page once it is there, and leaves what it found in it.
+MEASURE = """<script>
+window.onerror = (message) => { document.body.dataset.errors = message; };
+window.addEventListener("load", () => setTimeout(() => {
+  document.documentElement.style.scrollBehavior = "auto";
+  const images = [...document.querySelectorAll(".accordion-body img, .accordion-body svg")];
+  const links = [...document.querySelectorAll("#toc a")];
+  const at = links.map((link) => {
+    window.scrollTo(0, 0);
+    const box = link.getBoundingClientRect();
+    const seen = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    link.click();
+    const target = document.querySelector(link.getAttribute("href"));
+    const top = target ? target.getBoundingClientRect().top : -1;
+    const bar = document.querySelector("#top-bar").offsetHeight;
+    const within = bar <= top && top < window.innerHeight;
+    return [link.contains(seen), within, target ? target.textContent.trim().length : 0];
+  });
+  const found = {
+    images: images.map((i) => [i.getBoundingClientRect().width, i.naturalWidth ?? 1]),
+    rows: [...document.querySelectorAll(".accordion table")].map(
+      (table) => table.querySelectorAll("tbody tr").length),
+    titles: links.map((link) => link.textContent.trim()),
+    targets: at,
+    wide: document.documentElement.scrollWidth - window.innerWidth,
+  };
+  const out = document.createElement("pre");
+  out.id = "found";
+  out.textContent = JSON.stringify(found);
+  document.body.append(out);
+}, 300));
+</script>"""
+
+
+def browse(report, folder, width):
+    """Open a report; what was measured in it, what it printed, and what it asked for."""
+    path, log = folder / "night.html", folder / "net.json"
+    write_report(report, path)
+    text = path.read_text(encoding="utf-8")
+    head, tail = text.rsplit("</body>", 1)
+    path.write_text(head + MEASURE + "</body>" + tail, encoding="utf-8")
+    done = subprocess.run(
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--enable-logging=stderr",
+            f"--user-data-dir={folder / 'profile'}",
+            f"--log-net-log={log}",
+            f"--window-size={width},1200",
+            "--virtual-time-budget=8000",
+            "--dump-dom",
+            path.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    asked = re.findall(r'"url":"((?:https?|wss?)://[^"]+)"', log.read_text())
+    errands = ("google", "gvt1.com")  # the browser's own
+    return json.loads(found[1]), console, [u for u in asked if not any(e in u for e in errands)]
+
+
+def make_broken_night():
+    raw = simulate_night(duration=3 * 3600, sfreq=64, seed=3, verbose="error")
+    raw._data[raw.ch_names.index("Pleth"), 3600 * 64 : 5400 * 64] = 0.0
+    raw._data[:, 7200 * 64 : 7800 * 64] = np.nan
+    return raw, 4
+
+
+def make_two_days():
+    t = np.arange(48 * 3600 * 8) / 8.0
+    data = np.array([np.sin(2 * np.pi * f * t) for f in (0.25, 0.26)])
+    info = mne.create_info(["Thor", "Abdo"], 8.0, "misc")
+    return mne.io.RawArray(data, info, verbose="error"), 2
+
+
+@pytest.mark.parametrize("make", [make_broken_night, make_two_days])
+def test_a_report_in_a_browser(make, small_folder, tmp_path):
+    raw, n_modalities = make()
+    stager = SleepStagerW2S(
+        raw, weights="mini" if n_modalities == 4 else small_folder, verbose="error"
+    )
+    report = stager.report()
+    n_subsets = 2**n_modalities - 1
+    for width in (1400, 420):
+        folder = tmp_path / str(width)
+        folder.mkdir()
+        found, console, asked = browse(report, folder, width)
+        assert console == []
+        assert asked == []
+        assert found["titles"] == TITLES
+        # Every entry of the contents can be seen, and leads to what is then in sight.
+        assert all(seen and there and length for seen, there, length in found["targets"])
+        assert len(found["images"]) == 3
+        # A picture that could not be decoded has no width of its own.
+        assert all(shown > 100 and own > 100 for shown, own in found["images"])
+        assert found["rows"][1:] == [n_modalities, n_modalities, n_subsets]
+        assert found["rows"][0] == len(stager.statistics())
+        assert found["wide"] <= 0  # nothing sticks out of the page
+    hyp = stager.predict()
+    html = "".join(report.html)
+    unscored = (hyp.hypno == "UNS").sum()
+    assert (f"{unscored} epochs are UNS" in html) == (unscored > 0)
+    assert ("never for results" in html) == (n_modalities == 4)  # what mini says of itself
+    for citation in ("arXiv:2411.04644", "eLife 10:e70092", "Neuroscience"):
+        assert citation in html
+
+
+def test_what_is_wrong_with_a_report_would_be_noticed(tmp_path):
+    report = mne.Report(title="Not ours", verbose="error")
+    report.add_html('<img src="http://example.org/a.png">', "Image")
+    report.add_html('<img src="data:image/png;base64,AAAA" width="200">', "Broken image")
+    report.add_html("<script>console.error('odd')</script>", "Script")
+    report.add_custom_css("#toc { visibility: hidden; }")
+    found, console, asked = browse(report, tmp_path, 1000)
+    assert any("odd" in line for line in console)
+    assert "http://example.org/a.png" in asked
+    assert [own for _, own in found["images"]] == [0, 0]
+    assert not any(seen for seen, _, _ in found["targets"])
+
+
+def test_methods_say_what_was_done(small_folder):
+    t = np.arange(13 * 3600 * 8) / 8.0
+    info = mne.create_info(["Thor"], 8.0, "misc")
+    start = datetime.datetime(2024, 3, 1, 19, 30, tzinfo=datetime.UTC)
+    days = mne.io.RawArray(np.sin(1.5 * t)[None], info, verbose="error").set_meas_date(start)
+    night = days.copy().crop(0, 8 * 3600)
+    texts = {}
+    for name, raw in (("days", days), ("night", night)):
+        stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
+        texts[name] = " ".join("".join(stager.report().html).split())
+    for name, text in texts.items():
+        assert ("windows of 10 h, whose probabilities were averaged" in text) == (name == "days")
+        assert ("z-scored over each window" in text) == (name == "days")
+        # The folder has no calibration.
+        assert "is not known of these weights, and was taken from other weights" in text
+        assert "calibrated by a temperature" not in text
+        assert "The weights do not say how their errors go together" in text
+        assert "from 2024-03-01 19:30:00 by its clock" in text
+    stager = SleepStagerW2S(night, weights="mini", verbose="error")
+    text = " ".join("".join(stager.report().html).split())
+    n_nights = stager.model.calibration.n_nights
+    assert f"was fitted to {n_nights} scored nights that came with the weights" in text
+    assert "calibrated by a temperature for each combination of signals" in text
+
+
+def test_a_report_speaks_of_what_was_used():
+    raw = simulate_night(duration=3600, modalities=["ECG", "PPG"], sfreq=64, verbose="error")
+    raw._data[raw.ch_names.index("Pleth")] = 0.0
+    stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+    html = "".join(stager.report().html)
+    assert "Staged by the weights &#x27;mini&#x27; from ECG." in html
+    assert "from ECG (ECG, 64 Hz), using" in html
+    assert "it is left out" in html
+
+
+def test_names_from_a_file_are_text_in_the_report(small_folder):
+    t = np.arange(3600 * 8) / 8.0
+    evil = "Thor <script>alert(1)</script>"
+    info = mne.create_info([evil], 8.0, "resp")
+    raw = mne.io.RawArray(np.sin(2 * np.pi * 0.25 * t)[None], info, verbose="error")
+    stager = SleepStagerW2S(raw, weights=small_folder, thx_name=evil, verbose="error")
+    html = "".join(stager.report().html)
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
