@@ -1,6 +1,6 @@
-"""Peak memory of training on 20 and on 200 nights: python benchmarks/bench_training_memory.py.
+"""Measure peak memory of training on 20 and 200 nights: python benchmarks/bench_training_memory.py.
 
-Each run is a process of its own and takes the same number of steps.
+Each run is a separate process that makes one pass over the nights.
 """
 
 import argparse
@@ -15,13 +15,11 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-STEPS = 10
-
 
 def make_nights(n: int, folder: Path) -> None:
-    """Write n different files of one simulated 8-h night of four signals."""
-    from mne_wav2sleep.simulation.night import simulate_night
-    from mne_wav2sleep.training import Night, prepare_nights
+    """Write n files with the same simulated 8-h night of four signals."""
+    from mne_wav2sleep import simulate_night
+    from mne_wav2sleep.cohorts import Night, prepare_nights
 
     raw = simulate_night(seed=0, sfreq=64, verbose="error")
     first = prepare_nights([Night(raw, None, "p0")], folder)[0].path
@@ -34,24 +32,31 @@ def make_nights(n: int, folder: Path) -> None:
 
 
 def train_once(n: int, nights_folder: Path) -> None:
-    """Train for a number of steps, print the peak memory."""
-    from mne_wav2sleep.network.config import Wav2SleepConfig
-    from mne_wav2sleep.training import TrainingSettings, open_night, train
+    """Make one pass over the nights, and print the peak memory."""
+    from mne_wav2sleep.cohorts import open_night
+    from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
+    from mne_wav2sleep.training import TrainingSettings, train
 
     nights = [open_night(path) for path in sorted(nights_folder.glob("*.safetensors"))[:n]]
-    config = Wav2SleepConfig(
-        feature_dim=32, initial_channels=4, max_channels=16, mixer_dim_ff=32, padded_epochs=0
-    )
-
+    config = Wav2SleepConfig(feature_dim=32, initial_channels=4, max_channels=16, mixer_dim_ff=32)
     settings = TrainingSettings(batch_size=1, max_passes=1, crop=240)
     with tempfile.TemporaryDirectory() as folder:
-        train(nights[2:], folder, config=config, validation=nights[:2], settings=settings)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        train(
+            nights[2:],
+            folder,
+            config=config,
+            preprocessing=Preprocessing(padded_epochs=0),
+            validation=nights[:2],
+            settings=settings,
+        )
+    # In KiB, but on macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
     print(f"{n} nights, {(n - 2)} steps: peak memory {peak:.2f} GB")
 
 
 def main() -> None:
-    """Make the nights, then measure."""
+    """Write the nights, then measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nights", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

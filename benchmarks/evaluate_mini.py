@@ -1,8 +1,8 @@
-"""How well weights do on nights that "mini" never saw: python benchmarks/evaluate_mini.py --help.
+"""Evaluate weights on nights held out from "mini": python benchmarks/evaluate_mini.py --help.
 
-Simulated nights of held-out seeds from every subset of the signals, beside a guess that knows how
-often each stage comes; and waves rendered on the real beats and heart rates of the subjects that
-train_mini.py set aside, from the ECG alone.
+Simulated nights of held-out seeds, staged from every subset of the signals and compared with random
+stages of the same frequencies; and waves rendered from real beats and heart rates of the test
+subjects of train_mini.py, staged from the ECG.
 """
 
 import argparse
@@ -14,20 +14,20 @@ import pandas as pd
 import yasa
 from train_mini import Plan, find_records, plan_real, prepare, split_subjects
 
-from mne_wav2sleep.training import evaluate
+from mne_wav2sleep.cohorts import evaluate
 
 FIRST_HELD_OUT = 90_000
 
 
 def guess_by_prior(nights, seed=0):
-    """Kappa and accuracy (%) of stages drawn as often as they come, and of the commonest one."""
+    """Compute kappa and accuracy (%) of random stages, and of the most frequent stage."""
     rng = np.random.default_rng(seed)
     scored = {night.subject: night.read_hypnogram(4) for night in nights}
     stages = np.concatenate([hyp.hypno.to_numpy(dtype=object) for hyp in scored.values()])
     rows = {}
     for name, draw in (
-        ("drawn by prior", lambda n: rng.choice(stages, n)),
-        ("commonest stage", lambda n: np.full(n, pd.Series(stages).mode()[0], dtype=object)),
+        ("random stages", lambda n: rng.choice(stages, n)),
+        ("most frequent stage", lambda n: np.full(n, pd.Series(stages).mode()[0], dtype=object)),
     ):
         guessed = {
             subject: yasa.Hypnogram(list(draw(hyp.n_epochs)), n_stages=4, scorer=name)
@@ -38,8 +38,8 @@ def guess_by_prior(nights, seed=0):
     return pd.DataFrame(rows).T
 
 
-def spread_over_renderings(real, nights, weights):
-    """Pooled kappa of three stages by rendering of the records, whose waves are made up."""
+def describe_renderings(real, nights, weights):
+    """Describe how pooled kappa of three stages varies over renderings of the records."""
     rows = []
     for copy in sorted({plan.number % 1000 for plan in real}):
         some = [
@@ -50,7 +50,7 @@ def spread_over_renderings(real, nights, weights):
 
 
 def main() -> None:
-    """Prepare the nights that were set aside, evaluate, print."""
+    """Prepare the held-out nights, evaluate the weights, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="mini")
     parser.add_argument("--slpdb", type=Path, required=True)
@@ -71,7 +71,7 @@ def main() -> None:
         joblib.delayed(prepare)(plan, options.work / "held-out", augment=False)
         for plan in simulated + real
     )
-    print(f"{len(simulated)} simulated nights from the seed {first}, four stages, pooled\n")
+    print(f"{len(simulated)} simulated nights, first seed {first}, four stages, pooled\n")
     nights = apart[: len(simulated)]
     found = evaluate(nights, options.weights)
     print(found.pooled.round(3).to_string(), "\n")
@@ -80,7 +80,7 @@ def main() -> None:
     n_records = {
         d: len([p for s in subjects[d] for p in find_records(folders[d], d)[s]]) for d in folders
     }
-    print(f"Waves rendered on real beats, ECG alone, subjects {subjects}, records {n_records}\n")
+    print(f"Waves rendered from real beats, ECG only, subjects {subjects}, records {n_records}\n")
     for n_stages in (3, 4):
         found = evaluate(
             apart[len(simulated) :], options.weights, subsets=[("ECG",)], n_stages=n_stages
@@ -92,7 +92,7 @@ def main() -> None:
             spread.groupby("dataset").agg(["mean", "std", "min", "max"]).round(3).to_string(), "\n"
         )
     if options.copies > 1:
-        table = spread_over_renderings(real, apart[len(simulated) :], options.weights)
+        table = describe_renderings(real, apart[len(simulated) :], options.weights)
         print(f"3 stages, pooled kappa by rendering\n{table.round(3).to_string()}")
 
 

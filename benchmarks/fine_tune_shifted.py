@@ -1,12 +1,11 @@
-"""Does fine-tuning help with a cohort unlike others: python benchmarks/fine_tune_shifted.py.
+"""Measure the gain of fine-tuning on an unusual cohort: python benchmarks/fine_tune_shifted.py.
 
-Simulated cohorts of older people with wearable sensors, OLDER_WEARABLE, whose hearts are in atrial
-fibrillation, so that little of what a network has learnt of hearts holds: of each, 6 nights to
-fine-tune with, 10 others to compare before and after with. One cohort says little, since so much
-depends on which six nights they are; so there are several, of subjects of their own. The epoch
-mixer learns as well, for it decides which sensor to listen to; the encoders stay as they are.
-With --rhythm sinus, the same without the fibrillation, which mini finds not much harder than what
-it knows.
+The cohorts are simulated: older subjects with wearable sensors (OLDER_WEARABLE) in atrial
+fibrillation, where little of what a network has learned about heart rate holds. Each has 6 nights
+for fine-tuning and 10 others for the comparison. As the gain depends on the six nights, there are
+several cohorts with different subjects. The epoch mixer, which weighs the signals, is trained as
+well; the encoders are frozen. With --rhythm sinus, cohorts are in sinus rhythm, and are not much
+harder for mini than its training data.
 """
 
 import argparse
@@ -16,21 +15,21 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from mne_wav2sleep.network.registry import load_model
+from mne_wav2sleep import load_weights, simulate_night
+from mne_wav2sleep.cohorts import Night, evaluate, prepare_nights
 from mne_wav2sleep.simulation import OLDER_WEARABLE
 from mne_wav2sleep.simulation.beats import RHYTHMS
-from mne_wav2sleep.simulation.night import simulate_night
-from mne_wav2sleep.training import FINE_TUNING, Masking, Night, evaluate, fine_tune, prepare_nights
+from mne_wav2sleep.training import FINE_TUNING, Masking, fine_tune
 
 FIRST_SEED = 900_000
 TRAINABLE = ("epoch_mixer", "sequence_mixer", "classifier")
-# All nights of a cohort have the same sensors, so that none is masked. Chosen on cohorts of the
+# All nights of a cohort have the same sensors, so that none is masked. Selected on cohorts with
 # seeds from 830,000 to 860,015.
 SETTINGS = replace(FINE_TUNING, max_passes=36, masking=Masking(drop={}))
 
 
 def compare(number: int, work: Path, weights: str, rhythm: str) -> tuple[float, float, float, bool]:
-    """Fine-tune on a cohort: kappa before, after, its gain by night, and if encoders are kept."""
+    """Fine-tune; give kappa before and after, the gain by night, and if encoders are unchanged."""
     nights = []
     for i in range(16):
         raw = simulate_night(
@@ -47,7 +46,7 @@ def compare(number: int, work: Path, weights: str, rhythm: str) -> tuple[float, 
     )
     before, after = (evaluate(nights[6:], w, subsets="recorded") for w in (weights, folder))
     gain = float((after.by_night["kappa"] - before.by_night["kappa"]).mean())
-    base = {k: v.numpy() for k, v in load_model(weights).state_dict().items()}
+    base = {k: v.cpu().numpy() for k, v in load_weights(weights).network.state_dict().items()}
     tuned = load_file(folder / "model.safetensors")
     kept = all((base[k] == tuned[k]).all() for k in base if k.startswith("signal_encoders"))
     old, new = (float(found.pooled["kappa"].iloc[0]) for found in (before, after))
@@ -55,7 +54,7 @@ def compare(number: int, work: Path, weights: str, rhythm: str) -> tuple[float, 
 
 
 def main() -> None:
-    """Simulate, fine-tune, compare."""
+    """Simulate cohorts, fine-tune on each, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="mini")
     parser.add_argument("--work", type=Path, default=Path("shifted-work"))
@@ -69,7 +68,7 @@ def main() -> None:
         gains.append(new - old)
         print(
             f"cohort {number}: pooled kappa {old:.3f} -> {new:.3f} ({new - old:+.3f}; "
-            f"{gain:+.3f} by night), encoders unchanged to the bit: {kept}",
+            f"{gain:+.3f} by night), encoders unchanged bit for bit: {kept}",
             flush=True,
         )
     print(

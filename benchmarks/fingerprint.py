@@ -1,4 +1,4 @@
-"""Write down everything that is computed from a fixed set of nights, to compare two versions.
+"""Record everything that is computed from a fixed set of nights, to compare two versions.
 
 Run it with each version, then compare::
 
@@ -6,9 +6,9 @@ Run it with each version, then compare::
     python benchmarks/fingerprint.py after.npz
     python benchmarks/fingerprint.py --compare before.npz after.npz
 
-Every array is compared bit for bit; the exit code is 1 if any of them differs. Nights are simulated;
-``--recordings`` adds a folder with real ones (``psg_nox_2min.edf``,
-``icu_ecg_ppg_resp_8min_125hz.npz``), which are skipped where they are missing.
+Every array is compared bit for bit; the exit code is 1 if any of them differs. Nights are
+simulated; ``--recordings`` adds a folder with real ones (``psg_nox_2min.edf``,
+``icu_ecg_ppg_resp_8min_125hz.npz``), which are skipped if they are missing.
 """
 
 import argparse

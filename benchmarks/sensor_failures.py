@@ -1,8 +1,8 @@
-"""What masking a sensor only while it fails is worth: python benchmarks/sensor_failures.py --help.
+"""Measure the effect of masking sensor failures: python benchmarks/sensor_failures.py --help.
 
-Simulated nights of held-out seeds in which the PPG stays at one value for 40 minutes, and the ECG
-for another 40, staged with the failures masked and without, and intact. And all four sensors off
-for 20 minutes, which must give these epochs, and no others, as unscored.
+Simulated nights of held-out seeds in which the PPG is constant for 40 min, and the ECG for another
+40 min, staged with and without masking of the failures, and without failures. Also all four sensors
+constant for 20 min: exactly these epochs must be unscored.
 """
 
 import argparse
@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import yasa
 
-from mne_wav2sleep import SleepStagerW2S, Validity, simulate_night
-from mne_wav2sleep.hypnograms.reading import read_stages
+from mne_wav2sleep import SleepStagerW2S, Validity, read_hypnogram, simulate_night
 
 FIRST_SEED = 95_000
 EPOCHS = {"sensor": 80, "all": 40}
@@ -22,7 +21,7 @@ SWITCHED_OFF = Validity.off()
 
 
 def fail(raw: mne.io.BaseRaw, names: list[str], first: int, n_epochs: int) -> None:
-    """Let sensors stay where they are from an epoch on, as after a plug was pulled."""
+    """Hold channels at a constant value for some epochs, as after a plug was pulled."""
     sfreq = raw.info["sfreq"]
     start, stop = round(first * 30 * sfreq), round((first + n_epochs) * 30 * sfreq)
     for name in names:
@@ -31,18 +30,18 @@ def fail(raw: mne.io.BaseRaw, names: list[str], first: int, n_epochs: int) -> No
 
 
 def stage(raw: mne.io.BaseRaw, weights: str, validity: Validity | None = None) -> np.ndarray:
-    """Stages of a night."""
+    """Stage a night; give one stage per epoch."""
     stager = SleepStagerW2S(raw, weights=weights, validity=validity, verbose="error")
     return stager.predict().hypno.to_numpy(dtype=object)
 
 
 def run_night(seed: int, weights: str) -> pd.DataFrame:
-    """One row per epoch: the truth, what was staged, and where the epoch lies."""
+    """Stage a night in all ways; give a row per epoch."""
     rng = np.random.default_rng([seed, 1])
     raw = simulate_night(seed=seed, verbose="error")
-    truth = read_stages(None, raw)[0].consolidate_stages(4).hypno.to_numpy(dtype=object)
+    truth = read_hypnogram(None, raw).consolidate_stages(4).hypno.to_numpy(dtype=object)
     n = truth.size
-    # Two places apart from each other, in the two halves of the night, in any order.
+    # One failure in each half of the night, in random order.
     places = rng.permutation(
         [
             rng.integers(20, n // 2 - EPOCHS["sensor"]),
@@ -71,8 +70,8 @@ def run_night(seed: int, weights: str) -> pd.DataFrame:
     )
 
 
-def find_kappa(epochs: pd.DataFrame, name: str) -> float:
-    """Kappa with the truth, epochs pooled."""
+def compute_kappa(epochs: pd.DataFrame, name: str) -> float:
+    """Compute kappa with the true stages, epochs pooled."""
     hyps = (
         yasa.Hypnogram(epochs[column].to_numpy(), n_stages=4, scorer=column)
         for column in ("truth", name)
@@ -81,7 +80,7 @@ def find_kappa(epochs: pd.DataFrame, name: str) -> float:
 
 
 def main() -> None:
-    """Run the nights and print the table."""
+    """Stage all nights, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="mini")
     parser.add_argument("--nights", type=int, default=20)
@@ -98,13 +97,15 @@ def main() -> None:
         "elsewhere": ~inside,
     }
     table = {
-        part: {name: find_kappa(epochs[rows], name) for name in ("intact", "masked", "not masked")}
+        part: {
+            name: compute_kappa(epochs[rows], name) for name in ("intact", "masked", "not masked")
+        }
         for part, rows in parts.items()
     }
-    print(f"Kappa, {options.nights} simulated nights from the seed {FIRST_SEED}, epochs pooled\n")
+    print(f"Kappa, {options.nights} simulated nights, first seed {FIRST_SEED}, epochs pooled\n")
     print(pd.DataFrame(table).T.round(3).to_string(), "\n")
     exact = sum(bool(night["exact"].iloc[0]) for night in nights)
-    print(f"All sensors off for 20 min: exactly these epochs unscored in {exact} nights")
+    print(f"All sensors off for 20 min: exactly these epochs are unscored in {exact} nights")
 
 
 if __name__ == "__main__":

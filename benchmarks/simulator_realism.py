@@ -1,14 +1,14 @@
-"""How much a simulated night is like a real one: python benchmarks/simulator_realism.py.
+"""Compare simulated nights with real ones: python benchmarks/simulator_realism.py.
 
-Two questions are put to the beats of simulated nights of seeds that nothing was tuned on. Does a
-stager that knows only real nights see the stages in them? SleepECG's wrn-gru-mesa, trained on MESA,
-reads the beats; it reached a three-class kappa (wake, NREM, REM) of 0.12 on the MIT-BIH
-polysomnographic database and 0.19 on Sleep-Accel. A simulator should give no less, and a value near
-1 would mean that its stages are too easy to tell. And do stages change heart rate, LF/HF and RMSSD
-as they do in reality? Needs `pip install sleepecg keras` for the first.
+Two comparisons of the beats of simulated nights, with seeds that were not used to tune the
+simulator. First, can a stager trained on real nights stage them? SleepECG's wrn-gru-mesa, trained
+on MESA, reached a three-class kappa (wake, NREM, REM) of 0.12 on the MIT-BIH polysomnographic
+database and 0.19 on Sleep-Accel; simulated nights should give no less, and a value near 1 would
+mean that their stages are too easy to classify. This needs `pip install sleepecg keras`. Second, do
+stages change heart rate, LF/HF and RMSSD as they do in real nights?
 
 With --real FOLDER (npz files with beat_times_s, stages and apnea, or with hr_times_s, hr_bpm and
-stages) the same code measures real nights as well.
+stages), real nights are measured as well.
 """
 
 import argparse
@@ -43,7 +43,7 @@ MEASURED = {
 
 
 def simulate(seed, apnea_index=0.0):
-    """Beats and stages of a night."""
+    """Simulate beats and stages of a night."""
     rng = np.random.default_rng(seed)
     subject = draw_subject(rng)
     stages = simulate_stages(960, rng=rng, subject=subject)
@@ -56,7 +56,7 @@ def simulate(seed, apnea_index=0.0):
 
 
 def read(path):
-    """Beats and stages of a real night; beats are rebuilt where only a heart rate was measured."""
+    """Read beats and stages of a real night; beats are simulated from a heart rate."""
     night = np.load(path)
     stages = night["stages"].astype(int)
     if "beat_times_s" in night:
@@ -69,10 +69,11 @@ def read(path):
     return beats, stages
 
 
-def features(beats, n_epochs):
-    """Heart rate, ln(LF/HF) and RMSSD of each epoch, shape (n_epochs, 3).
+def compute_features(beats, n_epochs):
+    """Compute heart rate, ln(LF/HF) and RMSSD of each epoch, shape (n_epochs, 3).
 
-    LF/HF comes from the 2.5 min around an epoch: half a minute does not hold two periods of LF.
+    LF/HF is computed from the 2.5 min around an epoch, since 30 s are shorter than two periods of
+    LF.
     """
     rr, at = np.diff(beats), beats[1:]
     median = signal.medfilt(rr, 11)
@@ -97,11 +98,11 @@ def features(beats, n_epochs):
     return table
 
 
-def stage_effects(nights):
-    """Mean of each feature in a stage minus that in N2, shape (n_nights, 5 stages, 3 features)."""
+def compute_stage_effects(nights):
+    """Compute the mean of each feature in a stage minus that in N2, shape (n_nights, 5, 3)."""
     effects = []
     for beats, stages in nights:
-        table = features(beats, stages.size)
+        table = compute_features(beats, stages.size)
         rows = [
             np.nanmean(table[stages == s], axis=0) if (stages == s).sum() >= 10 else [np.nan] * 3
             for s in range(5)
@@ -111,8 +112,8 @@ def stage_effects(nights):
 
 
 def print_effects(title, nights):
-    """Print them as mean ± SD over nights."""
-    effects = stage_effects(nights)
+    """Print effects of stages as mean ± SD over nights."""
+    effects = compute_stage_effects(nights)
     for column, name in enumerate(("heart rate (bpm)", "ln(LF/HF)", "RMSSD (ms)")):
         mean, sd = np.nanmean(effects[..., column], 0), np.nanstd(effects[..., column], 0)
         cells = [
@@ -122,21 +123,21 @@ def print_effects(title, nights):
         print(f"{title:23} {name:17}" + "".join(f"{cell:>16}" for cell in cells))
 
 
-def three_classes(stages):
-    """0 wake, 1 NREM, 2 REM, -1 unscored."""
+def fold_stages(stages):
+    """Fold stages to 0 wake, 1 NREM, 2 REM, -1 unscored."""
     return np.array([0, 1, 1, 1, 2, -1])[stages]
 
 
-def kappa(truth, guess):
-    """Cohen's kappa."""
+def compute_kappa(truth, guess):
+    """Compute Cohen's kappa."""
     table = np.histogram2d(truth, guess, bins=[np.arange(-0.5, 3)] * 2)[0]
     table /= table.sum()
     chance = (table.sum(0) * table.sum(1)).sum()
     return (np.trace(table) - chance) / (1 - chance)
 
 
-def sleepecg_kappa(nights):
-    """Pooled three-class kappa of SleepECG, and that of each night."""
+def evaluate_sleepecg(nights):
+    """Compute the pooled three-class kappa of SleepECG, and that of each night."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
     import sleepecg
 
@@ -151,16 +152,16 @@ def sleepecg_kappa(nights):
         n = min(guess.size, stages.size)
         # SleepECG's integers: 1 NREM, 2 REM, 3 wake; 0 undefined.
         guess = np.array([-1, 1, 2, 0])[guess[:n]]
-        truth = three_classes(stages[:n])
+        truth = fold_stages(stages[:n])
         scored = (truth >= 0) & (guess >= 0)
         truths.append(truth[scored])
         guesses.append(guess[scored])
-    each = [kappa(t, g) for t, g in zip(truths, guesses, strict=True)]
-    return kappa(np.concatenate(truths), np.concatenate(guesses)), np.array(each)
+    each = [compute_kappa(t, g) for t, g in zip(truths, guesses, strict=True)]
+    return compute_kappa(np.concatenate(truths), np.concatenate(guesses)), np.array(each)
 
 
 def main():
-    """Print both answers."""
+    """Print both comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nights", type=int, default=24)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
@@ -169,7 +170,7 @@ def main():
     seeds = range(options.first_seed, options.first_seed + options.nights)
     cohorts = {
         "simulated": [simulate(seed) for seed in seeds],
-        "simulated, 20 apnoeas/h": [simulate(seed, 20.0) for seed in seeds],
+        "simulated, 20 apneas/h": [simulate(seed, 20.0) for seed in seeds],
     }
     for folder in options.real:
         cohorts[folder.name] = [read(path) for path in sorted(folder.glob("*.npz"))]
@@ -182,12 +183,12 @@ def main():
                 f"{title + ', published':23} {name:17}" + "".join(f"{cell:>16}" for cell in cells)
             )
     try:
-        import sleepecg  # noqa: F401
+        import sleepecg  # noqa: F401 (only checks that it is installed)
     except ImportError:
-        print("SleepECG is not installed: no kappa.")
+        print("SleepECG is not installed, so that its kappa is not computed.")
         return
     for title, nights in cohorts.items():
-        pooled, each = sleepecg_kappa(nights)
+        pooled, each = evaluate_sleepecg(nights)
         print(
             f"{title}: SleepECG's kappa {pooled:.2f} pooled over {len(nights)} nights, "
             f"by night {each.mean():.2f} ± {each.std():.2f} ({each.min():.2f} to {each.max():.2f})"

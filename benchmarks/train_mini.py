@@ -1,13 +1,13 @@
 """Train the bundled weights "mini": python benchmarks/train_mini.py --slpdb DIR --sleep-accel DIR.
 
-The network learns from simulated nights, and from waves rendered on the beats of the MIT-BIH
-Polysomnographic Database and the heart rates of Sleep-Accel: timing and stages are real there, and
-shapes, noise and breathing are made up. Movement and breathing of those nights are never drawn from
-the stages, so that nothing tells them but the real timing.
+The network is trained on simulated nights, and on waves rendered from the beats of the MIT-BIH
+Polysomnographic Database and the heart rates of Sleep-Accel, whose timing and stages are real, and
+whose shapes, noise and breathing are invented. Movement and breathing of these nights do not depend
+on the stages, so that only the real timing carries information about them.
 
-Both folders hold an npz per record: ``beat_times_s``, ``beat_type`` and ``stages`` for slpdb,
+Both folders contain an npz per record: ``beat_times_s``, ``beat_type`` and ``stages`` for slpdb,
 ``hr_times_s``, ``hr_bpm`` and ``stages`` for Sleep-Accel; stages are 0 to 4 and -1 (unscored) per
-30 s. Steps that are done are not done again: prepared nights and checkpoints stay in --work.
+30 s. Prepared nights and checkpoints are kept in --work; run the same command again to resume.
 """
 
 import argparse
@@ -23,9 +23,10 @@ import torch
 import yasa
 from tqdm import tqdm
 
-from mne_wav2sleep import load_model, save_model
-from mne_wav2sleep.network.config import Calibration, Wav2SleepConfig
-from mne_wav2sleep.network.model import Wav2Sleep
+from mne_wav2sleep import load_weights, save_weights, simulate_night
+from mne_wav2sleep.cohorts import Night, PreparedNight, calibrate, open_night, prepare_nights
+from mne_wav2sleep.network import Calibration, LoadedWeights, Preprocessing, Wav2SleepConfig
+from mne_wav2sleep.network.registry import REGISTRY
 from mne_wav2sleep.simulation import (
     Population,
     beats_from_heart_rate,
@@ -35,25 +36,14 @@ from mne_wav2sleep.simulation import (
     render_ecg,
     render_ppg,
 )
-from mne_wav2sleep.simulation.night import simulate_night
-from mne_wav2sleep.training import (
-    Masking,
-    Night,
-    PreparedNight,
-    TrainingSettings,
-    calibrate,
-    fine_tune,
-    open_night,
-    prepare_nights,
-    train,
-)
+from mne_wav2sleep.training import Masking, TrainingSettings, fine_tune, train
 from mne_wav2sleep.training.sampling import NightDataset, PassSampler, make_loader
 
 SEED = 2411
-# Chosen by the seed before anything was trained; records a and b are one subject.
+# Test subjects were drawn by the seed before any training; records a and b are of one subject.
 N_TEST = {"slpdb": 3, "sleep-accel": 6}
 N_VALIDATION = {"slpdb": 1, "sleep-accel": 3}
-MORE = 20  # simulated nights to calibrate with, as many errors are common to a night
+N_CALIBRATION = 20  # more simulated nights, since errors are correlated within a night
 STAGES = ("WAKE", "N1", "N2", "N3", "REM", "UNS")  # -1 is the last
 
 CONFIG = Wav2SleepConfig(
@@ -63,8 +53,8 @@ CONFIG = Wav2SleepConfig(
     mixer_heads=4,
     mixer_dim_ff=128,
     sequence_dilations=7,
-    padded_epochs=0,
 )
+PREPROCESSING = Preprocessing(padded_epochs=0)
 SETTINGS = TrainingSettings(
     learning_rate=2e-3,
     warmup_steps=200,
@@ -73,22 +63,22 @@ SETTINGS = TrainingSettings(
     max_passes=30,
     patience=30,
     crop=240,
-    # Every signal is often the only one, since the network has to do without any of them.
+    # Each signal is often the only one, as the network has to work with any subset.
     masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.45, "PPG": 0.4}),
     dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 0.7},
     seed=SEED,
 )
 
-# The pulse wave's encoder learns nothing from stages alone in so few steps: a pulse is all but a
-# sine, whose rate no average shows. It learns what the ECG's encoder says of the same beats, which
-# the mixer, to which all signals are alike, understands at once. Then all learn together.
-TEACHING_PASSES = 2
+# In so few steps, the encoder of the PPG does not learn from stages alone. It is first trained to
+# reproduce the output of the ECG's encoder for the same beats (distillation), which the mixer can
+# read, since it treats all signals alike. Then all parts are trained together.
+DISTILLATION_PASSES = 2
 TOGETHER = replace(
     SETTINGS, learning_rate=1e-3, warmup_steps=50, decay_steps=700, max_passes=16, patience=16
 )
 
-# Encoders learn from many short pieces; what follows them, from whole nights, for which the frozen
-# encoders cost little. One at a time: padding to the longest would change what instance norm sees.
+# Encoders are trained on many short crops, the other parts on whole nights, with frozen encoders,
+# which are fast. One night per step, since padding to the longest would change instance norm.
 WHOLE_NIGHTS = replace(
     SETTINGS,
     learning_rate=3e-4,
@@ -102,7 +92,7 @@ WHOLE_NIGHTS = replace(
 
 @dataclass(frozen=True)
 class Plan:
-    """One night to make: where it comes from, and the number of this rendering of it."""
+    """A night to make: its source, and the number of its rendering."""
 
     dataset: str
     subject: str
@@ -120,7 +110,7 @@ def find_records(folder: Path, dataset: str) -> dict[str, list[Path]]:
 
 
 def split_subjects(folders: dict[str, Path]) -> dict[str, dict[str, list[str]]]:
-    """Part the subjects of each dataset into test, validation and training."""
+    """Split the subjects of each dataset into test, validation and training."""
     split = {}
     for dataset, folder in folders.items():
         rng = np.random.default_rng(SEED)
@@ -135,17 +125,17 @@ def split_subjects(folders: dict[str, Path]) -> dict[str, dict[str, list[str]]]:
 
 
 def stretch_stages(stages: np.ndarray, factor: float) -> np.ndarray:
-    """Stages of a night whose time runs slower by a factor, per 30 s of the new time."""
+    """Stretch the stages of a night in time by a factor; give one per 30 s of the new time."""
     n_epochs = int(stages.size * factor)
     return stages[np.minimum(((np.arange(n_epochs) + 0.5) / factor).astype(int), stages.size - 1)]
 
 
 def render_record(plan: Plan, *, augment: bool) -> tuple[mne.io.RawArray, np.ndarray]:
-    """Render waves on the real beats or heart rates of a record."""
+    """Render waves from the real beats or heart rates of a record."""
     rng = np.random.default_rng([SEED, sum(plan.subject.encode()), plan.number, 7])
     record = np.load(plan.source)
     stages = record["stages"].astype(int)
-    # A heart that beats up to an eighth slower or faster, with all its patterns.
+    # Heart rate is up to 12% lower or higher, with the same patterns.
     factor = float(np.exp(rng.uniform(-0.12, 0.12))) if augment else 1.0
     sfreq = float(rng.choice([64.0, 128.0])) if augment else 128.0
     if plan.dataset == "slpdb":
@@ -165,7 +155,7 @@ def render_record(plan: Plan, *, augment: bool) -> tuple[mne.io.RawArray, np.nda
             rng=rng,
             subject=draw_subject(rng),
         )
-        # A watch tells nothing of breathing, and made-up belts would teach that belts tell nothing.
+        # A watch does not measure breathing, and belts unrelated to the stages would mislead.
         breathing, belts = None, False
     common = {"duration": duration, "sfreq": sfreq, "rng": rng, "breathing": breathing}
     waves = {
@@ -181,7 +171,7 @@ def render_record(plan: Plan, *, augment: bool) -> tuple[mne.io.RawArray, np.nda
 
 
 def simulate(plan: Plan) -> mne.io.RawArray:
-    """Simulate a night of a population of its own, so that the network sees all sorts."""
+    """Simulate a night of a random population, for variety."""
     rng = np.random.default_rng([SEED, plan.number])
     population = Population(
         noise=float(np.exp(rng.normal(0, 0.4))),
@@ -202,7 +192,7 @@ def simulate(plan: Plan) -> mne.io.RawArray:
 
 
 def prepare(plan: Plan, folder: Path, *, augment: bool = True) -> PreparedNight:
-    """Make a night and put it on the network's grid, unless it is there."""
+    """Make and prepare a night, unless its file exists."""
     mne.set_log_level("error")
     here = folder / plan.dataset / f"{plan.subject}-{plan.number}"
     if done := list(here.glob("*.safetensors")):
@@ -229,15 +219,16 @@ def plan_real(
     ]
 
 
-def teach_pulse_wave(nights: list[PreparedNight], weights: Path, folder: Path) -> Path:
-    """Let the PPG's encoder learn to say what the ECG's says of the same heart beats."""
+def distill_ppg_encoder(nights: list[PreparedNight], weights: Path, folder: Path) -> Path:
+    """Train the PPG's encoder to reproduce the output of the ECG's for the same beats."""
     if (folder / "config.json").exists():
         return folder
-    model = load_model(weights)
+    loaded = load_weights(weights)
+    model = loaded.network
     teacher = model.signal_encoders.encoders["ECG"]
-    pupil = model.signal_encoders.encoders["PPG"]
-    pupil.load_state_dict(teacher.state_dict())
-    optimizer = torch.optim.AdamW(pupil.requires_grad_().parameters(), lr=2e-3, weight_decay=1e-2)
+    student = model.signal_encoders.encoders["PPG"]
+    student.load_state_dict(teacher.state_dict())
+    optimizer = torch.optim.AdamW(student.requires_grad_().parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1))
     dataset = NightDataset(
         nights,
@@ -247,37 +238,39 @@ def teach_pulse_wave(nights: list[PreparedNight], weights: Path, folder: Path) -
         padded_epochs=0,
         masking=Masking(drop={}, flip=0.5),
     )
-    for number in range(TEACHING_PASSES):
-        # Seeded so that no piece comes as it does in the other stages.
+    for number in range(DISTILLATION_PASSES):
+        # A different seed, so that crops differ from those of the other steps.
         sampler = PassSampler(
             nights, SETTINGS.dataset_weights, SETTINGS.batch_size, seed=SEED + 1, number=number
         )
         batches = make_loader(dataset, sampler, SETTINGS.batch_size, n_workers=0)
-        for batch in (progress := tqdm(batches, desc="Teaching the PPG's encoder")):
+        for batch in (progress := tqdm(batches, desc="Distilling the PPG's encoder")):
             with torch.no_grad():
                 wanted_BSF = teacher(batch["x"]["ECG"])
             spread_F = wanted_BSF.std((0, 1)) + 1e-3
-            told_BSF = pupil(batch["x"]["PPG"])
-            loss = ((told_BSF - wanted_BSF) / spread_F).square().mean()
+            output_BSF = student(batch["x"]["PPG"])
+            loss = ((output_BSF - wanted_BSF) / spread_F).square().mean()
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(pupil.parameters(), SETTINGS.clip)
+            torch.nn.utils.clip_grad_norm_(student.parameters(), SETTINGS.clip)
             optimizer.step()
             schedule.step()
             progress.set_postfix(loss=f"{loss.item():.3f}")
-    return save_model(model.requires_grad_(False), folder)
+    return save_weights(replace(loaded, network=model.requires_grad_(False)), folder)
 
 
 def calibrate_mini(
-    model: Wav2Sleep, apart: list[PreparedNight], n_simulated: int, folder: Path
+    weights: LoadedWeights, apart: list[PreparedNight], n_simulated: int, folder: Path
 ) -> Calibration:
-    """Calibrate on the validation nights, and on simulated ones that follow the others."""
-    more = [Plan("simulated", f"s{i}", None, i) for i in range(n_simulated, n_simulated + MORE)]
-    return calibrate([*apart, *(prepare(plan, folder, augment=False) for plan in more)], model)
+    """Calibrate on the validation nights, and on more simulated ones."""
+    more = [
+        Plan("simulated", f"s{i}", None, i) for i in range(n_simulated, n_simulated + N_CALIBRATION)
+    ]
+    return calibrate([*apart, *(prepare(plan, folder, augment=False) for plan in more)], weights)
 
 
 def main() -> None:
-    """Prepare, train, and write the model folder."""
+    """Prepare nights, train, and write the model folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slpdb", type=Path, required=True)
     parser.add_argument("--sleep-accel", type=Path, required=True)
@@ -295,7 +288,7 @@ def main() -> None:
     simulated = [Plan("simulated", f"s{i}", None, i) for i in range(options.simulated)]
     n_apart = 4
     training = plan_real(folders, split, "training", options.copies) + simulated[n_apart:]
-    # Interleaved, so that an interrupted preparation has something of everything.
+    # Shuffled, so that an interrupted preparation has nights of all datasets.
     order = np.random.default_rng(SEED).permutation(len(training))
     training = [training[i] for i in order]
     validation = plan_real(folders, split, "validation", 1) + simulated[:n_apart]
@@ -307,17 +300,18 @@ def main() -> None:
     nights = list(tqdm(prepared, total=len(jobs), desc="Preparing"))
     if options.prepare_only:
         return
-    learnt, apart = nights[: len(training)], nights[len(training) :]
+    train_nights, apart = nights[: len(training)], nights[len(training) :]
     pieces = train(
-        learnt,
+        train_nights,
         options.work / "pieces",
         config=CONFIG,
+        preprocessing=PREPROCESSING,
         validation=apart,
         settings=replace(SETTINGS, max_passes=options.passes),
     )
-    taught = teach_pulse_wave(learnt, pieces, options.work / "taught")
+    taught = distill_ppg_encoder(train_nights, pieces, options.work / "taught")
     together = fine_tune(
-        learnt,
+        train_nights,
         options.work / "together",
         weights=taught,
         trainable=("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"),
@@ -325,16 +319,18 @@ def main() -> None:
         settings=TOGETHER,
     )
     whole = fine_tune(
-        learnt,
+        train_nights,
         options.work / "model",
         weights=together,
         trainable=("epoch_mixer", "sequence_mixer", "classifier"),
         validation=apart,
         settings=WHOLE_NIGHTS,
     )
-    model = load_model(whole)
-    model.calibration = calibrate_mini(model, apart, options.simulated, options.work / "nights")
-    save_model(model, options.work / "mini", dtype=torch.float16)
+    weights = load_weights(whole)
+    calibration = calibrate_mini(weights, apart, options.simulated, options.work / "nights")
+    entry = REGISTRY["mini"]
+    weights = replace(weights, calibration=calibration, scorer=entry.scorer, caution=entry.caution)
+    save_weights(weights, options.work / "mini", dtype=torch.float16)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,13 @@ numpydoc_validation_checks = {
     "RT02",  # what is returned has a name here, as in SciPy
 }
 # Made by us, never by users.
-numpydoc_validation_exclude = {r"\.Audit$", r"\.Evaluation$"}
+numpydoc_validation_exclude = {
+    r"\.Audit$",
+    r"\.Evaluation$",
+    r"\.FINE_TUNING$",
+    r"\.LoadedWeights$",
+    r"\.PreparedNight$",
+}
 # Without a network, links to other projects are plain text: DOCS_OFFLINE=1.
 offline = bool(os.environ.get("DOCS_OFFLINE"))
 nitpick_ignore_regex = (

@@ -2,7 +2,7 @@
 Stage a night
 =============
 
-From a recording to stages, statistics and a picture.
+From a recording to stages, statistics and figures.
 """
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night
@@ -11,24 +11,24 @@ raw = simulate_night(seed=1, verbose="error")
 stager = SleepStagerW2S(raw, weights="mini", verbose="error")
 
 # %%
-# Look at the mapping first: a wrong channel gives a hypnogram that looks right.
+# Check the mapping first: a wrong channel gives a hypnogram that looks right.
 stager.channels
 
 # %%
-# A :class:`yasa.Hypnogram`, with probabilities and on the recording's clock.
+# A :class:`yasa.Hypnogram`, with probabilities, timed by the recording's clock.
 hyp = stager.predict()
 hyp.proba.head()
 
 # %%
-# YASA's sleep statistics; ``low`` and ``high`` are what the network cannot tell apart.
+# YASA's sleep statistics; ``low`` and ``high`` are the limits of their 95% intervals.
 stager.statistics()
 
 # %%
-# Stages, how probable they are, what was measured of each sensor, heart and breathing rate.
+# Stages, their probabilities, what was measured of each signal, heart and breathing rate.
 figure = stager.plot()
 
 # %%
-# Thirty seconds of it: on the left as they were recorded, on the right as the network sees them.
+# An epoch of 30 s: on the left as recorded, on the right as the network sees it.
 figure = stager.plot_signals(400)
 
 # %%

@@ -2,8 +2,8 @@
 Which sensors do I need?
 ========================
 
-An audit stages the night from every subset of its sensors, and compares. Each encoder runs once, so
-that fifteen subsets cost little more than one.
+An audit stages the night from every subset of its signals and compares the results. Each encoder
+runs once, so fifteen subsets cost little more than one.
 """
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night
@@ -14,27 +14,26 @@ audit = stager.audit()
 
 # %%
 # How well subsets agree with each other. A sensor that disagrees with all others is the one to look
-# at; agreement says that sensors see the same, not that it is true.
+# at; agreement means that sensors give the same stages, not that these are correct.
 figure = audit.plot()
 
 # %%
-# What each of them makes of the night, in % of the epochs.
+# Share of each stage by subset, in % of the epochs.
 audit.stages.round(1)
 
 # %%
-# Epochs in which most subsets say something else than all sensors together.
-print(f"{audit.disputed.size} epochs are in dispute, the first of them {audit.disputed[:10]}")
+# Epochs in which most subsets disagree with all signals together.
+print(f"{audit.disputed.size} epochs are disputed, the first of them {audit.disputed[:10]}")
 
 # %%
-# Here the truth is known, as the night is simulated: kappa of each subset with it.
+# The night is simulated, so its true stages are known: kappa of each subset with them.
 import pandas as pd
 import yasa
 
-from mne_wav2sleep import align_stages, read_stages
+from mne_wav2sleep import align_hypnogram, read_hypnogram
 
 hyp = stager.predict()
-scored, _ = read_stages(None, raw, scorer="simulated truth")
-truth = align_stages(scored, hyp)
+truth = align_hypnogram(read_hypnogram(None, raw, scorer="simulated truth"), hyp)
 pd.Series(
     {
         subset: yasa.EpochByEpochAgreement([truth], [staged]).get_agreement()["kappa"]

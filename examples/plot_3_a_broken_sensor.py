@@ -2,8 +2,8 @@
 A night with a broken sensor
 ============================
 
-The pulse oximeter falls off for an hour, and all sensors for twenty minutes. Nothing is bridged:
-the sensor is masked while it is off, and where nothing was measured, no stage is made up.
+The pulse oximeter comes off for an hour, and all sensors for twenty minutes. Gaps are not bridged:
+a sensor is masked while it is off, and epochs in which nothing was measured get no stage.
 """
 
 import numpy as np
@@ -20,17 +20,17 @@ stager = SleepStagerW2S(raw, weights="mini", verbose="error")
 figure = stager.plot()
 
 # %%
-# What was measured of each sensor, epoch by epoch, and if nothing was, why.
-stager.availability.apply(lambda column: column.value_counts()).fillna(0).astype(int)
+# Number of epochs by signal: measured, or the reason why not.
+stager.availability().apply(lambda column: column.value_counts()).fillna(0).astype(int)
 
 # %%
-# The epochs without any sensor are ``UNS``, and they alone.
+# Only the epochs in which nothing was measured are ``UNS``.
 hyp = stager.predict()
 print(np.flatnonzero(hyp.hypno == "UNS"))
 
 # %%
-# A sensor that shows no heart at all is another matter: nothing is flat, nothing is missing. The
-# quality of the waves tells, and staging warns.
+# A sensor that shows noise instead of pulses is neither flat nor missing. The quality of the
+# signals shows it, and staging warns.
 noise = raw.copy()
 noise._data[pulse] = np.random.default_rng(0).standard_normal(noise.n_times)
 SleepStagerW2S(noise, weights="mini", verbose="error").quality().round(2)

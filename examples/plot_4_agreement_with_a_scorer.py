@@ -2,16 +2,16 @@
 Agreement with a scorer
 =======================
 
-A hypnogram that somebody scored is put in place by the clock, and compared through YASA.
+A scorer's hypnogram is aligned by clock time, and compared through YASA.
 """
 
 import yasa
 
 from mne_wav2sleep import (
     SleepStagerW2S,
-    align_stages,
+    align_hypnogram,
     plot_agreement,
-    read_stages,
+    read_hypnogram,
     simulate_night,
 )
 
@@ -19,17 +19,18 @@ raw = simulate_night(seed=4, sfreq=64, verbose="error")
 hyp = SleepStagerW2S(raw, weights="mini", verbose="error").predict()
 
 # %%
-# The true stages of a simulated night are annotations of its Raw. Of yours, give a file instead of
-# None: YASA's JSON, Profusion or NSRR XML, a table, a stage per line, or an EDF+ of annotations.
-reference, _ = read_stages(None, raw, scorer="simulated truth")
+# The true stages of a simulated night are annotations of its Raw. For your own nights, pass a
+# file instead of None: YASA's JSON, Profusion or NSRR XML, a table, one stage per line, or EDF+
+# annotations.
+reference = read_hypnogram(None, raw, scorer="simulated truth")
 figure = plot_agreement(reference, hyp)
 
 # %%
-# Scores as papers print them. Five stages are folded to the four that were staged, and what the
-# scorer says is put on the same epochs.
-agreement = yasa.EpochByEpochAgreement([align_stages(reference, hyp)], [hyp])
+# Scores as papers print them. Aligning puts the reference on the same epochs, and folds its five
+# stages into the four that were staged.
+agreement = yasa.EpochByEpochAgreement([align_hypnogram(reference, hyp)], [hyp])
 agreement.get_agreement().round(2)
 
 # %%
-# Stage by stage, in %.
+# By stage, in %.
 agreement.get_agreement_bystage().round(1)

@@ -2,9 +2,9 @@
 Real beats from MIT-BIH
 =======================
 
-Waves rendered on the real heart beats of a night of the MIT-BIH Polysomnographic Database: their
-timing is real, their shapes are made up. The record is downloaded from PhysioNet with pooch;
-without a network, the example ends here.
+Waveforms rendered from the real heartbeats of a night of the MIT-BIH Polysomnographic Database:
+their timing is real, their shapes are not. The record is downloaded from PhysioNet with pooch;
+without an internet connection, the example shows nothing.
 """
 
 from pathlib import Path
@@ -22,13 +22,13 @@ from mne_wav2sleep.simulation import render_ecg
 URL = "https://physionet.org/files/slpdb/1.0.0/slp59.ecg"
 beats = None
 try:
-    # Without a hash: PhysioNet's copy is fixed by its version, and nothing in it is run.
+    # Without a hash, because PhysioNet's copy is fixed by its version and nothing in it is run.
     path = Path(pooch.retrieve(URL, known_hash=None, fname="slp59.ecg"))
-    # Beats are counted in samples, of which the database has 250 per second.
+    # Beats are sample numbers, at 250 Hz.
     beats = wfdb.rdann(str(path.with_suffix("")), "ecg").sample / 250
     print(f"{beats.size} beats in {beats[-1] / 3600:.1f} h")
 except (requests.RequestException, OSError) as error:
-    print(f"Not downloaded ({type(error).__name__}): there is nothing to show without a network.")
+    print(f"Not downloaded ({type(error).__name__}), so there is nothing to show.")
 
 # %%
 if beats is not None:

@@ -1,40 +1,41 @@
 """Sleep staging from heart and breathing: ECG, PPG and respiratory belts, no EEG.
 
-How a night becomes a hypnogram, a module a step::
+How a night becomes a hypnogram, one subpackage for each step::
 
-    recording   a Raw or a file is opened
-    channels    labels and types say which channel feeds which modality
-    reading     each channel is read at its own rate; what was not measured is found
-    signals     it goes from its own rate to the network's grid
-    tensors     padded to 10 h and z-scored
-    model       the wav2sleep network gives logits per 30-s epoch
-    hypnogram   logits become probabilities and a yasa.Hypnogram
+    recordings   a Raw or a file is opened, its channels are mapped and read by the clock
+    signals      what was measured is found; signals go to the network's grid, z-scored
+    network      wav2sleep encodes each signal, and gives logits per 30-s epoch
+    hypnograms   logits become probabilities and a yasa.Hypnogram, with statistics
+    staging      ties these together, window by window
+    reports      figures, and one HTML file
 
-:class:`SleepStagerW2S` does all of it; :func:`simulate_night` makes a night to try it on.
+:class:`SleepStagerW2S` does all of it. ``cohorts`` and ``training`` are for many nights;
+:func:`simulate_night` makes a night to try it on.
 """
 
-from .hypnograms.reading import align_stages, read_stages
-from .hypnograms.writing import write_hypnogram
-from .network.folder import WeightsError, save_model
-from .network.registry import list_weights, load_model
-from .recordings.channels import match_channels
-from .reports.night import plot_agreement
-from .signals.validity import Validity
-from .simulation.night import simulate_night
+from .errors import WeightsError
+from .hypnograms import align_hypnogram, read_hypnogram, write_hypnogram
+from .network import list_weights, load_weights, save_weights
+from .recordings import match_channels
+from .reports import plot_agreement
+from .signals import Validity
+from .simulation import simulate_night
 from .stager import SleepStagerW2S
+from .sys_info import sys_info
 
 __all__ = [
     "SleepStagerW2S",
     "Validity",
     "WeightsError",
-    "align_stages",
+    "align_hypnogram",
     "list_weights",
-    "load_model",
+    "load_weights",
     "match_channels",
     "plot_agreement",
-    "read_stages",
-    "save_model",
+    "read_hypnogram",
+    "save_weights",
     "simulate_night",
+    "sys_info",
     "write_hypnogram",
 ]
 __version__ = "0.1.0"

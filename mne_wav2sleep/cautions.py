@@ -1,4 +1,4 @@
-"""Warnings: each is said once of a recording, at the user's own line, and kept for the report."""
+"""Warnings: each is shown once per recording, at the line of the user's code, and recorded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,21 +6,21 @@ from contextvars import ContextVar
 
 import mne.utils
 
-# A context variable, since many recordings may be staged at a time, each in a thread of its own.
+# Context variables, because recordings may be staged in parallel threads.
 _kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
-_said: ContextVar[bool] = ContextVar("said", default=True)
+_shown: ContextVar[bool] = ContextVar("shown", default=True)
 
 
 @contextmanager
 def keep_cautions(kept: list[str], *, say: bool = True) -> Iterator[None]:
-    """Keep what is warned of, and say nothing of it again.
+    """Record warnings, and do not show recorded ones again.
 
     Parameters
     ----------
     kept : list of str
-        What was warned of so far; it grows.
+        The warnings so far, to which new ones are appended.
     say : bool
-        Whether to warn as well, or to leave that to the caller.
+        Whether to show new warnings, or only to record them.
 
     Examples
     --------
@@ -31,26 +31,32 @@ def keep_cautions(kept: list[str], *, say: bool = True) -> Iterator[None]:
     >>> kept
     ['The belt is flat.', 'The recording is short.']
     """
-    tokens = _kept.set(kept), _said.set(say)
+    tokens = _kept.set(kept), _shown.set(say)
     try:
         yield
     finally:
         _kept.reset(tokens[0])
-        _said.reset(tokens[1])
+        _shown.reset(tokens[1])
 
 
 def warn(text: str) -> None:
-    """Warn at the line of the user's code that called, where MNE's verbosity allows it.
+    """Show a warning that points to the calling line of the user's code, and record it.
 
     Parameters
     ----------
     text : str
-        What is doubtful, what was found, what to do.
+        What is doubtful, what was found, and what to do. It is shown if MNE's verbosity is
+        ``"warning"`` or more, and recorded at any verbosity.
     """
     kept = _kept.get()
     if kept is not None and text in kept:
         return
-    if _said.get():
+    if _shown.get():
         mne.utils.warn(text, ignore_namespaces=("mne", "mne_wav2sleep"))
     if kept is not None:
         kept.append(text)
+
+
+def get_cautions() -> list[str]:
+    """Return the warnings recorded so far by the innermost :func:`keep_cautions`."""
+    return list(_kept.get() or [])

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and never over what cannot be had again."""
+"""Write files atomically, and never overwrite recordings."""
 
 import os
 import shutil
@@ -8,101 +8,101 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .formats import edf
+from .formats.edf import open_edf
 
 _RECORDINGS = (
     *(".ahdr", ".bdf", ".bin", ".cdt", ".cnt", ".con", ".dat", ".data", ".eeg", ".fdt", ".fif"),
     *(".gdf", ".gz", ".hdr", ".mat", ".mef", ".mefd", ".nedf", ".nxe", ".set", ".snirf", ".sqd"),
     *(".vhdr", ".vmrk"),
 )
-"""Endings, but EDF's, of files that MNE reads recordings from; they are never replaced."""
+"""Extensions, except EDF's, of files that MNE reads as recordings. They are never overwritten."""
 
 
 def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
-    """Refuse a file that cannot be written, before the work is done that it is to hold.
+    """Check that a file can be written, before its contents are computed.
 
     Parameters
     ----------
     path : path-like
         The file.
     overwrite : bool
-        Whether a file that is there may be replaced. A recording never is.
+        Whether an existing file may be overwritten. Recordings never are.
 
     Returns
     -------
     path : Path
-        Where it goes, as an absolute path.
+        The absolute path of the file.
 
     Raises
     ------
     FileNotFoundError
         If its folder does not exist.
     FileExistsError
-        If it is there, and may not be replaced.
+        If it exists, and ``overwrite`` is False.
     ValueError
-        If it is there, and a recording.
+        If it exists, and is a recording.
     OSError
-        If it is a folder, or may not be written.
+        If it is a folder, or is not writable.
 
     Examples
     --------
     >>> check_output("none/night.json")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    FileNotFoundError: There is no folder .../none to write night.json to. Choose another.
+    FileNotFoundError: There is no folder .../none to write night.json to. Choose another folder.
     """
     path = Path(path).expanduser().absolute()
     target = path.resolve()
     if not target.parent.is_dir():
         raise FileNotFoundError(
-            f"There is no folder {target.parent} to write {path.name} to. Choose another."
+            f"There is no folder {target.parent} to write {path.name} to. Choose another folder."
         )
     if target.is_dir():
         raise IsADirectoryError(f"{path} is a folder. Give the name of a file.")
     if target.exists() and not target.is_file():
-        return path  # a pipe or a device, which holds nothing that could be lost
+        return path  # a pipe or a device, which has no contents that could be lost
     if target.exists() and _is_recording(target):
         raise ValueError(f"{path} holds a recording, which would be lost. Choose another name.")
     if target.exists() and not overwrite:
         raise FileExistsError(
-            f"{path} is there already. Choose another name, or replace it with overwrite=True "
-            "(--overwrite of the command)."
+            f"{path} already exists. Choose another name, or overwrite it with overwrite=True "
+            "(--overwrite on the command line)."
         )
     if not all(os.access(one, os.W_OK) for one in (target, target.parent) if one.exists()):
-        raise PermissionError(f"{path} may not be written. Choose another place.")
+        raise PermissionError(f"{path} is not writable. Choose another path.")
     return path
 
 
 def _is_recording(path: Path) -> bool:
-    """Whether a file is one of a recording; an EDF that cannot be read may be one."""
+    """Check whether a file is a recording; an EDF that cannot be read counts as one."""
     if path.suffix.lower() != ".edf":
         return path.suffix.lower() in _RECORDINGS
     try:
-        return bool(edf.read_rates(path))
+        return bool(open_edf(path).signals)
     except ValueError:
         return path.stat().st_size > 0
 
 
 @contextmanager
 def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Write a file so that it is there whole or not at all.
+    """Write a file atomically.
 
     Parameters
     ----------
     path : path-like
         The file.
     overwrite : bool
-        Whether a file that is there may be replaced; until the new one is whole, it is kept.
+        Whether an existing file may be overwritten. It is kept until the new one is complete.
 
     Yields
     ------
     unfinished : Path
-        Where to write, a file of the same name in a folder beside ``path``; it takes its place
-        when the block ends, and is removed if it ends with an error.
+        Path to write to: a file with the same name in a temporary folder beside ``path``. It is
+        moved to ``path`` at the end of the block, or removed if the block raises an error.
 
     Raises
     ------
     ValueError, OSError
-        As :func:`check_output`, and OSError if the file cannot be written to its end.
+        As in :func:`check_output`, and OSError if the file cannot be written completely.
 
     Examples
     --------
@@ -114,22 +114,22 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
     'W'
     """
     path = check_output(path, overwrite=overwrite)
-    target = path.resolve()  # a link goes on to be one
+    target = path.resolve()  # so that a link is kept, and its target is replaced
     try:
         if target.exists() and not target.is_file():
             yield target
             return
-        # In the same folder, as a file can only be renamed where it is.
+        # In the same folder, because renaming works only within a file system.
         with TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
             unfinished = Path(folder) / path.name
             yield unfinished
-            if target.exists() and not overwrite:  # since then
+            if target.exists() and not overwrite:  # it may have been created in the meantime
                 check_output(path)
             if target.exists():
                 shutil.copymode(target, unfinished)
             unfinished.replace(target)
     except OSError as error:
         raise OSError(
-            f"{path.name} could not be written to {path} ({error}). Make room, or choose another "
-            "place."
+            f"{path.name} could not be written to {path} ({error}). Free some space, or choose "
+            "another path."
         ) from error

@@ -1,4 +1,4 @@
-"""Bars of what takes long, where MNE's verbosity is "info" (as MNE does), or as a caller asks."""
+"""Progress bars, shown as MNE does if the verbosity is "info", or on request."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sized
@@ -15,13 +15,13 @@ _shown: ContextVar[bool | None] = ContextVar("shown", default=None)
 
 @contextmanager
 def show_bars(shown: bool) -> Iterator[None]:
-    """Show bars, or none, whatever the verbosity.
+    """Show or hide progress bars, whatever the verbosity.
 
     Parameters
     ----------
     shown : bool
-        Whether to. A command asks for bars where somebody looks, and a loop that has a bar of its
-        own for none of the loops within.
+        Whether bars are shown. Commands show them in a terminal; a loop with its own bar hides
+        those of the loops inside it.
     """
     token = _shown.set(shown)
     try:
@@ -31,13 +31,13 @@ def show_bars(shown: bool) -> Iterator[None]:
 
 
 def are_bars_shown() -> bool:
-    """Say whether bars are shown.
+    """Check whether progress bars are shown.
 
     Returns
     -------
     shown : bool
-        As :func:`show_bars` says, else whether MNE's verbosity is "info" or more; never where
-        MNE's setting ``MNE_TQDM`` is ``"off"``.
+        As set by :func:`show_bars`; otherwise, whether MNE's verbosity is ``"info"`` or more.
+        Always False if MNE's setting ``MNE_TQDM`` is ``"off"``.
     """
     shown = _shown.get()
     if get_config("MNE_TQDM") == "off":
@@ -46,23 +46,23 @@ def are_bars_shown() -> bool:
 
 
 def track(items: Iterable[_T], what: str, unit: str, total: int | None = None) -> Iterable[_T]:
-    """Show a bar while items are gone through, if there is more than one.
+    """Show a progress bar while iterating over more than one item.
 
     Parameters
     ----------
     items : iterable
-        What is gone through.
+        The items.
     what : str
-        What is done, for the beginning of the bar.
+        Description of the bar.
     unit : str
-        What an item is.
+        Name of an item.
     total : int, optional
-        How many there are, where they do not know it themselves.
+        Number of items, if ``items`` has no length.
 
     Returns
     -------
     items : iterable
-        The same.
+        The same items.
 
     Examples
     --------
@@ -73,5 +73,5 @@ def track(items: Iterable[_T], what: str, unit: str, total: int | None = None) -
     if total is None and isinstance(items, Sized):
         total = len(items)
     shown = are_bars_shown() and total not in (0, 1)
-    # A bar within a bar goes when it is full.
+    # With leave=None, a bar inside another one disappears when it is complete.
     return tqdm(items, desc=what, unit=unit, total=total, leave=None, disable=not shown)

@@ -5,21 +5,21 @@ import matplotlib
 import pytest
 import torch
 
-from mne_wav2sleep import save_model
-from mne_wav2sleep.network.config import Wav2SleepConfig
-from mne_wav2sleep.network.model import Wav2Sleep
+from mne_wav2sleep import save_weights
+from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
 
 matplotlib.use("agg")
 
 
 @pytest.fixture(scope="session")
 def golden():
+    """The recipe of the golden numbers: weights, inputs and recordings."""
     return golden_recipe
 
 
 @pytest.fixture(scope="session")
 def golden_model(golden):
-    """The released architecture, filled with the deterministic weights of the golden numbers."""
+    """The released architecture with the deterministic weights of the golden numbers."""
     model = Wav2Sleep(Wav2SleepConfig()).eval()
     weights = golden.fill_weights({k: tuple(v.shape) for k, v in model.state_dict().items()})
     model.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
@@ -29,14 +29,14 @@ def golden_model(golden):
 @pytest.fixture(scope="session")
 def golden_folder(golden_model, tmp_path_factory):
     """A model folder with those weights."""
-    return save_model(golden_model, tmp_path_factory.mktemp("golden"))
+    return save_weights(golden_model, tmp_path_factory.mktemp("golden"))
 
 
 @pytest.fixture(scope="session")
 def small_folder(tmp_path_factory):
-    """A model folder with a small network of random weights, for tests of everything else."""
+    """A model folder with a small network of random weights, for all other tests."""
     torch.manual_seed(0)
     config = Wav2SleepConfig(
         initial_channels=4, max_channels=8, feature_dim=16, mixer_heads=2, mixer_dim_ff=32
     )
-    return save_model(Wav2Sleep(config), tmp_path_factory.mktemp("small"))
+    return save_weights(Wav2Sleep(config), tmp_path_factory.mktemp("small"))

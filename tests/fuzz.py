@@ -1,18 +1,19 @@
-"""Fuzz what reads foreign files: python tests/fuzz.py TARGET CORPUS [OPTIONS].
+"""Fuzz the readers of untrusted files: python tests/fuzz.py TARGET CORPUS [OPTIONS].
 
-Targets are edf, config, calibration and weights. Needs atheris (``pip install atheris``, Linux);
-options are libFuzzer's. Ten minutes of EDFs::
+Targets are edf, config, calibration and weights. Requires atheris (``pip install atheris``, Linux);
+options are those of libFuzzer. To fuzz the reading of EDF files for ten minutes::
 
     python tests/fuzz.py edf /tmp/corpus -max_total_time=600 -rss_limit_mb=4096
 
-Anything but a result or one clear sentence of our own stops it and leaves a ``crash-*`` file. Once
-that is mended, it goes to ``tests/data/fuzz`` as ``edf-*`` and so on, for test_fuzz.py. The corpus
-begins with sound files.
+The corpus is initialized with valid files. An input must give a result or a clear error of one
+sentence; otherwise, the fuzzer stops and writes the input to a ``crash-*`` file. After the bug is
+fixed, move this file to ``tests/data/fuzz`` as ``TARGET-*``, where test_fuzz.py uses it.
 """
 
 import sys
 import tempfile
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +21,11 @@ DATA = Path(__file__).parent / "data" / "fuzz"
 
 
 def make_folder(folder):
-    """A sound model folder, for what is not fuzzed."""
+    """Write a valid model folder, for the files that are not fuzzed."""
     import torch
 
-    from mne_wav2sleep import save_model
-    from mne_wav2sleep.network.config import Wav2SleepConfig
-    from mne_wav2sleep.network.model import Wav2Sleep
+    from mne_wav2sleep import load_weights, save_weights
+    from mne_wav2sleep.network import Preprocessing, Wav2Sleep, Wav2SleepConfig
 
     torch.manual_seed(0)
     config = Wav2SleepConfig(
@@ -38,13 +38,13 @@ def make_folder(folder):
         mixer_layers=1,
         sequence_blocks=1,
         sequence_dilations=1,
-        padded_epochs=0,
     )
-    return save_model(Wav2Sleep(config), folder)
+    weights = load_weights(save_weights(Wav2Sleep(config), folder))
+    return save_weights(replace(weights, preprocessing=Preprocessing(padded_epochs=0)), folder)
 
 
 def read_edf(data, folder, weights):
-    """Stage the bytes of an EDF."""
+    """Stage an EDF file of these bytes."""
     from mne_wav2sleep import SleepStagerW2S
 
     (folder / "night.edf").write_bytes(data)
@@ -53,8 +53,8 @@ def read_edf(data, folder, weights):
 
 
 def _read_folder(names, data, folder, weights):
-    """Load a model folder in which one file is the rest of the bytes; the first says which file."""
-    from mne_wav2sleep import load_model
+    """Load a model folder in which the first byte selects a file, and the others replace it."""
+    from mne_wav2sleep import load_weights
 
     for path in folder.iterdir():
         path.unlink()
@@ -62,7 +62,7 @@ def _read_folder(names, data, folder, weights):
         if path.name not in names:
             (folder / path.name).write_bytes(path.read_bytes())
     (folder / names[sum(data[:1]) % len(names)]).write_bytes(data[1:])
-    load_model(folder)
+    load_weights(folder)
 
 
 TARGETS = {
@@ -74,7 +74,7 @@ TARGETS = {
 
 
 def run_clean(target, data, folder, weights):
-    """Give a target some bytes; it gives a result or a clean error."""
+    """Check that a target gives a result or a clear error for these bytes."""
     from builders import assert_clean
 
     with warnings.catch_warnings():
@@ -86,26 +86,26 @@ def run_clean(target, data, folder, weights):
 
 
 def make_seeds(target, weights):
-    """Sound files to begin with."""
+    """Make valid files from which fuzzing starts."""
     import torch
-    from builders import DATA as SOUND
-    from test_hostile import write_edf
+    from builders import DATA as VALID
+    from builders import write_edf
 
-    from mne_wav2sleep import load_model
+    from mne_wav2sleep import load_weights
 
     if target == "edf":
         with tempfile.TemporaryDirectory() as folder:
-            path = write_edf(Path(folder), labels=("ECG", "Thor"), seconds=90, sfreq=32.0)
+            path = write_edf(Path(folder) / "night.edf", {"ECG": 32.0, "Thor": 32.0}, 90)
             return [path.read_bytes()]
     if target == "calibration":
         return [b"\0" + (weights / "calibration.json").read_bytes()]
     if target == "config":
         return [
             b"\0" + (weights / "config.json").read_bytes(),
-            b"\1" + (SOUND / "released_config.yaml").read_bytes(),
+            b"\1" + (VALID / "released_config.yaml").read_bytes(),
         ]
     with tempfile.NamedTemporaryFile(suffix=".pth") as file:
-        torch.save(load_model(weights).state_dict(), file.name)
+        torch.save(load_weights(weights).network.state_dict(), file.name)
         pickled = Path(file.name).read_bytes()
     return [b"\0" + (weights / "model.safetensors").read_bytes(), b"\1" + pickled]
 

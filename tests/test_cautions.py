@@ -1,29 +1,36 @@
-"""Every warning is said once of a recording, at the user's line, and kept."""
+"""Every warning is shown once per recording, at the user's line, and recorded."""
 
 import threading
 import warnings
 from pathlib import Path
 
-import edfio
 import mne
 import numpy as np
 import pytest
-from builders import toy_recordings
+from builders import toy_recordings, write_edf
 from mne.utils import use_log_level
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night
 from mne_wav2sleep.cautions import keep_cautions, warn
+from mne_wav2sleep.progress import show_bars, track
 
 
-def listen(stage):
-    """What is warned of while something is done, and from which file."""
+def catch_warnings_of(function):
+    """Call a function, and return its warnings with the files that they point to."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        stage()
+        function()
     return [(str(w.message), Path(w.filename).name) for w in caught]
 
 
-def test_a_stager_says_each_once_at_the_users_line_and_keeps_it():
+def make_belt(hours, rate=0.25):
+    """Make a Raw with one belt that breathes regularly, ``rate`` times per second."""
+    t = np.arange(hours * 3600 * 8) / 8.0
+    info = mne.create_info(["Thor"], 8.0, "misc")
+    return mne.io.RawArray(np.sin(2 * np.pi * rate * t)[None], info, verbose="error")
+
+
+def test_stager_shows_each_warning_once_and_records_it():
     raw = simulate_night(duration=3600, seed=0, sfreq=64, verbose="error")
     raw._data[raw.ch_names.index("Pleth"), : 600 * 64] = np.nan
     raw._data[:, 1200 * 64 : 1260 * 64] = np.nan
@@ -35,32 +42,32 @@ def test_a_stager_says_each_once_at_the_users_line_and_keeps_it():
         stager.quality()
         stager.audit()
         stager.statistics(ci=0.5)
-        assert stager.cautions == [text for text, _ in said]
-        assert stager.provenance["cautions"] == stager.cautions
+        assert stager.cautions == [text for text, _ in shown]
+        assert stager.provenance()["cautions"] == stager.cautions
 
-    said = []
+    shown = []
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = lambda message, _, filename, *__: said.append(
+        warnings.showwarning = lambda message, _, filename, *__: shown.append(
             (str(message), Path(filename).name)
         )
         stage()
-    texts = [text for text, _ in said]
+    texts = [text for text, _ in shown]
     assert len(set(texts)) == len(texts)
-    assert {name for _, name in said} == {"test_cautions.py"}
+    assert {name for _, name in shown} == {"test_cautions.py"}
     for beginning in ("The recording lasts 1.0 h", "The weights 'mini'", "PPG (channel 'Pleth')"):
         assert sum(text.startswith(beginning) for text in texts) == 1
     assert sum("epochs are UNS, as nothing was measured" in text for text in texts) == 1
 
 
-def test_what_is_not_said_is_kept_all_the_same():
+def test_warnings_are_recorded_even_if_not_shown():
     raw = simulate_night(duration=3600, seed=0, sfreq=64, verbose="error")
-    stager = SleepStagerW2S(raw, weights="mini", verbose="error")  # warnings are errors here
+    stager = SleepStagerW2S(raw, weights="mini", verbose="error")  # shown warnings would be errors
     stager.predict()
     assert [text[:13] for text in stager.cautions] == ["The weights '", "The recording"]
 
 
-def test_threads_keep_their_own():
+def test_threads_record_their_own_warnings():
     kept = {i: [] for i in range(4)}
     barrier = threading.Barrier(4)
 
@@ -71,7 +78,7 @@ def test_threads_keep_their_own():
                 warn(f"{i} {j % 5}")
 
     threads = [threading.Thread(target=work, args=(i,)) for i in kept]
-    with use_log_level("error"):  # which is that of all threads
+    with use_log_level("error"):  # applies to all threads
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -79,7 +86,7 @@ def test_threads_keep_their_own():
     assert kept == {i: [f"{i} {j}" for j in range(5)] for i in range(4)}
 
 
-def test_stagers_in_threads_leave_the_verbosity_as_it_was():
+def test_stagers_in_threads_do_not_change_the_verbosity():
     raw = simulate_night(duration=1800, seed=0, sfreq=32, modalities=["THX"], verbose="error")
     with use_log_level("error"):
         level = mne.utils.logger.level
@@ -101,47 +108,39 @@ def test_stagers_in_threads_leave_the_verbosity_as_it_was():
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_what_mne_warns_of_on_opening_is_kept(tmp_path, small_folder):
-    path = tmp_path / "night.edf"
-    wave = np.sin(1.5 * np.arange(3600 * 3 * 8) / 8)
-    edfio.Edf([edfio.EdfSignal(wave, 8, label="Thor")]).write(path)
+def test_warnings_of_mne_on_opening_are_recorded(tmp_path, small_folder):
+    path = write_edf(tmp_path / "night.edf", {"Thor": 8.0}, 3 * 3600)
     data = bytearray(path.read_bytes())
-    data[236:244] = b"-1      "  # as of a recording that was never stopped
+    data[236:244] = b"-1      "  # an unknown number of data records
     path.write_bytes(data)
     stager = SleepStagerW2S(path, weights=small_folder, verbose="warning")
     assert any("Number of records" in text for text in stager.cautions)
 
 
-def test_an_audit_does_not_change_what_was_staged(small_folder):
-    t = np.arange(3 * 3600 * 8) / 8.0
-    info = mne.create_info(["Thor"], 8.0, "misc")
-    raw = mne.io.RawArray(np.sin(1.5 * t)[None], info, verbose="error")
+def test_audit_is_of_the_samples_that_were_staged(small_folder):
+    raw = make_belt(3)
     stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
-    before, statistics = stager.predict_proba(), stager.statistics()
+    before, statistics = stager.predict().proba, stager.statistics()
     raw._data[:, : 1200 * 8] = np.nan
     audit = stager.audit()
-    assert (audit.hypnograms["THX"].hypno == "UNS").sum() == 40
-    assert stager.predict_proba().equals(before)
+    assert audit.hypnograms["THX"].proba.equals(before)
+    assert stager.predict().proba.equals(before)
     assert stager.statistics().equals(statistics)
-    assert (stager.availability == "measured").all(axis=None)
+    assert (stager.availability() == "measured").all(axis=None)
 
 
-def test_nobody_keeps_what_is_said_outside():
+def test_warnings_outside_of_the_context_are_not_recorded():
     kept = []
     with use_log_level("error"), keep_cautions(kept):
         warn("inside")
-    assert len(listen(lambda: warn("outside"))) == 1
-    assert len(listen(lambda: warn("inside"))) == 1  # of another recording, it is said again
+    assert len(catch_warnings_of(lambda: warn("outside"))) == 1
+    assert len(catch_warnings_of(lambda: warn("inside"))) == 1  # shown again, once per recording
     assert kept == ["inside"]
 
 
 @toy_recordings
-def test_statistics_of_days_are_doubted(small_folder):
-    t = np.arange(17 * 3600 * 8) / 8.0
-    raw = mne.io.RawArray(
-        np.sin(2 * np.pi * 0.25 * t)[None], mne.create_info(["Thor"], 8.0, "misc"), verbose="error"
-    )
-    stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
+def test_statistics_of_long_recordings_are_doubted(small_folder):
+    stager = SleepStagerW2S(make_belt(17), weights=small_folder, verbose="error")
     stager.statistics()
     assert any(
         text.startswith("The sleep statistics are of 17.0 h as if") for text in stager.cautions
@@ -150,9 +149,7 @@ def test_statistics_of_days_are_doubted(small_folder):
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_bars_are_shown_where_somebody_wants_them(shown, capsys):
-    from mne_wav2sleep.progress import show_bars, track
-
+def test_progress_bars_are_shown_on_request(shown, capsys):
     with use_log_level("warning" if shown else "info"), show_bars(shown):
         assert list(track(range(3), "Staging", "window")) == [0, 1, 2]
         assert list(track((i for i in range(3)), "Preparing", "night", total=3)) == [0, 1, 2]
@@ -163,9 +160,7 @@ def test_bars_are_shown_where_somebody_wants_them(shown, capsys):
     assert "Alone" not in capsys.readouterr().err
 
 
-def test_bars_follow_the_verbosity(capsys):
-    from mne_wav2sleep.progress import track
-
+def test_progress_bars_depend_on_the_verbosity(capsys):
     for level, shown in (("info", True), ("warning", False)):
         with use_log_level(level):
             list(track(range(2), "Staging", "window"))

@@ -1,4 +1,4 @@
-"""What the fuzzer found once (tests/fuzz.py), and sound files as a check of the check."""
+"""Inputs that the fuzzer (tests/fuzz.py) has found, and valid files to check the targets."""
 
 import pytest
 from fuzz import DATA, TARGETS, make_folder, make_seeds, run_clean
@@ -10,16 +10,16 @@ def weights(tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", sorted(DATA.iterdir()), ids=lambda path: path.name)
-def test_what_was_found_ends_cleanly(path, weights, tmp_path):
+def test_inputs_that_were_found_give_a_clear_error(path, weights, tmp_path):
     run_clean(path.name.split("-")[0], path.read_bytes(), tmp_path, weights)
 
 
-def test_deep_nesting_is_no_config(weights, tmp_path):
+def test_deep_nesting_gives_a_clear_error(weights, tmp_path):
     run_clean("config", b"\0" + b"[" * 100_000, tmp_path, weights)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.filterwarnings("ignore")
-def test_sound_files_are_read(target, weights, tmp_path):
+def test_valid_files_are_read(target, weights, tmp_path):
     for data in make_seeds(target, weights)[:1]:
         TARGETS[target](data, tmp_path, weights)

@@ -1,3 +1,5 @@
+"""Files are written atomically, and recordings are never overwritten."""
+
 import os
 import stat
 from pathlib import Path
@@ -14,39 +16,39 @@ def write(path, text="new", **options):
         unfinished.write_text(text)
 
 
-def test_a_file_is_there_whole(tmp_path):
+def test_file_is_written_with_the_usual_permissions(tmp_path):
     path = tmp_path / "a.csv"
     write(path)
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
     plain = tmp_path / "plain"
     plain.write_text("")
-    assert path.stat().st_mode == plain.stat().st_mode  # not a temporary file's
+    assert path.stat().st_mode == plain.stat().st_mode  # not those of a temporary file
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("x")])
-@pytest.mark.parametrize("there", [False, True])
-def test_an_error_leaves_what_was_there_and_nothing_else(error, there, tmp_path):
+@pytest.mark.parametrize("exists", [False, True])
+def test_error_leaves_an_existing_file_and_nothing_else(error, exists, tmp_path):
     path = tmp_path / "a.csv"
-    if there:
+    if exists:
         path.write_text("old")
 
-    def fail():
+    def write_half():
         with write_whole(path, overwrite=True) as unfinished:
             unfinished.write_text("half")
             raise error
 
     full = f"a.csv could not be written to {path} .*No space left"
     with pytest.raises(type(error), match=full if isinstance(error, OSError) else "x"):
-        fail()
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.csv", "old")] * there
+        write_half()
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.csv", "old")] * exists
 
 
-def test_what_is_there_is_replaced_if_it_may_be(tmp_path):
+def test_existing_file_is_overwritten_only_on_request(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("old")
     path.chmod(0o640)
-    with pytest.raises(FileExistsError, match=r"a\.csv is there already.*overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"a\.csv already exists.*overwrite=True"):
         write(path)
     assert path.read_text() == "old"
     write(path, overwrite=True)
@@ -54,7 +56,7 @@ def test_what_is_there_is_replaced_if_it_may_be(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_a_link_goes_on_to_be_one(tmp_path):
+def test_symbolic_link_is_kept(tmp_path):
     (tmp_path / "far").mkdir()
     link = tmp_path / "a.csv"
     link.symlink_to(tmp_path / "far" / "b.csv")
@@ -66,40 +68,40 @@ def test_a_link_goes_on_to_be_one(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["night_raw.fif", "night.bdf", "night.vhdr", "night.set"])
-def test_a_recording_is_never_replaced(name, tmp_path):
+def test_recording_is_never_overwritten(name, tmp_path):
     (tmp_path / name).write_bytes(b"a recording")
-    link = tmp_path / "hyp.json"  # of another ending, and yet that file
+    link = tmp_path / "hyp.json"  # another extension, but the same file
     link.symlink_to(tmp_path / name)
     for path in (tmp_path / name, link):
         with pytest.raises(ValueError, match="holds a recording, which would be lost"):
             check_output(path, overwrite=True)
 
 
-def test_a_folder_that_is_none_and_a_file_that_is_one(tmp_path):
+def test_missing_folder_and_folder_in_place_of_a_file_are_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder .*none to write a\.csv to"):
         check_output(tmp_path / "none" / "a.csv")
     with pytest.raises(IsADirectoryError, match="is a folder"):
         check_output(tmp_path, overwrite=True)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path):
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root can write everywhere")
+def test_file_that_is_not_writable_is_not_overwritten(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("old")
     path.chmod(0o400)
-    with pytest.raises(PermissionError, match="may not be written"):
+    with pytest.raises(PermissionError, match="is not writable"):
         check_output(path, overwrite=True)
 
 
-@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="needs devices")
-def test_a_device_is_written_to_as_it_is():
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="requires device files")
+def test_device_is_written_to_directly():
     assert check_output("/dev/null") == Path("/dev/null")
     with write_whole("/dev/null") as unfinished:
         unfinished.write_text("new")
     assert not Path("/dev/null").is_file()
 
 
-def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
+def test_file_that_was_created_in_the_meantime_is_not_overwritten(tmp_path):
     path = tmp_path / "stages.txt"
 
     def write_beside():
@@ -107,11 +109,11 @@ def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
             unfinished.write_text("ours")
             path.write_text("theirs")
 
-    with pytest.raises(OSError, match="is there already"):
+    with pytest.raises(OSError, match="already exists"):
         write_beside()
     assert path.read_text() == "theirs"
     assert [one.name for one in tmp_path.iterdir()] == ["stages.txt"]
 
 
-def test_a_long_name_is_no_longer_while_it_is_written(tmp_path):
+def test_long_names_stay_within_the_limit_of_the_file_system(tmp_path):
     write(tmp_path / ("n" * 250 + ".txt"))

@@ -1,6 +1,5 @@
-"""What holds of every staging, whatever the recording."""
+"""Properties that every staging has, whatever the recording."""
 
-import datetime
 import hashlib
 import subprocess
 import sys
@@ -9,19 +8,18 @@ import warnings
 import mne
 import numpy as np
 import pytest
-from builders import make_wave
+from builders import START, make_raw, make_wave
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mne_wav2sleep import SleepStagerW2S
 
 LABELS = {"ABD": "Abdo", "ECG": "ECG", "PPG": "Pleth", "THX": "Thor"}
-START = datetime.datetime(2024, 3, 1, 22, 30, tzinfo=datetime.UTC)
 
 
 @st.composite
 def recordings(draw):
-    """A Raw, its complete epochs, and of each modality where it is measured in them."""
+    """Draw a Raw, its number of complete epochs, and where each modality is measured."""
     sfreq = draw(st.sampled_from([25.0, 32.0, 64.0, 99.7, 125.3, 256.0]))
     n_epochs = draw(st.integers(1, 20))
     # Whole samples beyond the last epoch, always fewer than one more epoch.
@@ -36,7 +34,7 @@ def recordings(draw):
             alive[first:last] = False
             row[round(first * 30 * sfreq) : round(last * 30 * sfreq)] = np.nan
         for epoch in draw(st.lists(st.integers(0, n_epochs - 1), max_size=2)):
-            # Less than half of an epoch makes no epoch of it lost.
+            # An epoch of which less than half is lost still counts as measured.
             begin = round((30 * epoch + 5) * sfreq)
             row[begin : begin + round(12 * sfreq)] = np.nan
         measured[modality] = alive
@@ -68,8 +66,8 @@ def test_every_staging_is_complete_aligned_and_abstains_where_nothing_is_measure
                 stager.predict()
             return
         hyp = stager.predict()
-        again = stage(raw.copy(), small_folder).predict_proba()
-    assert hyp.n_epochs == n_epochs == len(hyp.proba) == len(stager.availability)
+        again = stage(raw.copy(), small_folder).predict().proba
+    assert hyp.n_epochs == n_epochs == len(hyp.proba) == len(stager.availability())
     np.testing.assert_allclose(hyp.proba.sum(axis=1), 1, atol=1e-12)
     assert (hyp.proba.to_numpy() >= 0).all()
     late = (hyp.start - START).total_seconds()
@@ -77,28 +75,27 @@ def test_every_staging_is_complete_aligned_and_abstains_where_nothing_is_measure
     np.testing.assert_array_equal(hyp.hypno == "UNS", nothing)
     assert ("UNS" in hyp.proba) == nothing.any()
     for modality, alive in measured.items():
-        found = stager.availability[modality].to_numpy()
+        found = stager.availability()[modality].to_numpy()
         np.testing.assert_array_equal(found == "measured", alive)
         assert set(found[~alive]) <= {"not finite"}
-    np.testing.assert_array_equal(again.to_numpy(), stager.predict_proba().to_numpy())
+    np.testing.assert_array_equal(again.to_numpy(), stager.predict().proba.to_numpy())
 
 
 SCRIPT = """
 import hashlib, sys
 from mne_wav2sleep import SleepStagerW2S
-proba = SleepStagerW2S(sys.argv[1], weights=sys.argv[2], verbose="error").predict_proba()
+proba = SleepStagerW2S(sys.argv[1], weights=sys.argv[2], verbose="error").predict().proba
 print(hashlib.sha256(proba.to_numpy().tobytes()).hexdigest())
 """
 
 
 def test_another_process_gives_the_same_bits(small_folder, tmp_path):
-    rows = np.array([make_wave(64.0, 1800, seed) for seed in range(2)])
-    rows[0, 10_000:20_000] = np.nan
-    raw = mne.io.RawArray(rows, mne.create_info(["ECG", "Thor"], 64.0, "misc"), verbose="error")
+    raw = make_raw(["ECG", "Thor"], 64.0, 1800)
+    raw._data[0, 10_000:20_000] = np.nan
     path = tmp_path / "night_raw.fif"
     raw.save(path, verbose="error")
     stager = SleepStagerW2S(path, weights=small_folder, verbose="error")
-    proba = stager.predict_proba()
+    proba = stager.predict().proba
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(path), str(small_folder)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout.split()[-1] == hashlib.sha256(proba.to_numpy().tobytes()).hexdigest()

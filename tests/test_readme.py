@@ -41,7 +41,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_the_lines_of_python_run_as_they_are(here):
-    first, make, second, _ = read_blocks()
+    first, make, second, many, _ = read_blocks()
     assert "8 * 3600" in make
     scope = {}
     exec(make.replace("8 * 3600", "3600"), scope)
@@ -53,6 +53,8 @@ def test_the_lines_of_python_run_as_they_are(here):
     exec(second, scope)
     assert "Sleep stage W" in set(scope["raw"].annotations.description)
     assert list(scope["stager"].channels.index) == ["ABD", "ECG", "THX"]
+    exec(many, scope)
+    assert [hyp.n_epochs for hyp in scope["hyps"]] == [120]
 
 
 def test_the_lines_that_train_run_as_they_are(here):
@@ -62,7 +64,7 @@ def test_the_lines_that_train_run_as_they_are(here):
         raw.set_annotations(None)
         raw.export(here / f"{name}.edf", physical_range="channelwise", verbose="error")
     # The released weights cannot be had in a test.
-    block = read_blocks()[3].replace('weights="wav2sleep"', 'weights="mini"')
+    block = read_blocks()[4].replace('weights="wav2sleep"', 'weights="mini"')
     scope = {}
     exec(block, scope)
     hyp = SleepStagerW2S("p03.edf", weights=scope["folder"], verbose="error").predict()
@@ -73,11 +75,11 @@ def test_the_lines_that_train_run_as_they_are(here):
 def test_every_command_that_the_readme_names_exists():
     from typer.testing import CliRunner
 
-    from mne_wav2sleep.cli.commands import app
+    from mne_wav2sleep.cli import app
 
     text = README.read_text(encoding="utf-8")
     commands = {
-        tuple(found.split()) for found in re.findall(r"mne-wav2sleep ([a-z]+(?: [a-z]+)?)", text)
+        tuple(found.split()) for found in re.findall(r"mne-wav2sleep ([a-z-]+(?: [a-z-]+)?)", text)
     }
     assert {("demo",), ("weights", "fetch")} <= {
         c[:2] if c[0] == "weights" else c[:1] for c in commands

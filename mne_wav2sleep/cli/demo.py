@@ -1,99 +1,110 @@
-"""A night staged with the bundled weights, written and drawn, to see what one gets."""
+"""The command ``demo``: a night staged with the bundled weights, with all kinds of output."""
 
 import json
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import yasa
+from matplotlib.figure import Figure
 
-from ..hypnograms.probabilities import allow_absent_stages
-from ..hypnograms.reading import align_stages, read_stages
-from ..hypnograms.writing import write_hypnogram
+from ..hypnograms import align_hypnogram, read_hypnogram, write_hypnogram
+from ..hypnograms.agreement import allow_absent_stages
 from ..output import write_whole
+from ..reports import plot_agreement
 from ..reports.html import write_report
-from ..reports.night import plot_agreement
-from ..simulation.night import simulate_night
+from ..simulation import simulate_night
 from ..stager import SleepStagerW2S
 from ..staging.provenance import provenance_path, write_provenance
 
 _ALWAYS = ("hypnogram.json", provenance_path(Path("hypnogram.json")).name, "report.html")
-"""What every demo writes."""
+"""Files that every demo writes."""
 
 
 def stage_demo_night(
     folder: Path, *, recording: Path | None = None, seed: int = 0
 ) -> tuple[SleepStagerW2S, list[pd.DataFrame]]:
-    """Stage a night with the weights ``"mini"`` and write all that comes of it.
+    """Stage a night with the weights ``"mini"``, and write the results.
 
     Parameters
     ----------
     folder : Path
-        Where ``hypnogram.json`` with its provenance, ``hypnogram.tsv``, ``epochs.csv``
-        (probabilities and stage of each epoch, with the clock if the recording has a date),
-        ``night.png``, ``agreement.png`` (of a simulated night) and ``report.html`` go; made if it
-        does not exist. What an earlier demo of a simulated night left there is replaced; a folder
-        with anything else in it is refused.
+        Folder for ``hypnogram.json`` with its provenance, ``hypnogram.tsv``, ``epochs.csv``
+        (probabilities and stage of each epoch, with the time if the recording has a date),
+        ``night.png``, ``agreement.png`` (of a simulated night) and ``report.html``; created if it
+        does not exist. The results of an earlier demo on a simulated night are replaced; a folder
+        that contains anything else is refused.
     recording : Path, optional
-        The recording; without it, a night is simulated.
+        The recording; by default, a night is simulated.
     seed : int
-        Which night is simulated.
+        Seed of the simulated night.
 
     Returns
     -------
     stager : SleepStagerW2S
-        What staged the night.
+        The stager.
     agreement : list of pandas.DataFrame
-        Agreement with the simulated stages, and the confusion matrix; nothing for a recording.
+        Agreement with the simulated stages, and the confusion matrix; empty for a recording.
 
     Raises
     ------
     ValueError
-        If the folder holds anything else.
+        If the folder is a file, or contains anything but a demo on a simulated night.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file, and results need a folder. Give another name.")
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()) and not all((folder / name).exists() for name in _ALWAYS):
-        raise ValueError(
-            f"{folder} holds other files than those of an earlier demo, which alone are replaced. "
-            "Give a new folder."
-        )
-    if any(folder.iterdir()):
-        earlier = json.loads((folder / _ALWAYS[1]).read_text(encoding="utf-8"))
-        if files := earlier["recording"]["files"]:
-            raise ValueError(
-                f"{folder} holds what became of {', '.join(files)}, which is not replaced. Give "
-                "another folder."
-            )
+    _check_folder(folder)
     raw = simulate_night(seed=seed) if recording is None else recording
     stager = SleepStagerW2S(raw, weights="mini")
     hyp = stager.predict()
-    stager.statistics()  # before provenance, which has what is warned of
-    truth = None
-    if recording is None:
-        scored, _ = read_stages(None, raw, scorer="simulated truth")
-        truth = align_stages(scored, hyp)
+    stager.statistics()  # before provenance, which includes its warnings
     for name in ("hypnogram.json", "hypnogram.tsv"):
         write_hypnogram(hyp, folder / name, overwrite=True)
-    write_provenance(stager.provenance, folder / "hypnogram.json", overwrite=True)
+    write_provenance(stager.provenance(), folder / "hypnogram.json", overwrite=True)
+    _write_epochs(hyp, folder / "epochs.csv")
+    _write_figure(stager.plot(show=False), folder / "night.png")
+    agreement = []
+    if recording is None:
+        truth = align_hypnogram(read_hypnogram(None, raw, scorer="simulated truth"), hyp)
+        agreement = _compare(truth, hyp)
+        _write_figure(plot_agreement(truth, hyp, show=False), folder / "agreement.png")
+    else:
+        # It is from an earlier demo on a simulated night.
+        (folder / "agreement.png").unlink(missing_ok=True)
+    write_report(stager.report(), folder / "report.html", overwrite=True)
+    return stager, agreement
+
+
+def _check_folder(folder: Path) -> None:
+    """Create the folder, or check that it contains only a demo on a simulated night."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, and results need a folder. Give another name.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        return
+    if not all((folder / name).exists() for name in _ALWAYS):
+        raise ValueError(
+            f"{folder} contains files that are not from an earlier demo, and only those are "
+            "replaced. Give a new folder."
+        )
+    earlier = json.loads((folder / _ALWAYS[1]).read_text(encoding="utf-8"))
+    if files := earlier["recording"]["files"]:
+        raise ValueError(
+            f"{folder} contains the results of {', '.join(files)}, which are not replaced. Give "
+            "another folder."
+        )
+
+
+def _write_epochs(hyp: yasa.Hypnogram, path: Path) -> None:
+    """Write the probabilities and the stage of each epoch."""
     epochs = hyp.proba.assign(stage=hyp.hypno.to_numpy())
     if hyp.start is not None:
         epochs.insert(0, "clock", hyp.hypno.index.tz_localize(None))
-    with write_whole(folder / "epochs.csv", overwrite=True) as unfinished:
+    with write_whole(path, overwrite=True) as unfinished:
         epochs.to_csv(unfinished)
-    figures = {"night.png": stager.plot()}
-    if truth is not None:
-        figures["agreement.png"] = plot_agreement(truth, hyp)
-    else:
-        # What an earlier demo left is of a simulated night.
-        (folder / "agreement.png").unlink(missing_ok=True)
-    for name, figure in figures.items():
-        with write_whole(folder / name, overwrite=True) as unfinished:
-            figure.savefig(unfinished, dpi=100)
-        plt.close(figure)
-    write_report(stager.report(), folder / "report.html", overwrite=True)
-    return stager, [] if truth is None else _compare(truth, hyp)
+
+
+def _write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure."""
+    with write_whole(path, overwrite=True) as unfinished:
+        figure.savefig(unfinished, dpi=100)
 
 
 def _compare(truth: yasa.Hypnogram, hyp: yasa.Hypnogram) -> list[pd.DataFrame]:
@@ -101,6 +112,6 @@ def _compare(truth: yasa.Hypnogram, hyp: yasa.Hypnogram) -> list[pd.DataFrame]:
     agreement = yasa.EpochByEpochAgreement([truth], [hyp])
     with allow_absent_stages():
         scores = agreement.get_agreement().round(2)
-    title = "against the simulated truth (%, but kappa and mcc)"
+    title = "against the simulated truth (in %, except kappa and mcc)"
     confusion = agreement.get_confusion_matrix().rename_axis(index="simulated truth")
     return [scores.to_frame(title), confusion]

@@ -1,1 +1,25 @@
-"""Room."""
+"""Many nights: prepare them once, evaluate weights on them, calibrate weights. Without Lightning.
+
+In: recordings with their stages (:class:`Night`), from Python or a table. Out: nights on the
+network's grid (:class:`PreparedNight`), agreement for each subset of the signals
+(:class:`Evaluation`), and calibrations.
+"""
+
+from .calibration import calibrate, measure_reliability, plot_reliability
+from .evaluation import Evaluation, evaluate
+from .nights import Night, PreparedNight, open_night
+from .preparing import prepare_nights
+from .table import read_nights
+
+__all__ = [
+    "Evaluation",
+    "Night",
+    "PreparedNight",
+    "calibrate",
+    "evaluate",
+    "measure_reliability",
+    "open_night",
+    "plot_reliability",
+    "prepare_nights",
+    "read_nights",
+]

@@ -29,7 +29,7 @@ def read_item(
     first : int
         First epoch to read.
     length : int
-        Number of epochs; the item is padded where the night ends before.
+        Number of epochs; the item is padded if the night ends earlier.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def read_item(
         ``signals``: modality -> z-scored array of float32, shape (length * samples_per_epoch,);
         ``measured``: modality -> array of bool, shape (length,), True in the padding, as when a
         recording is staged; ``stages``: array of int64, shape (length,), -1 where unscored,
-        unmeasured or padded; ``name``: the night, for error messages.
+        not measured or padded; ``name``: name of the night, for error messages.
     """
     stages = np.full(length, -1, dtype=np.int64)
     scored = night.read_stages(n_stages)[first : first + length]
@@ -46,18 +46,18 @@ def read_item(
     for name, piece in night.read_signals(names, first, length).items():
         grid = np.zeros(length * MODALITIES[name].samples_per_epoch)
         grid[: piece.size] = piece
-        # A piece in which the sensor was dead becomes zeros, not a division by zero.
+        # A constant piece becomes zeros, since its standard deviation is 0.
         signals[name] = grid.astype(np.float32) if is_constant(grid) else zscore(grid)
         measured[name] = np.ones(length, dtype=bool)
         there = night.read_measured(name)[first : first + length]
         measured[name][: there.size] = there
-    # There is nothing to learn from an epoch in which no sensor measured anything.
+    # Epochs in which no sensor measured anything do not count.
     stages[~np.any(list(measured.values()), axis=0)] = -1
     return {"signals": signals, "measured": measured, "stages": stages, "name": night.name}
 
 
 def collate(items: Sequence[dict[str, Any]]) -> Batch:
-    """Put nights with different signals into one batch.
+    """Combine nights with different signals into one batch.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ def collate(items: Sequence[dict[str, Any]]) -> Batch:
     Returns
     -------
     batch : dict
-        ``x``: modality -> Tensor, shape (B_with_it, T), only the recordings that have it;
+        ``x``: modality -> Tensor, shape (B_with_it, T), of the recordings that have it only;
         ``rows``: modality -> Tensor, shape (B_with_it,), the rows of these recordings;
         ``available``: modality -> Tensor of bool, shape (B, S), True where it was measured;
-        ``stages``: Tensor, shape (B, S), -1 where unscored, unmeasured or padded; ``names``: the
-        nights, for error messages.
+        ``stages``: Tensor, shape (B, S), -1 where unscored, not measured or padded; ``names``:
+        names of the nights, for error messages.
     """
     n_epochs = max(item["stages"].size for item in items)
     stages = torch.full((len(items), n_epochs), -1, dtype=torch.long)

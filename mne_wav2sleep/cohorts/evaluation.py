@@ -1,4 +1,4 @@
-"""How well weights stage nights that somebody scored, for every subset of the signals."""
+"""Agreement of weights with a human scorer, for every subset of the signals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,33 +6,35 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 import yasa
 from numpy.typing import NDArray
 
 from ..cautions import warn
-from ..hypnograms.probabilities import STAGE_NAMES, allow_absent_stages
-from ..network.backends import Subset, all_subsets, run_subsets
-from ..network.model import Wav2Sleep
-from ..network.registry import load_model
+from ..hypnograms.agreement import allow_absent_stages
+from ..network import Engine, LoadedWeights, load_weights
+from ..network.backends import Subset, list_subsets
 from ..progress import show_bars, track
+from ..verbosity import Verbosity, check_option, verbose
 from .batches import collate, read_item
-from .nights import PreparedNight
+from .nights import Night, PreparedNight
+from .preparing import open_prepared
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Agreement between weights and scorers, as YASA computes it.
+    """Agreement between weights and a human scorer, as YASA computes it.
 
     Attributes
     ----------
     pooled : pandas.DataFrame
         One row per ``dataset`` and ``subset`` of the signals, all epochs of all nights together:
-        ``nights``, ``subjects``, ``epochs``, ``staged`` (%: the others were not measured, and do
-        not count in what follows), ``kappa``, ``accuracy`` (%), and the F1 (%) of each stage.
+        ``nights``, ``subjects``, ``epochs``, ``staged`` (% of the scored epochs; the others were
+        not measured and are excluded), ``kappa``, ``accuracy`` (%), and the F1 (%) of each stage.
     by_night : pandas.DataFrame
         One row per ``dataset``, ``subset`` and ``night``: ``subject``, ``kappa``, ``accuracy`` (%).
     confusion : dict
-        (dataset, subset) -> DataFrame of epochs, a row for each stage of the scorer's.
+        (dataset, subset) -> DataFrame with numbers of epochs; rows are the scorer's stages.
     """
 
     pooled: pd.DataFrame
@@ -41,15 +43,15 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a network says of a night from a subset of its signals.
+class NightOutput:
+    """Output of a network for a night, from a subset of its signals.
 
     Attributes
     ----------
     logits : array, shape (n_epochs, n_stages)
-        Its output.
-    measured : pandas.DataFrame of bool, shape (n_epochs, n_signals)
-        Where each signal of the subset was measured.
+        Unnormalized log-probabilities of the stages.
+    measured : pandas.DataFrame of bool, shape (n_epochs, n_modalities)
+        Where each modality of the subset was measured.
     """
 
     logits: NDArray[np.float32]
@@ -57,47 +59,67 @@ class Said:
 
 
 def run_night(
-    model: Wav2Sleep, night: PreparedNight, wanted: Sequence[Subset] | str
-) -> dict[Subset, Said]:
-    """Run a network on each subset of a night's signals; every encoder runs once."""
-    config = model.config
-    night.check(sorted(config.signals), config.n_classes)
-    names = sorted(set(config.signals) & set(night.modalities))
-    length = max(night.n_epochs, config.padded_epochs)
-    batch = collate([read_item(night, names, config.n_classes, length=length)])
+    weights: LoadedWeights,
+    engine: Engine,
+    night: PreparedNight,
+    subsets: Sequence[Subset] | str,
+) -> dict[Subset, NightOutput]:
+    """Run a network on subsets of a night's signals; each encoder runs once.
+
+    Parameters
+    ----------
+    weights : LoadedWeights
+        The weights.
+    engine : Engine
+        Runs their network.
+    night : PreparedNight
+        The night.
+    subsets : sequence of tuple of str, or str
+        As in :func:`evaluate`.
+
+    Returns
+    -------
+    outputs : dict of tuple of str to NightOutput
+        Subset -> output of the network; subsets that the night does not have are left out.
+    """
+    n_stages = len(weights.stage_names)
+    night.check(weights.modalities, n_stages)
+    names = sorted(set(weights.modalities) & set(night.modalities))
+    length = max(night.n_epochs, weights.preprocessing.padded_epochs)
+    batch = collate([read_item(night, names, n_stages, length=length)])
     present = sorted(batch["x"])
-    if isinstance(wanted, str):
-        subsets = all_subsets(present) if wanted == "all" else [tuple(present)]
+    if isinstance(subsets, str):
+        wanted = list_subsets(present) if subsets == "all" else [tuple(present)]
     else:
-        subsets = [tuple(sorted(s)) for s in wanted if set(s) <= set(present)]
-    there = {name: mask[0, : night.n_epochs].numpy() for name, mask in batch["available"].items()}
-    with show_bars(False):  # nights have a bar
-        found = run_subsets(model, batch["x"], batch["available"], subsets, "float32")
+        wanted = [tuple(sorted(s)) for s in subsets if set(s) <= set(present)]
+    measured = {n: mask[0, : night.n_epochs].numpy() for n, mask in batch["available"].items()}
+    with show_bars(False):  # the loop over nights has one
+        found = engine.mix(engine.encode(batch["x"]), batch["available"], wanted)
     return {
-        subset: Said(
-            logits_BSC[0, : night.n_epochs].float().cpu().numpy(),
-            pd.DataFrame({name: there[name] for name in subset}),
+        subset: NightOutput(
+            logits_BSC[0, : night.n_epochs].float().numpy(),
+            pd.DataFrame({name: measured[name] for name in subset}),
         )
         for subset, logits_BSC in found.items()
     }
 
 
-def _agree(
+def _compute_agreement(
     nights: Sequence[PreparedNight],
     scored: Sequence[yasa.Hypnogram],
     staged: Sequence[yasa.Hypnogram],
 ) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
-    """Agreement of all nights together, of each, and the confusion matrix."""
+    """Compute the agreement of all nights together, of each night, and the confusion matrix."""
     names = [night.path.stem for night in nights]
     agreement = yasa.EpochByEpochAgreement(
         dict(zip(names, scored, strict=True)), dict(zip(names, staged, strict=True))
     )
     by_night = agreement.get_agreement()
-    if isinstance(by_night, pd.Series):  # YASA's answer for a single night
+    if isinstance(by_night, pd.Series):  # what YASA returns for a single night
         by_night = by_night.to_frame(names[0]).T
     by_night = by_night[["kappa", "accuracy"]].rename_axis("night").reset_index()
     by_night.insert(1, "subject", [night.subject for night in nights])
-    together = yasa.EpochByEpochAgreement(*([_join(hyps)] for hyps in (scored, staged)))
+    together = yasa.EpochByEpochAgreement(*([_concatenate(hyps)] for hyps in (scored, staged)))
     pooled = agreement.get_agreement(pooled=True)
     f1 = together.get_agreement_bystage()["fbeta"]
     row = {
@@ -112,80 +134,107 @@ def _agree(
     return row, by_night, together.get_confusion_matrix()
 
 
-def _join(hyps: Sequence[yasa.Hypnogram]) -> yasa.Hypnogram:
-    """Put nights end to end, for scores of all epochs together."""
+def _concatenate(hyps: Sequence[yasa.Hypnogram]) -> yasa.Hypnogram:
+    """Concatenate nights, for statistics of all epochs together."""
     stages = [stage for hyp in hyps for stage in hyp.hypno]
     return yasa.Hypnogram(stages, n_stages=hyps[0].n_stages, scorer=hyps[0].scorer)
 
 
+@verbose
 def evaluate(
-    nights: Sequence[PreparedNight],
-    weights: str | Path | Wav2Sleep,
+    nights: Sequence[Night | PreparedNight],
+    weights: str | Path | LoadedWeights,
     *,
     subsets: Sequence[Subset] | str = "all",
     n_stages: int | None = None,
-    device: str = "cpu",
+    folder: str | Path | None = None,
+    device: str | torch.device = "auto",
+    verbose: Verbosity = None,
 ) -> Evaluation:
-    """Compare weights with the stages that somebody scored.
+    """Measure the agreement of weights with a human scorer.
 
     Parameters
     ----------
-    nights : sequence of PreparedNight
-        The nights, from :func:`~mne_wav2sleep.training.prepare_nights`; none that the weights have
-        learnt from.
-    weights : str, Path or Wav2Sleep
-        Name of weights, a model folder, or a network.
+    nights : sequence of Night or PreparedNight
+        Scored nights that the weights were not trained on.
+    weights : str, Path or LoadedWeights
+        Name of weights, a model folder, or loaded weights.
     subsets : sequence of tuple of str, or str
-        The subsets of the signals to stage from, each on the nights that have all of it; or
-        ``"all"``, every one, or ``"recorded"``, all that a night has.
+        Subsets of the signals to stage from, each on the nights that have all of its signals;
+        ``"all"`` for every subset, or ``"recorded"`` for all signals that a night has.
     n_stages : int or None
-        Fold the stages to 3 (Wake, NREM, REM) or 2 (Wake, Sleep) for the comparison; None for
-        those of the network.
-    device : str
-        Where the network runs.
+        Number of stages to compare: 3 (Wake, NREM, REM) or 2 (Wake, Sleep) fold those of the
+        network; None compares them as they are.
+    folder : str, Path or None
+        Where to keep nights that are prepared here; None for a temporary folder.
+    device : str or torch.device
+        As in :class:`~mne_wav2sleep.SleepStagerW2S`.
+    verbose : bool, str, int or None
+        MNE's verbosity.
 
     Returns
     -------
     evaluation : Evaluation
-        Agreement by dataset and subset.
+        Agreement for each dataset and subset.
 
     Raises
     ------
     ValueError
-        If there is nothing to compare.
+        If no night has a subset with all of its signals, or a night cannot be used.
+
+    See Also
+    --------
+    prepare_nights : Prepare nights once, for several evaluations.
     """
-    model = weights if isinstance(weights, Wav2Sleep) else load_model(weights)
-    model = model.eval().to(device)
-    config = model.config
+    if isinstance(subsets, str):
+        check_option("subsets", subsets, ["all", "recorded"])
+    loaded = load_weights(weights)
+    engine = Engine(loaded.network, device)
     found: dict[tuple[str, str], list[tuple[PreparedNight, yasa.Hypnogram, yasa.Hypnogram]]] = {}
-    known = np.array(STAGE_NAMES[config.n_classes], dtype=object)
-    for night in track(nights, "Evaluating", "night"):
-        scored = night.read_hypnogram(config.n_classes)
-        for names, said in run_night(model, night, subsets).items():
-            subset = "+".join(names)
-            stages = np.where(said.measured.any(axis=1), known[said.logits.argmax(-1)], "UNS")
-            staged = yasa.Hypnogram(stages, n_stages=config.n_classes, scorer="wav2sleep")
-            if not ((scored.hypno != "UNS") & (staged.hypno != "UNS")).any():
-                warn(
-                    f"{night.name} is left out for {subset}: in the epochs that were scored, "
-                    "nothing was measured."
-                )
-                continue
-            pair = (scored, staged)
-            if n_stages is not None and n_stages != config.n_classes:
-                pair = tuple(hyp.consolidate_stages(n_stages) for hyp in pair)
-            found.setdefault((night.dataset, subset), []).append((night, *pair))
-    if not found:
-        raise ValueError(
-            f"There is nothing to evaluate: {len(nights)} nights, none with all signals of one of "
-            f"the subsets {subsets!r}. Give other subsets, or other nights."
-        )
+    with open_prepared(nights, folder) as prepared:
+        for night in track(prepared, "Evaluating", "night"):
+            for subset, pair in _stage_night(night, loaded, engine, subsets).items():
+                if n_stages is not None and n_stages != len(loaded.stage_names):
+                    pair = tuple(hyp.consolidate_stages(n_stages) for hyp in pair)
+                found.setdefault((night.dataset, subset), []).append((night, *pair))
+        if not found:
+            raise ValueError(
+                f"There is nothing to evaluate: none of the {len(prepared)} nights has all signals "
+                f"of a subset in {subsets!r}. Give other subsets, or other nights."
+            )
     pooled, by_night, confusion = {}, {}, {}
     with allow_absent_stages():
         for key, triples in found.items():
-            pooled[key], by_night[key], confusion[key] = _agree(*zip(*triples, strict=True))
+            pooled[key], by_night[key], confusion[key] = _compute_agreement(
+                *zip(*triples, strict=True)
+            )
     return Evaluation(
         pd.DataFrame.from_dict(pooled, orient="index").rename_axis(["dataset", "subset"]),
         pd.concat(by_night, names=["dataset", "subset"]).droplevel(-1).reset_index(),
         confusion,
     )
+
+
+def _stage_night(
+    night: PreparedNight,
+    weights: LoadedWeights,
+    engine: Engine,
+    subsets: Sequence[Subset] | str,
+) -> dict[str, tuple[yasa.Hypnogram, yasa.Hypnogram]]:
+    """Stage a night from subsets of its signals; give the scorer's and the network's stages."""
+    n_stages = len(weights.stage_names)
+    names = np.array(weights.stage_names, dtype=object)
+    scored = night.read_hypnogram(n_stages)
+    pairs = {}
+    for modalities, output in run_night(weights, engine, night, subsets).items():
+        subset = "+".join(modalities)
+        stages = np.where(output.measured.any(axis=1), names[output.logits.argmax(-1)], "UNS")
+        staged = yasa.Hypnogram(stages, n_stages=n_stages, scorer=weights.scorer)
+        if not ((scored.hypno != "UNS") & (staged.hypno != "UNS")).any():
+            warn(
+                f"{night.name} is left out for {subset}, since none of it was measured in the "
+                "scored epochs. Check the recording and its hypnogram."
+            )
+            continue
+        pairs[subset] = (scored, staged)
+    return pairs

@@ -1,273 +1,350 @@
-"""What EDF and BDF files say that MNE does not keep: rates of channels, gaps, the clock."""
+"""EDF and BDF files: header, samples, annotations, gaps and start time.
+
+:mod:`mne` resamples all channels of a file to the highest rate, ignores gaps, and does not return
+the start time of a file that holds only annotations. This module follows the EDF+ specification
+(https://www.edfplus.info/specs/edfplus.html).
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import mne
 import numpy as np
+from numpy.typing import NDArray
 
 SUFFIXES = (".edf", ".bdf")
-"""Formats whose channels have rates of their own, read by MNE at the highest one.
+"""Suffixes of these files. GDF, whose channels may also differ in rate, is left to MNE."""
 
-So does GDF, which is read at that highest rate here too: no such night is known to test with.
-"""
-_DRIFT_S = 0.1
-"""How far a record may be from where the ones before it say. Time stamps are rounded and jitter."""
-_LONGEST_GAP_S = 48 * 3600.0
-_ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
-"""What an EDF has for a date where there is none, and MNE takes for one."""
+"""Placeholder date in the header of an anonymized EDF, which MNE reads as a real date."""
+
+_DRIFT_S = 0.1
+"""Tolerance in seconds for the onset of a record, since time stamps are rounded and jitter."""
+_LONGEST_GAP_S = 48 * 3600.0
+"""Longest plausible gap in seconds; a longer one means that the clock was changed."""
+_ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
+_VOLTS = {"µV": 1e-6, "μV": 1e-6, "\x83\xcaV": 1e-6, "uV": 1e-6, "mV": 1e-3}
+"""Factors of the units that MNE converts to volts; the third unit is Shift JIS."""
+
+
+def _read_number(text: bytes) -> float:
+    """Parse a number in the header, which some programs write with a comma or a null byte."""
+    return float(text.decode("latin-1").split("\0")[0].replace(",", ".") or "nan")
 
 
 @dataclass(frozen=True)
-class _Header:
-    """A header, as far as it is needed; positions are those of the EDF specification, 2.1."""
+class EdfFile:
+    """An EDF or BDF file whose header has been read.
 
+    Attributes
+    ----------
+    path : Path
+        The file.
+    fixed : bytes
+        The first 256 bytes of the header.
+    size : int
+        Length of the header in bytes.
+    n_records : int
+        Number of records according to the header; -1 if the recording was not stopped properly.
+    record_s : float
+        Duration of a record in seconds.
+    labels, units : tuple of str
+        Label and unit of each channel, including annotation channels.
+    ranges : array, shape (4, n_channels)
+        Physical minimum and maximum in the channel's unit, digital minimum and maximum; NaN where
+        the header does not contain a number.
+    counts : tuple of int
+        Number of samples per record of each channel.
+
+    See Also
+    --------
+    open_edf : Read the header of a file.
+    """
+
+    path: Path
+    fixed: bytes
     size: int
     n_records: int
     record_s: float
     labels: tuple[str, ...]
+    units: tuple[str, ...]
+    ranges: NDArray[np.float64]
     counts: tuple[int, ...]
-    sample_size: int
+
+    @property
+    def sample_size(self) -> int:
+        """Bytes per sample: 2 in EDF, 3 in BDF."""
+        return 3 if self.fixed[:1] == b"\xff" else 2
+
+    @property
+    def signals(self) -> list[int]:
+        """Indices of the channels that are not annotations, in the order of MNE's channels."""
+        return [i for i, label in enumerate(self.labels) if label not in _ANNOTATIONS]
+
+    @property
+    def rates(self) -> list[tuple[str, float]]:
+        """Label and sampling rate in Hz of each signal, in the order of MNE's channels."""
+        return [(self.labels[i], self.counts[i] / self.record_s) for i in self.signals]
+
+    @cached_property
+    def _records(self) -> NDArray[np.uint8]:
+        """Bytes of all complete records, memory-mapped, shape (n_records, n_bytes)."""
+        size = sum(self.counts) * self.sample_size
+        if size <= 0 or min(self.counts) < 0:
+            raise ValueError(
+                f"The header of {self.path} gives a channel {min(self.counts, default=0)} samples "
+                "per record. Export the file again."
+            )
+        n_records = (self.path.stat().st_size - self.size) // size
+        if n_records < 1:
+            return np.empty((0, size), dtype=np.uint8)
+        shape = (n_records, size)
+        return np.memmap(self.path, np.uint8, mode="r", offset=self.size, shape=shape)
+
+    def _find_bytes(self, channel: int) -> slice:
+        """Locate the bytes of a channel in a record."""
+        first = sum(self.counts[:channel]) * self.sample_size
+        return slice(first, first + self.counts[channel] * self.sample_size)
+
+    @property
+    def cut(self) -> tuple[float, float] | None:
+        """Seconds of data according to the header and in the file; None if none are missing."""
+        n_complete = len(self._records)
+        if n_complete >= self.n_records:
+            return None
+        return self.n_records * self.record_s, n_complete * self.record_s
+
+    def count_samples(self, signal: int) -> int:
+        """Count the samples of a signal in the complete records.
+
+        Parameters
+        ----------
+        signal : int
+            Index into :attr:`signals`.
+
+        Returns
+        -------
+        n_samples : int
+            Number of samples at the recorded rate.
+        """
+        return len(self._records) * self.counts[self.signals[signal]]
+
+    def read_samples(self, signal: int, start: int, stop: int) -> NDArray[np.float64]:
+        """Read samples of a signal at its recorded rate, scaled as by MNE.
+
+        Parameters
+        ----------
+        signal : int
+            Index into :attr:`signals`.
+        start, stop : int
+            First sample, and the sample after the last one.
+
+        Returns
+        -------
+        samples : array, shape (stop - start,)
+            Samples in volts if the unit of the signal is V, mV or µV, else in its own unit.
+        """
+        channel = self.signals[signal]
+        count = self.counts[channel]
+        first = start // count
+        blocks = self._records[first : -(-stop // count), self._find_bytes(channel)]
+        digital = self._decode(np.ascontiguousarray(blocks))
+        digital = digital[start - first * count : stop - first * count]
+        low, high, digital_low, digital_high = self.ranges[:, channel]
+        digital_range = digital_high - digital_low
+        if not np.isfinite(digital_range) or digital_range == 0:
+            digital_range = 1.0
+        gain = ((high - low) or 1.0) / digital_range
+        # The order of operations is MNE's, so that results are equal to the last bit.
+        samples = digital * gain
+        samples += low - digital_low * gain
+        samples *= _VOLTS.get(self.units[channel], 1.0)
+        return samples
+
+    def _decode(self, blocks: NDArray[np.uint8]) -> NDArray[np.int16] | NDArray[np.int32]:
+        """Decode little-endian integers of 2 or 3 bytes."""
+        if self.sample_size == 2:
+            return blocks.reshape(-1).view("<i2")
+        triplets = blocks.reshape(-1, 3)
+        padded = np.zeros((len(triplets), 4), dtype=np.uint8)
+        padded[:, 1:] = triplets
+        return padded.reshape(-1).view("<i4") >> 8
+
+    @property
+    def _annotation_spans(self) -> list[slice]:
+        """Bytes of each annotation channel in a record."""
+        channels = [i for i, label in enumerate(self.labels) if label in _ANNOTATIONS]
+        return [self._find_bytes(i) for i in channels]
+
+    @cached_property
+    def annotations(self) -> mne.Annotations:
+        """Annotations with onsets in seconds after the first record.
+
+        Only the annotation channels are read. :func:`mne.read_annotations` searches all bytes of
+        the file, so that it can mistake samples for annotations, and fails if a text is not UTF-8.
+
+        Raises
+        ------
+        ValueError
+            If the annotations violate the EDF+ specification (2.2.2 and 2.2.4).
+        """
+        found: list[tuple[float, float, str]] = []
+        zero: float | None = None
+        spans = self._annotation_spans
+        try:
+            for record in self._records if spans else ():
+                channels = [record[span].tobytes() for span in spans]
+                for one in b"\0".join(channels).split(b"\0"):
+                    stamp, *texts = one.split(b"\x14")
+                    if not texts:
+                        continue
+                    onset, _, duration = stamp.partition(b"\x15")
+                    zero = float(onset) if zero is None else zero
+                    found += [
+                        (float(onset) - zero, float(duration or 0), _decode_text(text))
+                        for text in texts
+                        if text
+                    ]
+        except ValueError as error:
+            raise ValueError(
+                f"The annotations of {self.path} do not follow the EDF+ specification ({error}). "
+                "Export the file again."
+            ) from error
+        return mne.Annotations(*([one[i] for one in found] for i in range(3)))
+
+    @cached_property
+    def gaps(self) -> list[tuple[float, float]]:
+        """Gaps of a discontinuous file (EDF+D, BDF+D), which MNE ignores.
+
+        For each gap, the seconds of data before it and its length in seconds. The first annotation
+        of each record contains the onset of the record (EDF+ specification, 2.2.4).
+
+        Raises
+        ------
+        ValueError
+            If a record has no onset, or the clock was changed during the recording.
+        """
+        if self.fixed[192:197] not in (b"EDF+D", b"BDF+D"):
+            return []
+        try:
+            span = self._annotation_spans[0]
+            stamps = [record[span].tobytes().split(b"\x14")[0] for record in self._records]
+            onsets = np.array([float(stamp) for stamp in stamps])
+        except (IndexError, ValueError) as error:
+            raise ValueError(
+                f"{self.path} is a discontinuous recording without the onsets of its records, so "
+                "that stages cannot be assigned to clock times. Export it as a continuous file."
+            ) from error
+        delays = onsets - onsets[:1] - np.arange(onsets.size) * self.record_s
+        gaps, shift = [], 0.0
+        for i in np.flatnonzero(np.abs(delays) > _DRIFT_S):
+            length = float(delays[i]) - shift
+            if length < -max(_DRIFT_S, self.record_s / 2) or length > _LONGEST_GAP_S:
+                raise ValueError(
+                    f"{self.path} is a discontinuous recording whose record {i + 1} begins "
+                    f"{abs(length):.3g} s {'earlier' if length < 0 else 'later'} than it would "
+                    "without a gap: its clock was changed. Export it again, or in parts."
+                )
+            if length > _DRIFT_S:
+                gaps.append((float(i * self.record_s), length))
+                shift += length
+        return gaps
+
+    def read_start(self) -> tuple[datetime | None, bool]:
+        """Read the start time, which :func:`mne.read_annotations` does not return.
+
+        Returns
+        -------
+        start : datetime or None
+            Local time, labeled UTC as by MNE; None if the header contains no valid time. For a
+            file that holds only annotations, it includes the fraction of a second in the first
+            record; for a recording it does not, as in MNE.
+        is_dated : bool
+            False if the date is a placeholder (EDF+ specification, 2.1.3.3).
+        """
+        fixed = self.fixed.decode("latin-1")
+        words = fixed[88:168].split()
+        spelled_out = words[1] if words[:1] == ["Startdate"] and len(words) > 1 else ""
+        try:
+            start = datetime.strptime(fixed[168:184], "%d.%m.%y%H.%M.%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None, False
+        try:
+            date = datetime.strptime(spelled_out, "%d-%b-%Y").date()
+            start = datetime.combine(date, start.time(), UTC)
+        except ValueError:
+            # In EDF, a year of two digits is in 1985 to 2084; in strptime, in 1969 to 2068.
+            year = start.year % 100
+            start = start.replace(year=year + (1900 if year >= 85 else 2000))
+            is_dated = start.date() != NO_DATE.date()
+        else:
+            is_dated = True
+        return start + timedelta(seconds=self._read_fraction()), is_dated
+
+    def _read_fraction(self) -> float:
+        """Read the fraction of a second of the start time of a file with annotations only."""
+        if self.signals or not len(self._records):
+            return 0.0
+        try:
+            fraction = float(self._records[0, :32].tobytes().split(b"\x14")[0])
+        except ValueError:  # not valid EDF+, but MNE reads such files
+            return 0.0
+        return fraction if 0 <= fraction < 1 else 0.0
 
 
-def _read_header(path: Path) -> _Header:
-    """Read a header; numbers that are none raise ValueError."""
-    with path.open("rb") as file:
-        fixed = file.read(256)
-        n_signals = int(fixed[252:256])
-        fields = file.read(256 * n_signals)
-    labels = [fields[16 * i : 16 * (i + 1)].decode("latin-1").strip() for i in range(n_signals)]
-    counts = [int(fields[216 * n_signals + 8 * i :][:8]) for i in range(n_signals)]
-    return _Header(
-        256 * (n_signals + 1),
-        int(fixed[236:244]),
-        float(fixed[244:252]) or 1.0,
-        tuple(labels),
-        tuple(counts),
-        3 if fixed[:1] == b"\xff" else 2,
-    )
-
-
-def read_rates(path: Path) -> list[tuple[str, float]]:
-    """Read the label and the rate of each signal.
-
-    MNE gives the highest rate alone, and opening the file once per channel would read all of it
-    each time, for its annotations.
-
-    Parameters
-    ----------
-    path : Path
-        An EDF or BDF file.
-
-    Returns
-    -------
-    rates : list of (str, float)
-        Label and rate in Hz, in the order in which MNE reads the channels.
-
-    Raises
-    ------
-    ValueError
-        If the header has something else where numbers should be.
-    """
-    header = _read_header(path)
-    return [
-        (label, count / header.record_s)
-        for label, count in zip(header.labels, header.counts, strict=True)
-        if label not in _ANNOTATIONS
-    ]
-
-
-def find_cut(path: Path) -> tuple[float, float] | None:
-    """Find whether a file is shorter than its header says.
-
-    Parameters
-    ----------
-    path : Path
-        An EDF or BDF file.
-
-    Returns
-    -------
-    lengths : (float, float) or None
-        Seconds of data that the header says, and that are there; None if these are all.
-
-    Raises
-    ------
-    ValueError
-        If the header has something else where numbers should be.
-    """
-    header = _read_header(path)
-    record_size = sum(header.counts) * header.sample_size
-    there = (path.stat().st_size - header.size) // max(record_size, 1)
-    if there >= header.n_records:  # -1 while it is recorded
-        return None
-    return header.n_records * header.record_s, there * header.record_s
-
-
-def _read_annotation_channels(path: Path, header: _Header) -> list[list[bytes]]:
-    """Read the bytes of the annotation channels: a list for each record, with one per channel."""
-    sizes = np.array(header.counts) * header.sample_size
-    ends = np.cumsum(sizes)
-    if not ends.size or ends[-1] <= 0:
-        raise ValueError("there are no channels")
-    data = np.memmap(path, np.uint8, mode="r", offset=header.size)
-    records = data[: data.size // ends[-1] * ends[-1]].reshape(-1, ends[-1])
-    spans = [
-        (end - size, end)
-        for label, size, end in zip(header.labels, sizes, ends, strict=True)
-        if label in _ANNOTATIONS
-    ]
-    return [[record[first:last].tobytes() for first, last in spans] for record in records]
-
-
-def read_annotations(path: Path) -> mne.Annotations:
-    """Read the annotations of a file, and nothing but its annotation channels.
-
-    :func:`mne.read_annotations` looks for them in all bytes, in which samples may look like them,
-    and takes one that is not UTF-8 for an error.
-
-    Parameters
-    ----------
-    path : Path
-        An EDF+ or BDF+ file.
-
-    Returns
-    -------
-    annotations : mne.Annotations
-        Onsets count from the first record, whenever that was.
-
-    Raises
-    ------
-    ValueError
-        If the file is not what EDF+ says (specification, 2.2.2 and 2.2.4).
-    """
-    found: list[tuple[float, float, str]] = []
-    zero: float | None = None
-    try:
-        for channels in _read_annotation_channels(path, _read_header(path)):
-            for one in b"\0".join(channels).split(b"\0"):
-                stamp, *texts = one.split(b"\x14")
-                if not texts:
-                    continue
-                onset, _, duration = stamp.partition(b"\x15")
-                zero = float(onset) if zero is None else zero
-                found += [
-                    (float(onset) - zero, float(duration or 0), _decode(text))
-                    for text in texts
-                    if text
-                ]
-    except ValueError as error:
-        raise ValueError(
-            f"The annotations of {path} are not as EDF+ has them ({error}). Export it again."
-        ) from error
-    return mne.Annotations(*([one[i] for one in found] for i in range(3)))
-
-
-def _decode(text: bytes) -> str:
-    """Read a text, which should be UTF-8, and often is Latin-1."""
+def _decode_text(text: bytes) -> str:
+    """Decode a text, which should be UTF-8 but is often Latin-1."""
     try:
         return text.decode()
     except UnicodeDecodeError:
         return text.decode("latin-1")
 
 
-def find_gaps(path: Path) -> list[tuple[float, float]]:
-    """Find where a discontinuous file (EDF+D, BDF+D) was interrupted.
-
-    MNE reads such a file as if its records followed each other. Each record says when it began, in
-    its first annotation (EDF+ specification, section 2.2.4).
+def open_edf(path: Path) -> EdfFile:
+    """Read the header of an EDF or BDF file.
 
     Parameters
     ----------
     path : Path
-        An EDF or BDF file.
+        The file.
 
     Returns
     -------
-    gaps : list of (float, float)
-        Seconds of data before each gap, and its length in s; none of a continuous file.
+    file : EdfFile
+        The header. Samples, annotations and gaps are read on demand.
 
     Raises
     ------
     ValueError
-        If the file does not say when its records began, or its clock was changed.
+        If the header contains text in place of a number.
     """
     with path.open("rb") as file:
-        if file.read(197)[192:] not in (b"EDF+D", b"BDF+D"):
-            return []
-    try:
-        header = _read_header(path)
-        records = _read_annotation_channels(path, header)
-        onsets = np.array([float(channels[0].split(b"\x14")[0]) for channels in records])
-    except (IndexError, ValueError) as error:
-        raise ValueError(
-            f"{path} is a discontinuous recording, and does not say when its records began, so "
-            "that stages cannot be put on the clock. Export it as a continuous file."
-        ) from error
-    early = onsets - onsets[:1] - np.arange(onsets.size) * header.record_s
-    gaps, shift = [], 0.0
-    for i in np.flatnonzero(np.abs(early) > _DRIFT_S):
-        length = float(early[i]) - shift
-        if length < -max(_DRIFT_S, header.record_s / 2) or length > _LONGEST_GAP_S:
-            raise ValueError(
-                f"{path} is a discontinuous recording whose record {i + 1} begins "
-                f"{abs(length):.3g} s {'earlier' if length < 0 else 'later'} than it would without "
-                "a gap: its clock was changed. Export it again, or in parts."
-            )
-        if length > _DRIFT_S:
-            gaps.append((float(i * header.record_s), length))
-            shift += length
-    return gaps
+        fixed = file.read(256)
+        n_channels = int(fixed[252:256])
+        fields = file.read(256 * n_channels)
 
+    def read_field(offset: int, width: int) -> list[bytes]:
+        """Read a field of all channels; ``offset`` is the number of bytes per channel before it."""
+        begin = offset * n_channels
+        return [fields[begin + width * i :][:width] for i in range(n_channels)]
 
-def read_start(path: Path) -> tuple[datetime | None, bool]:
-    """Read when a file begins, which :func:`mne.read_annotations` does not say.
-
-    Parameters
-    ----------
-    path : Path
-        An EDF or BDF file, one of annotations alone too.
-
-    Returns
-    -------
-    start : datetime or None
-        The clock on the wall, labelled UTC as MNE does; None if the header has something else
-        there. Of a file of annotations alone, with the fraction of a second that its first record
-        gives; of a recording without it, as MNE reads it.
-    is_dated : bool
-        Whether its date is one, and not what stands for none (EDF+ specification, 2.1.3.3).
-    """
-    with path.open("rb") as file:
-        fixed = file.read(256).decode("latin-1")
-    words = fixed[88:168].split()
-    spelled_out = words[1] if words[:1] == ["Startdate"] and len(words) > 1 else ""
-    try:
-        start = datetime.strptime(fixed[168:184], "%d.%m.%y%H.%M.%S").replace(tzinfo=UTC)
-    except ValueError:
-        return None, False
-    try:
-        date = datetime.strptime(spelled_out, "%d-%b-%Y").date()
-        start = datetime.combine(date, start.time(), UTC)
-    except ValueError:
-        # Two digits of a year are those of 1985 to 2084; strptime's, of 1969 to 2068.
-        year = start.year % 100
-        start = start.replace(year=year + (1900 if year >= 85 else 2000))
-        is_dated = start.date() != NO_DATE.date()
-    else:
-        is_dated = True
-    return start + timedelta(seconds=_read_fraction(path)), is_dated
-
-
-def _read_fraction(path: Path) -> float:
-    """Read how long after the second in its header a file of annotations alone begins."""
-    try:
-        header = _read_header(path)
-        if set(header.labels) <= set(_ANNOTATIONS):
-            with path.open("rb") as file:
-                file.seek(header.size)
-                fraction = float(file.read(32).split(b"\x14")[0])
-            return fraction if 0 <= fraction < 1 else 0.0
-    except ValueError:  # what no program should write, and MNE reads all the same
-        pass
-    return 0.0
+    ranges = np.full((4, n_channels), np.nan)
+    for row, offset in zip(ranges, (104, 112, 120, 128), strict=True):
+        for i, text in enumerate(read_field(offset, 8)):
+            try:
+                row[i] = _read_number(text)
+            except ValueError:  # concerns this channel only
+                continue
+    return EdfFile(
+        path=path,
+        fixed=fixed,
+        size=256 * (n_channels + 1),
+        n_records=int(fixed[236:244]),
+        record_s=float(fixed[244:252]) or 1.0,
+        labels=tuple(text.decode("latin-1").strip() for text in read_field(0, 16)),
+        units=tuple(text.decode("latin-1").strip() for text in read_field(96, 8)),
+        ranges=ranges,
+        counts=tuple(int(text) for text in read_field(216, 8)),
+    )

@@ -1,1 +1,12 @@
-"""Room."""
+"""Hypnograms: reading, aligning and writing them, their sleep statistics, and agreement.
+
+In: scored stages from files and annotations, or the network's logits. Out:
+:class:`yasa.Hypnogram` objects with probabilities and a start time, files and annotations, sleep
+statistics with intervals, and agreement.
+"""
+
+from .aligning import align_hypnogram
+from .reading import read_hypnogram
+from .writing import write_hypnogram
+
+__all__ = ["align_hypnogram", "read_hypnogram", "write_hypnogram"]

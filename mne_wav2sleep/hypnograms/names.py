@@ -1,4 +1,4 @@
-"""What scorers and file formats call the stages of sleep, and YASA's names for them."""
+"""Sleep stages: the labels of scorers and file formats, and YASA's names."""
 
 import re
 
@@ -12,9 +12,9 @@ _STAGES = {
     "LIGHT": r"light|n1 n2",
     "DEEP": r"deep",
     "UNS": r"u|uns|unscored|unknown|not scored|no stage|",
-    "ART": r"art|artefact|artifact|m|mt|movement|movement time",
+    "ART": r"art|art[ei]fact|m|mt|movement|movement time",
 }
-"""What scorers and file formats call YASA's stages, in lower-case words."""
+"""YASA's name -> pattern of the labels of scorers and file formats, in lower case."""
 
 NUMBERS = {"0": "WAKE", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "5": "REM", "6": "ART"}
 """Rechtschaffen and Kales' numbers, as EDF+ ("Sleep stage 4") and NSRR ("Stage 4 sleep|4") use."""
@@ -23,17 +23,17 @@ _SPELLED_OUT = r"stage (\w+) sleep|(?:sleep )?stage (.*)|(\w+) sleep"
 
 
 def to_stage(label: str) -> str | None:
-    """Name a stage as YASA does.
+    """Convert the label of a stage to YASA's name.
 
     Parameters
     ----------
     label : str
-        What a scorer or a file calls it.
+        Label of a scorer or a file format.
 
     Returns
     -------
     stage : str or None
-        YASA's name; None if the label is no stage.
+        YASA's name; None if the label is not that of a stage.
 
     Examples
     --------
@@ -52,18 +52,18 @@ def to_stage(label: str) -> str | None:
 
 
 def is_stage(label: str) -> bool:
-    """Say whether an annotation is a sleep stage, or says that there is none.
+    """Check whether an annotation is that of a sleep stage, or of an unscored epoch.
 
     Parameters
     ----------
     label : str
-        Its text.
+        Description of the annotation.
 
     Returns
     -------
     found : bool
-        Whether it is one of those that :func:`~mne_wav2sleep.hypnograms.reading.read_stages` reads; of words
-        that may mean other things, such as ``"movement"``, only those that are spelled out.
+        Whether :func:`~mne_wav2sleep.read_hypnogram` takes it for a stage. Words that may mean
+        something else, such as ``"movement"``, only count after the word "stage".
 
     Examples
     --------

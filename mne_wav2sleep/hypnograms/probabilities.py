@@ -1,8 +1,6 @@
-"""From the network's logits to a yasa.Hypnogram, and to what is written and printed of it."""
+"""Converting the network's logits to probabilities and to a yasa.Hypnogram."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -12,29 +10,23 @@ import yasa
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..network.config import Calibration
-
-STAGE_NAMES: dict[int, tuple[str, ...]] = {
-    4: ("WAKE", "LIGHT", "DEEP", "REM"),
-    5: ("WAKE", "N1", "N2", "N3", "REM"),
-}
-"""YASA's names of the stages, in the order of the released networks' outputs."""
+from ..calibration import Calibration
 
 
 def find_temperatures(calibration: Calibration, measured: pd.DataFrame) -> NDArray[np.float64]:
-    """Find what to divide the logits of each epoch by.
+    """Look up the temperature of each epoch.
 
     Parameters
     ----------
     calibration : Calibration
-        The temperatures of subsets of the modalities.
+        Temperatures for subsets of the modalities.
     measured : pandas.DataFrame of bool, shape (n_epochs, n_modalities)
-        Which of the modalities that are used were measured in which epochs.
+        Whether each of the modalities that are used was measured in each epoch.
 
     Returns
     -------
     temperatures : array, shape (n_epochs, 1)
-        Those of the modalities that were measured in each epoch.
+        Temperature for the modalities that were measured in each epoch.
 
     Examples
     --------
@@ -51,14 +43,14 @@ def find_temperatures(calibration: Calibration, measured: pd.DataFrame) -> NDArr
 def to_proba(
     logits: Tensor, temperatures: NDArray[np.float64] | float = 1.0
 ) -> NDArray[np.float64]:
-    """Turn logits into probabilities.
+    """Convert logits to probabilities.
 
     Parameters
     ----------
     logits : Tensor, shape (n_epochs, n_stages)
         The network's output for one recording, without the padded epochs.
     temperatures : float or array, shape (n_epochs, 1)
-        What the logits are divided by.
+        Temperatures, by which the logits are divided.
 
     Returns
     -------
@@ -68,34 +60,44 @@ def to_proba(
     Raises
     ------
     RuntimeError
-        If the network gave something that is not a number.
+        If the network returned NaN.
+
+    Examples
+    --------
+    >>> to_proba(torch.tensor([[0.0, 0.0], [1000.0, 0.0]])).tolist()
+    [[0.5, 0.5], [1.0, 0.0]]
     """
-    # First to the CPU: MPS has no float64.
+    # To the CPU first, since MPS has no float64.
     scaled = logits.cpu().double() / torch.as_tensor(temperatures, dtype=torch.float64)
     proba = torch.softmax(scaled, dim=-1).numpy()
     if np.isnan(proba).any():
         raise RuntimeError(
-            "The network gave NaN, so there is no hypnogram. Try precision='float32', and check "
-            "the weights with `mne-wav2sleep weights verify`."
+            "The network returned NaN, so there is no hypnogram. Try precision='float32', and "
+            "check the weights with `mne-wav2sleep weights verify`."
         )
     return proba
 
 
 def name_stages(proba: NDArray[np.float64], stage_names: Sequence[str]) -> pd.DataFrame:
-    """Put probabilities in YASA's terms.
+    """Label probabilities with the names of the stages, as YASA expects them.
 
     Parameters
     ----------
     proba : array, shape (n_epochs, n_stages)
         Probabilities; NaN in epochs in which nothing was measured.
     stage_names : sequence of str
-        What the columns stand for, in YASA's names.
+        YASA's names of the columns.
 
     Returns
     -------
     frame : pandas.DataFrame, shape (n_epochs, n_stages) or (n_epochs, n_stages + 1)
-        Probabilities by stage. If nothing was measured in some epoch, there is a column ``UNS``, 1
-        in these epochs and 0 in all others.
+        Probabilities of the stages. If nothing was measured in some epochs, there is a column
+        ``UNS``, 1 in these epochs and 0 in all others.
+
+    Examples
+    --------
+    >>> name_stages(np.array([[0.8, 0.2], [np.nan, np.nan]]), ["WAKE", "SLEEP"]).to_dict("list")
+    {'WAKE': [0.8, 0.0], 'SLEEP': [0.2, 0.0], 'UNS': [0.0, 1.0]}
     """
     frame = pd.DataFrame(proba, columns=list(stage_names)).rename_axis(index="Epoch")
     unmeasured = np.isnan(proba).any(axis=1)
@@ -106,16 +108,16 @@ def name_stages(proba: NDArray[np.float64], stage_names: Sequence[str]) -> pd.Da
 
 
 def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> yasa.Hypnogram:
-    """Take the most probable stage of each epoch.
+    """Make a hypnogram of the most probable stage of each epoch.
 
     Parameters
     ----------
     proba : pandas.DataFrame, shape (n_epochs, n_stages) or (n_epochs, n_stages + 1)
         Probabilities, from :func:`name_stages`.
     start : datetime or None
-        When the first epoch begins.
+        Start of the first epoch.
     scorer : str
-        Who scored.
+        Name of the scorer.
 
     Returns
     -------
@@ -130,74 +132,3 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
         scorer=scorer,
         proba=proba,
     )
-
-
-def change_hypnogram(
-    hyp: yasa.Hypnogram, *, start: datetime | None = None, scorer: str | None = None
-) -> yasa.Hypnogram:
-    """Give a hypnogram another start or scorer, and leave all else as it is.
-
-    Parameters
-    ----------
-    hyp : yasa.Hypnogram
-        The hypnogram, which stays as it is.
-    start : datetime or None
-        When its first epoch begins; None to keep it.
-    scorer : str or None
-        Who scored; None to keep it.
-
-    Returns
-    -------
-    changed : yasa.Hypnogram
-        A copy, with its probabilities.
-
-    Examples
-    --------
-    >>> change_hypnogram(yasa.Hypnogram(["WAKE", "N2"]), scorer="expert").scorer
-    'expert'
-    """
-    return yasa.Hypnogram(
-        hyp.hypno.to_numpy(dtype=object),
-        n_stages=hyp.n_stages,
-        freq=hyp.freq,
-        start=hyp.start if start is None else start,
-        scorer=hyp.scorer if scorer is None else scorer,
-        proba=hyp.proba,
-    )
-
-
-@contextmanager
-def allow_absent_stages() -> Iterator[None]:
-    """Keep scikit-learn, behind YASA's agreement, from warning of stages that were never scored."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
-        warnings.filterwarnings("ignore", "A single label was found")
-        warnings.filterwarnings("ignore", "`y1`, `y2` and `labels` have only one label in common")
-        yield
-
-
-def tabulate_statistics(hyp: yasa.Hypnogram) -> pd.DataFrame:
-    """Tabulate YASA's sleep statistics with their units.
-
-    Parameters
-    ----------
-    hyp : yasa.Hypnogram
-        The hypnogram.
-
-    Returns
-    -------
-    statistics : pandas.DataFrame
-        One row per statistic, with the columns ``value``, to two decimals, and ``unit``.
-
-    Examples
-    --------
-    >>> tabulate_statistics(yasa.Hypnogram(["WAKE"] + 3 * ["N2"], n_stages=5)).loc[["TST", "SE"]]
-         value unit
-    TST    1.5  min
-    SE    75.0    %
-    """
-    # YASA's own list of what is not in minutes.
-    units = {"SE": "%", "SME": "%", "SFI": "per h"}
-    table = pd.Series(hyp.sleep_statistics(), name="value").to_frame().round(2)
-    table["unit"] = ["%" if name[0] == "%" else units.get(name, "min") for name in table.index]
-    return table

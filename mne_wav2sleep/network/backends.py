@@ -1,25 +1,60 @@
-"""A batch through the network, on the device that is there."""
+"""Run a network on a device: choice of device and backend, precision, and lack of memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
+from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
-from mne.utils import _validate_type
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cautions import warn
+from ..errors import summarize_error
 from ..progress import track
-from ..recordings.opening import first_sentence
+from ..verbosity import check_option, check_type
+from .fast import FastWav2Sleep
 from .model import Wav2Sleep
 
 Subset = tuple[str, ...]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+_T = TypeVar("_T")
+
+
+class Backend(Protocol):
+    """An implementation of the network, with the methods of :class:`Wav2Sleep`."""
+
+    def encode(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the encoders, as :meth:`Wav2Sleep.encode` does."""
+        ...
+
+    def mix(self, z: Mapping[str, Tensor], available: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Compute the stage logits, as :meth:`Wav2Sleep.mix` does."""
+        ...
+
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Resolve "auto", and refuse a device that is not there or computes nothing."""
-    _validate_type(device, (str, torch.device), "device")
+    """Choose a device, and check that it can be used.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` (CUDA if available, else MPS, else the CPU), ``"cpu"``, ``"cuda"``,
+        ``"cuda:1"``, ``"mps"``, or another PyTorch device.
+
+    Returns
+    -------
+    device : torch.device
+        The device.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the device does not exist, or cannot hold values.
+    """
+    check_type(device, (str, torch.device), "device")
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -29,79 +64,170 @@ def choose_device(device: str | torch.device) -> torch.device:
         torch.zeros(1, device=chosen).cpu()  # the device "meta" has no values
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise ValueError(
-            f"device={str(device)!r} cannot be used here ({first_sentence(error)}). Use 'auto', "
-            "'cpu', or a device that torch finds."
+            f"device={str(device)!r} cannot be used here ({summarize_error(error)}). Use 'auto', "
+            "'cpu', or another device that torch supports."
         ) from error
     return chosen
 
 
-def all_subsets(modalities: Sequence[str]) -> list[Subset]:
-    """Every subset but the empty one, the smallest first.
+def choose_backend(network: Wav2Sleep, device: torch.device) -> Backend:
+    """Choose the fastest implementation of a network on a device, without gradients."""
+    return FastWav2Sleep(network) if device.type == "cpu" else network
+
+
+def list_subsets(modalities: Sequence[str]) -> list[Subset]:
+    """List all non-empty subsets of the modalities, from the smallest to the largest.
+
+    Parameters
+    ----------
+    modalities : sequence of str
+        The modalities.
+
+    Returns
+    -------
+    subsets : list of tuple of str
+        The subsets, each in alphabetical order.
 
     Examples
     --------
-    >>> all_subsets(["ECG", "THX"])
+    >>> list_subsets(["ECG", "THX"])
     [('ECG',), ('THX',), ('ECG', 'THX')]
     """
     names = sorted(modalities)
     return [s for size in range(1, len(names) + 1) for s in combinations(names, size)]
 
 
-def run_subsets(
-    model: Wav2Sleep,
-    x: Mapping[str, Tensor],
-    available: Mapping[str, Tensor],
-    subsets: Sequence[Subset],
-    precision: str,
-) -> dict[Subset, Tensor]:
-    """Run the network on subsets of the signals, each encoder once.
+class Engine:
+    """Run a network on a device.
 
     Parameters
     ----------
-    model : Wav2Sleep
-        The network. Where its device has too little memory, it is moved to the CPU, with a
-        warning.
-    x, available : mapping of str to Tensor
-        The batch, from :func:`~mne_wav2sleep.signals.batch.make_batch`.
-    subsets : sequence of tuple of str
-        Signals of the batch.
+    network : Wav2Sleep
+        The network, which is moved to the device.
+    device : str or torch.device
+        ``"auto"`` (CUDA if available, else MPS, else the CPU), ``"cpu"``, ``"cuda"``,
+        ``"cuda:1"``, ``"mps"``, or another PyTorch device.
     precision : str
-        One of :data:`PRECISIONS`.
+        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast to that type.
 
-    Returns
-    -------
-    logits : dict of tuple to Tensor, shape (B, S, n_classes)
-        What each subset says.
+    Attributes
+    ----------
+    device : torch.device
+        The device. If its memory is too small for a recording, the engine warns, and changes to
+        the CPU for that recording and all later ones.
+    precision : str
+        The precision.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the device or the precision cannot be used.
+
+    Notes
+    -----
+    On a CPU, encoders run in tiles, which halves the time; their features agree with those of
+    :class:`Wav2Sleep` to about 2e-5.
+
+    Examples
+    --------
+    >>> from mne_wav2sleep import load_weights
+    >>> engine = Engine(load_weights("mini", verbose="error").network, "cpu")
+    >>> rng = np.random.default_rng(0)
+    >>> x = {name: rng.standard_normal((1, 10 * 256), np.float32) for name in ("ABD", "THX")}
+    >>> logits = engine.mix(engine.encode(x), {}, [("THX",), ("ABD", "THX")])
+    >>> {subset: tuple(one.shape) for subset, one in logits.items()}
+    {('THX',): (1, 10, 4), ('ABD', 'THX'): (1, 10, 4)}
     """
-    device = next(model.parameters()).device
-    x_there, available_there = (
-        {name: tensor.to(device) for name, tensor in part.items()} for part in (x, available)
-    )
-    dtype = PRECISIONS[precision]
-    # Some devices have no autocast, not even to be switched off.
-    context: AbstractContextManager = (
-        nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
-    )
-    with torch.inference_mode(), context:
-        try:
-            z = model.encode(x_there)
+
+    def __init__(
+        self,
+        network: Wav2Sleep,
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+    ) -> None:
+        check_option("precision", precision, list(PRECISIONS))
+        self.device = choose_device(device)
+        self.precision = precision
+        self._network = network
+
+    def encode(self, x: Mapping[str, NDArray[np.float32] | Tensor]) -> dict[str, Tensor]:
+        """Run the encoders.
+
+        Parameters
+        ----------
+        x : mapping of str to array of float32, shape (B, S * samples_per_epoch)
+            Modality -> z-scored signals of B recordings of S epochs, on the network's grid.
+
+        Returns
+        -------
+        z : dict of str to Tensor, shape (B, S, feature_dim)
+            Modality -> features, on the CPU.
+        """
+        tensors = {name: torch.as_tensor(one) for name, one in x.items()}
+
+        def encode(backend: Backend) -> dict[str, Tensor]:
+            return backend.encode({name: one.to(self.device) for name, one in tensors.items()})
+
+        return {name: z_BSF.cpu() for name, z_BSF in self._run(encode).items()}
+
+    def mix(
+        self,
+        z: Mapping[str, Tensor],
+        available: Mapping[str, NDArray[np.bool_] | Tensor],
+        subsets: Sequence[Subset],
+    ) -> dict[Subset, Tensor]:
+        """Compute the stage logits from subsets of the modalities.
+
+        Parameters
+        ----------
+        z : mapping of str to Tensor, shape (B, S, feature_dim)
+            Modality -> features, from :meth:`encode`.
+        available : mapping of str to array of bool, shape (B, S)
+            Modality -> the epochs in which it was measured. Modalities that are not listed were
+            measured throughout.
+        subsets : sequence of tuple of str
+            Subsets of the modalities in ``z``.
+
+        Returns
+        -------
+        logits : dict of tuple of str to Tensor, shape (B, S, n_classes)
+            Subset -> its logits, on the CPU.
+        """
+
+        def mix(backend: Backend) -> dict[Subset, Tensor]:
+            there = {name: one.to(self.device) for name, one in z.items()}
+            masks = {name: torch.as_tensor(one).to(self.device) for name, one in available.items()}
             return {
-                subset: model.mix(
-                    {name: z[name] for name in subset},
-                    {name: mask for name, mask in available_there.items() if name in subset},
-                )
+                subset: backend.mix(
+                    {name: there[name] for name in subset},
+                    {name: mask for name, mask in masks.items() if name in subset},
+                ).cpu()
                 for subset in track(subsets, "Comparing", "subset")
             }
+
+        return self._run(mix)
+
+    def _run(self, compute: Callable[[Backend], _T]) -> _T:
+        """Compute on the device, or on the CPU if the device runs out of memory."""
+        # Some devices have no autocast, and refuse even to disable it.
+        context: AbstractContextManager = (
+            nullcontext()
+            if self.precision == "float32"
+            else torch.autocast(self.device.type, PRECISIONS[self.precision])
+        )
+        self._network.to(self.device)
+        try:
+            with torch.inference_mode(), context:
+                return compute(choose_backend(self._network, self.device))
         except RuntimeError as error:
-            # Only CUDA has a type for it; MPS says "MPS backend out of memory".
-            if device.type == "cpu" or "out of memory" not in str(error).lower():
+            # Only CUDA has its own type of error; that of MPS says "MPS backend out of memory".
+            if self.device.type == "cpu" or "out of memory" not in str(error).lower():
                 raise
-    del x_there, available_there
-    warn(
-        f"The device {str(device)!r} has too little free memory for this recording, which is "
-        "staged on the CPU instead, and everything that follows. Close what else uses it, or give "
-        "device='cpu'."
-    )
-    model.to("cpu")
-    torch.cuda.empty_cache()
-    return run_subsets(model, x, available, subsets, precision)
+        warn(
+            f"The device {str(self.device)!r} has too little free memory for this recording, so "
+            "this and all later recordings are staged on the CPU. Close other programs that use "
+            "the device, or set device='cpu'."
+        )
+        self.device = torch.device("cpu")
+        torch.cuda.empty_cache()
+        return self._run(compute)

@@ -1,77 +1,120 @@
-"""What it takes to build a wav2sleep network (arXiv 2411.04644), and to believe what it says."""
+"""Architecture of a wav2sleep network (arXiv 2411.04644), and the preprocessing of its input."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from statistics import median
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Annotated, Literal
 
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
 from torch import nn
 
-from ..modalities import MODALITIES, N_EPOCHS_TRAINED
+from ..modalities import CARDIO_RESPIRATORY, MODALITIES
+
+_CONFIG = ConfigDict(strict=True, extra="forbid")
+_Size = Annotated[int, Field(ge=1)]
+_Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
+class Preprocessing:
+    """Preprocessing that belongs to a set of weights.
+
+    All networks read signals that are interpolated to the network's grid and z-scored; the weights
+    determine the padding.
+
+    Parameters
+    ----------
+    padded_epochs : int
+        Number of 30-s epochs to which shorter nights are padded before z-scoring, as in training;
+        0 for no padding. The released weights were trained with 1200 (10 h).
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the value is out of range (a subclass of ValueError).
+
+    Examples
+    --------
+    >>> Preprocessing().padded_epochs * 30 / 3600  # hours
+    10.0
+    """
+
+    padded_epochs: Annotated[int, Field(ge=0)] = 1200
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Wav2SleepConfig:
-    """What has to be known to build the network; the defaults are the released model's.
+    """Architecture of a network. The defaults are those of the released weights.
 
-    Attributes
+    Parameters
     ----------
     signals : mapping of str to str
-        Signal name -> name of the encoder that reads it. Two signals may share an encoder.
+        Modality -> name of the encoder that reads it. Modalities may share an encoder if they have
+        the same number of samples per epoch.
     n_classes : int
         Number of sleep stages: 4 (Wake, Light, Deep, REM) or 5 (Wake, N1, N2, N3, REM).
     feature_dim : int
-        Features per epoch, F.
+        Number of features per epoch.
     initial_channels, max_channels : int
-        Channels of an encoder's first block, and the most that any block has.
+        Number of channels in the first block of an encoder, and the largest number in any block.
     encoder_causal : bool
-        Whether the encoders' convolutions look at the past alone.
+        Whether the convolutions of the encoders are causal.
     chunk_causal : bool
-        Whether each epoch is encoded on its own. Needs ``encoder_causal``.
+        Whether each epoch is encoded separately. Requires ``encoder_causal``.
     epoch_mixer : str
-        ``"attention"``, as released, or ``"concat"``: the features of all signals side by side,
-        zeros for those missing, through a linear layer (the paper's alternative).
+        ``"attention"``, as released, or ``"concat"``, the alternative in the paper: a linear layer
+        on the concatenated features of all signals, with zeros for missing signals.
     mixer_layers, mixer_heads, mixer_dim_ff : int
-        Layers, heads and feed-forward width of the attention mixer.
+        Number of layers, number of heads, and feed-forward width of the attention mixer.
     mixer_dropout : float
         Dropout in the attention mixer.
     sequence_blocks, sequence_dilations, sequence_kernel : int
-        Blocks of the sequence mixer, layers (dilation 1, 2, 4, ...) in each, kernel size.
+        Number of blocks of the sequence mixer, number of layers (with dilations 1, 2, 4, ...) in
+        each, and kernel size in epochs.
     sequence_dropout : float
         Dropout at the end of each block of the sequence mixer.
     sequence_causal : bool
-        Whether an epoch's stage depends on the past alone.
-    padded_epochs : int
-        Epochs to which shorter nights are padded before they are z-scored, as the network was
-        trained; 0 if they are not.
+        Whether the sequence mixer is causal. With ``chunk_causal`` as well, the stage of an epoch
+        does not depend on later epochs.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the config does not describe a valid network (a subclass of ValueError).
+
+    Examples
+    --------
+    >>> Wav2SleepConfig(signals={"ABD": "RESP", "THX": "RESP"}).n_classes  # one encoder for both
+    4
     """
 
     signals: Mapping[str, str] = field(
-        default_factory=lambda: {name: name for name in ("ABD", "ECG", "PPG", "THX")}
+        default_factory=lambda: {name: name for name in CARDIO_RESPIRATORY}
     )
-    n_classes: int = 4
-    feature_dim: int = 128
-    initial_channels: int = 16
-    max_channels: int = 128
+    n_classes: Literal[4, 5] = 4
+    feature_dim: _Size = 128
+    initial_channels: _Size = 16
+    max_channels: _Size = 128
     encoder_causal: bool = False
     chunk_causal: bool = False
-    epoch_mixer: str = "attention"
-    mixer_layers: int = 2
-    mixer_heads: int = 8
-    mixer_dim_ff: int = 512
-    mixer_dropout: float = 0.1
-    sequence_blocks: int = 2
-    sequence_dilations: int = 5
-    sequence_kernel: int = 5
-    sequence_dropout: float = 0.1
+    epoch_mixer: Literal["attention", "concat"] = "attention"
+    mixer_layers: _Size = 2
+    mixer_heads: _Size = 8
+    mixer_dim_ff: _Size = 512
+    mixer_dropout: _Dropout = 0.1
+    sequence_blocks: _Size = 2
+    sequence_dilations: _Size = 5
+    sequence_kernel: _Size = 5
+    sequence_dropout: _Dropout = 0.1
     sequence_causal: bool = False
-    padded_epochs: int = N_EPOCHS_TRAINED
 
-    def __post_init__(self) -> None:
-        unknown = sorted(set(self.signals) - set(MODALITIES))
-        if unknown or not self.signals:
+    @model_validator(mode="after")
+    def _check_encoders(self) -> "Wav2SleepConfig":
+        """Reject unknown signals, and encoders that torch cannot build."""
+        if not self.signals or not set(self.signals) <= set(MODALITIES):
             raise ValueError(
-                f"The config names the signals {sorted(self.signals)}; wav2sleep networks read "
-                f"one or more of {sorted(MODALITIES)}. Not among them: {unknown or 'none given'}."
+                f"signals should be one or more of {', '.join(MODALITIES)}, got "
+                f"{', '.join(map(repr, self.signals)) or 'none'}"
             )
         for encoder in set(self.signals.values()):
             widths = {
@@ -81,103 +124,33 @@ class Wav2SleepConfig:
             }
             if len(widths) > 1:
                 raise ValueError(
-                    f"The config shares the encoder {encoder!r} among signals with {sorted(widths)}"
-                    " samples per epoch; signals that share an encoder need the same number."
+                    f"signals share the encoder {encoder!r}, but have {sorted(widths)} samples per "
+                    "epoch; signals that share an encoder need the same number"
                 )
             # Encoders become attributes of a torch module, which restricts their names.
             if not encoder or "." in encoder or hasattr(nn.ModuleDict(), encoder):
                 raise ValueError(
-                    f"The config names an encoder {encoder!r}, which torch cannot use as a name. "
-                    "Name it after its signal."
+                    f"signals names an encoder {encoder!r}, which torch does not accept as a name; "
+                    "name it after its signal"
                 )
-        sizes = {
-            "feature_dim": self.feature_dim,
-            "initial_channels": self.initial_channels,
-            "max_channels": self.max_channels,
-            "mixer_layers": self.mixer_layers,
-            "mixer_heads": self.mixer_heads,
-            "mixer_dim_ff": self.mixer_dim_ff,
-            "sequence_blocks": self.sequence_blocks,
-            "sequence_dilations": self.sequence_dilations,
-            "sequence_kernel": self.sequence_kernel,
-        }
-        if small := [f"{name} = {size}" for name, size in sizes.items() if size < 1]:
-            raise ValueError(f"Sizes in a config must be 1 or more, got {', '.join(small)}.")
-        for dropout in (self.mixer_dropout, self.sequence_dropout):
-            if not 0 <= dropout < 1:
-                raise ValueError(f"Dropout must be 0 or more and less than 1, got {dropout}.")
-        if self.n_classes not in (4, 5):
-            raise ValueError(f"n_classes must be 4 or 5 sleep stages, got {self.n_classes}.")
+        return self
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> "Wav2SleepConfig":
+        """Reject combinations of sizes that do not form a network."""
         if self.feature_dim % self.mixer_heads:
             raise ValueError(
-                f"feature_dim ({self.feature_dim}) must be a multiple of the number of heads "
-                f"({self.mixer_heads})."
+                f"feature_dim ({self.feature_dim}) should be a multiple of mixer_heads "
+                f"({self.mixer_heads})"
             )
-        if self.epoch_mixer not in ("attention", "concat"):
-            raise ValueError(
-                f"epoch_mixer must be 'attention' or 'concat', got {self.epoch_mixer!r}."
-            )
-        if self.padded_epochs < 0:
-            raise ValueError(f"padded_epochs must be 0 or more, got {self.padded_epochs}.")
         if self.chunk_causal and not self.encoder_causal:
             raise ValueError(
-                "chunk_causal is true and encoder_causal is false; set both (causal: true in a "
-                "released config), or neither."
+                "chunk_causal is true, but encoder_causal is false; set both (causal: true in a "
+                "released config) or neither"
             )
         if self.sequence_kernel % 2 == 0 and not self.sequence_causal:
             raise ValueError(
-                "A sequence mixer that is not causal needs an odd kernel, got "
-                f"{self.sequence_kernel}."
+                "sequence_kernel should be odd unless sequence_causal is true, got "
+                f"{self.sequence_kernel}"
             )
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What has to be known to believe the network's probabilities as far as they deserve.
-
-    The defaults are for weights that come without: probabilities as they are, and errors that go
-    together as those of the bundled weights do.
-
-    Attributes
-    ----------
-    temperatures : mapping of str to float
-        Subset of the signals, such as ``"ECG+THX"``, -> what its logits are divided by (Guo et al.
-        2017, ICML). Subsets that are not named take the median of those that are, or else 1.
-    night_share : float
-        Share, from 0 to below 1, of the variance of the network's errors that a whole night has in
-        common.
-    epoch_correlation : float
-        Correlation of the rest of it from one epoch to the next, from 0 to below 1.
-    n_nights : int
-        Nights that the last two were fitted on; 0 if they were not.
-    """
-
-    temperatures: Mapping[str, float] = field(default_factory=dict)
-    night_share: float = 0.06
-    epoch_correlation: float = 0.98
-    n_nights: int = 0
-
-    def __post_init__(self) -> None:
-        bad = [
-            f"{subset} = {value!r}"
-            for subset, value in self.temperatures.items()
-            if not isinstance(value, int | float)
-            or not 0.01 <= value <= 100
-            or not set(subset.split("+")) <= set(MODALITIES)
-        ]
-        for name in ("night_share", "epoch_correlation"):
-            if not 0 <= getattr(self, name) < 1:
-                bad.append(f"{name} = {getattr(self, name)!r}")
-        if bad or self.n_nights < 0:
-            raise ValueError(
-                "A calibration has temperatures from 0.01 to 100 for subsets such as ECG+THX, and "
-                "a night_share and an epoch_correlation from 0 to below 1, got "
-                f"{', '.join(bad) or self.n_nights}."
-            )
-        ordered = {"+".join(sorted(k.split("+"))): v for k, v in self.temperatures.items()}
-        object.__setattr__(self, "temperatures", ordered)
-
-    def temperature(self, subset: Iterable[str]) -> float:
-        """Return what to divide the logits of a subset of the signals by."""
-        found = self.temperatures.get("+".join(sorted(subset)))
-        return median(self.temperatures.values() or [1.0]) if found is None else found
+        return self

@@ -1,10 +1,12 @@
-"""Model folders: a network's config and its tensors, read and written as data.
+"""Read and write model folders: the config, tensors and calibration of a network.
 
-A model folder holds ``config.yaml`` and ``state_dict.pth`` as released, or ``config.json`` and
-``model.safetensors`` as written by :func:`save_model`; a ``calibration.json`` beside them says how
-far to believe the probabilities. Nothing in them is ever run.
+A model folder contains ``config.yaml`` and ``state_dict.pth``, as released by the authors, or
+``config.json`` and ``model.safetensors``, as written by :func:`save_weights`. It may also contain
+``calibration.json``. Files of a model folder are read as data; code in them is never run.
 """
 
+import hashlib
+import io
 import json
 import pickle
 import shutil
@@ -16,20 +18,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+import safetensors.torch
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from pydantic import ValidationError
 
-from .config import Calibration, Wav2SleepConfig
+from ..calibration import Calibration
+from ..errors import WeightsError, summarize_validation
+from ..modalities import STAGE_NAMES
+from .config import Preprocessing, Wav2SleepConfig
 from .model import Wav2Sleep
-
-
-class WeightsError(RuntimeError):
-    """Weights cannot be had, or are not what they should be."""
-
+from .weights import LoadedWeights, WeightsInfo
 
 _FORMAT = "mne-wav2sleep"
-_Kind = TypeVar("_Kind", Wav2SleepConfig, Calibration)
+_T = TypeVar("_T")
 _RELEASED_KEYS = {
     "signal_encoders": {
         "feature_dim": "feature_dim",
@@ -63,10 +65,19 @@ _RELEASED_FIXED: dict[str, dict[str, Any]] = {
     "epoch_mixer": {"activation": "gelu"},
     "sequence_mixer": {"activation": "gelu", "norm": "layer"},
 }
+_KEYS = {"format", "model", "preprocessing", "scorer", "caution"}
+_NOT_A_CONFIG = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,  # of files that are nested more deeply than Python's stack allows
+    yaml.YAMLError,
+)
 
 
-def _config_from_released(data: Mapping[str, Any]) -> Wav2SleepConfig:
-    """Read the authors' config format; its ``_target_`` keys are not looked at."""
+def _read_released(data: Mapping[str, Any]) -> Wav2SleepConfig:
+    """Read a config in the authors' format, without its ``_target_`` keys, which name code."""
     settings: dict[str, Any] = {"n_classes": data["num_classes"]}
     for section, keys in _RELEASED_KEYS.items():
         values = dict(data[section])
@@ -79,56 +90,46 @@ def _config_from_released(data: Mapping[str, Any]) -> Wav2SleepConfig:
         settings |= {ours: values[theirs] for theirs, ours in keys.items() if theirs in values}
         if values.get("feature_dim", settings["feature_dim"]) != settings["feature_dim"]:
             raise ValueError(
-                f"{section}.feature_dim is {values['feature_dim']}, the encoders' is "
+                f"{section}.feature_dim is {values['feature_dim']}, but that of the encoders is "
                 f"{settings['feature_dim']}"
             )
-    return _make_config(settings)
+    return _validate(Wav2SleepConfig, settings)
 
 
-def _make_config(settings: Mapping[str, Any]) -> Wav2SleepConfig:
-    """Build a config from data, its types checked against the released one's."""
-    signals = settings.get("signals", {})
-    if isinstance(signals, dict) and not all(isinstance(x, str) for x in signals.values()):
-        raise ValueError(f"signals should map names to names, got {signals!r}")
-    return _make(Wav2SleepConfig, settings)
-
-
-def _make(kind: type[_Kind], settings: Mapping[str, Any]) -> _Kind:
-    """Build one of our dataclasses from data, its types checked against the defaults."""
-    default = asdict(kind())
-    for key, value in settings.items():
-        if key not in default:
-            raise ValueError(f"{key} is not a known setting")
-        wanted = type(default[key])
-        if wanted is float and type(value) is int:
-            continue
-        if type(value) is not wanted or (
-            wanted is dict and not all(isinstance(name, str) for name in value)
-        ):
-            raise ValueError(f"{key} should be {wanted.__name__}, got {value!r}")
-    return kind(**settings)
-
-
-def _read_calibration(folder: Path) -> Calibration:
-    """Read how far to believe the probabilities; the defaults where nothing is known of it."""
-    path = folder / "calibration.json"
-    if not path.exists():
-        return Calibration()
+def _validate(kind: type[_T], data: Mapping[str, Any]) -> _T:
+    """Make a validated dataclass from data; errors name the field, in one line."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        known = set(asdict(Calibration()))
-        if not isinstance(data, dict) or set(data) != known:
-            found = sorted(data) if isinstance(data, dict) else type(data).__name__
-            raise ValueError(f"it should hold {sorted(known)}, got {found}")
-        return _make(Calibration, data)
-    except (ValueError, RecursionError, OSError) as e:
-        raise WeightsError(
-            f"{path} is no calibration: {str(e).rstrip('.')}. Use the one that came with the "
-            "weights, or remove it, and probabilities are taken as they are."
-        ) from e
+        return kind(**data)
+    except ValidationError as error:
+        raise ValueError(summarize_validation(error)) from error
 
 
-def read_config(folder: Path) -> Wav2SleepConfig:
+def _read_ours(data: Mapping[str, Any], folder: Path) -> WeightsInfo:
+    """Read a config in the format of :func:`save_weights`."""
+    if data.get("format") != _FORMAT or not {"format", "model"} <= set(data) <= _KEYS:
+        raise ValueError(
+            "it was not written by this version of save_weights (a newer version?): it should have "
+            f"the format {_FORMAT!r} and a model, got {data.get('format')!r} and {sorted(data)}"
+        )
+    model, preprocessing = dict(data["model"]), dict(data.get("preprocessing", {}))
+    if "padded_epochs" in model:  # its place in early versions of the format
+        preprocessing["padded_epochs"] = model.pop("padded_epochs")
+    config = _validate(Wav2SleepConfig, model)
+    texts = {key: data.get(key) for key in ("scorer", "caution")}
+    for key, text in texts.items():
+        if not isinstance(text, str | None):
+            raise ValueError(f"{key} should be a string or null, got {text!r}")
+    return WeightsInfo(
+        name=str(folder),
+        config=config,
+        preprocessing=_validate(Preprocessing, preprocessing),
+        stage_names=STAGE_NAMES[config.n_classes],
+        scorer=texts["scorer"] or "wav2sleep",
+        caution=texts["caution"],
+    )
+
+
+def read_info(folder: Path) -> WeightsInfo:
     """Read the config of a model folder.
 
     Parameters
@@ -138,51 +139,86 @@ def read_config(folder: Path) -> Wav2SleepConfig:
 
     Returns
     -------
-    config : Wav2SleepConfig
-        The architecture.
+    info : WeightsInfo
+        Description of the weights. The authors' format specifies only the architecture; all else
+        has the values of the released weights.
 
     Raises
     ------
     WeightsError
-        If there is no config, or it does not describe a wav2sleep network.
+        If there is no config, or if it does not describe a wav2sleep network.
     """
     ours, released = folder / "config.json", folder / "config.yaml"
     path = ours if ours.exists() else released
     if not path.exists():
         raise WeightsError(
-            f"{folder} is no model folder: it has neither config.json nor config.yaml. It needs "
+            f"{folder} is not a model folder: it has neither config.json nor config.yaml. It needs "
             "config.json and model.safetensors, or config.yaml and state_dict.pth."
         )
     try:
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path is ours else yaml.safe_load(text)
         if path is ours:
-            if data.get("format") != _FORMAT or set(data) != {"format", "model"}:
-                raise ValueError(
-                    f"it should hold the format {_FORMAT!r} and a model, got the format "
-                    f"{data.get('format')!r} and {sorted(data)} (written by a newer version?)"
-                )
-            return _make_config(data["model"])
-        return _config_from_released(data)
-    # Nothing deeper than Python's stack is a config either.
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        yaml.YAMLError,
-    ) as e:
-        what = f"it has no {e}" if isinstance(e, KeyError) else str(e).rstrip(".")
-        what = textwrap.shorten(what, 200, placeholder=" ...")  # YAML's errors have many lines
+            return _read_ours(json.loads(text), folder)
+        config = _read_released(yaml.safe_load(text))
+        return describe_config(config, name=str(folder))
+    except _NOT_A_CONFIG as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        what = textwrap.shorten(what, 200, placeholder=" ...")  # errors of YAML have many lines
         raise WeightsError(
             f"{path} does not describe a wav2sleep network: {what}. Use the config that came with "
             "the weights."
-        ) from e
+        ) from error
 
 
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict as data, running nothing that is in it.
+def describe_config(config: Wav2SleepConfig, *, name: str) -> WeightsInfo:
+    """Describe weights from their architecture, with the released weights' preprocessing."""
+    return WeightsInfo(
+        name=name,
+        config=config,
+        preprocessing=Preprocessing(),
+        stage_names=STAGE_NAMES[config.n_classes],
+        scorer="wav2sleep",
+        caution=None,
+    )
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Read the calibration of a model folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+
+    Returns
+    -------
+    calibration : Calibration
+        The contents of ``calibration.json``, or the defaults if there is no such file.
+
+    Raises
+    ------
+    WeightsError
+        If the file does not contain a calibration.
+    """
+    path = folder / "calibration.json"
+    if not path.exists():
+        return Calibration()
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        known = set(asdict(Calibration()))
+        if not isinstance(data, dict) or set(data) != known:
+            found = sorted(data) if isinstance(data, dict) else type(data).__name__
+            raise ValueError(f"it should have the keys {sorted(known)}, got {found}")
+        return _validate(Calibration, data)
+    except (ValueError, RecursionError, OSError) as error:
+        raise WeightsError(
+            f"{path} is not a calibration: {str(error).rstrip('.')}. Use the file that came with "
+            "the weights, or remove it to use uncalibrated probabilities."
+        ) from error
+
+
+def read_state(path: Path) -> tuple[dict[str, torch.Tensor], str]:
+    """Read a state dict as data, without running code in it.
 
     Parameters
     ----------
@@ -193,184 +229,183 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     -------
     state : dict of str to Tensor
         The tensors by name, on the CPU.
+    sha256 : str
+        SHA-256 of the file.
 
     Raises
     ------
     WeightsError
-        If the file is damaged, or holds anything but tensors.
+        If the file is damaged, or contains anything but tensors.
     """
-    with path.open("rb") as file:  # a file that cannot be opened is not damaged
-        if path.suffix != ".safetensors" and not zipfile.is_zipfile(file):
-            raise WeightsError(
-                f"{path} is no zip archive, as torch.save writes: it is damaged, or a pickle, "
-                "whose code is never run. Get it again from its source."
-            )
+    content = path.read_bytes()  # outside try: a file that cannot be opened is not damaged
+    is_ours = path.suffix == ".safetensors"
+    if not is_ours and not zipfile.is_zipfile(io.BytesIO(content)):
+        raise WeightsError(
+            f"{path} is not a zip archive, the format of torch.save: it is damaged, or a plain "
+            "pickle, whose code is never run. Obtain it again from its source."
+        )
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            with warnings.catch_warnings():
-                # On a foreign pickle torch asks for a bug report, before it refuses the file.
-                warnings.filterwarnings("ignore", message="Detected pickle protocol")
-                state = torch.load(path, map_location="cpu", weights_only=True)
+        state = safetensors.torch.load(content) if is_ours else _load_pickle(content)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} is not a plain file of tensors: it is damaged, or holds code, which is never "
-            "run. Get it again from its source."
+            f"{path} does not contain tensors alone: it is damaged, or contains code, which is "
+            "never run. Obtain it again from its source."
         ) from error
-    except Exception as error:  # what parsers raise on untrusted bytes cannot be listed
+    except Exception as error:  # parsers may raise anything on damaged files
         raise WeightsError(
             f"{path} is damaged and cannot be read ({type(error).__name__}). Copy or download it "
             "again."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError(
-            f"{path} does not hold a state dict (names and tensors, nothing else), but "
-            f"{type(state).__name__} with other things. Save it with "
+            f"{path} does not contain a state dict (a dict of tensors and nothing else), but a "
+            f"{type(state).__name__} with other objects. Save it with "
             "torch.save(model.state_dict(), path)."
         )
-    return state
+    return state, hashlib.sha256(content).hexdigest()
 
 
-def build_model(
+def _load_pickle(content: bytes) -> Any:
+    """Load a file of torch.save that contains tensors alone."""
+    with warnings.catch_warnings():
+        # torch asks for a bug report before it rejects a pickle of another protocol.
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def build_network(
     config: Wav2SleepConfig, state: Mapping[str, torch.Tensor], path: Path
 ) -> Wav2Sleep:
-    """Make a network and fill in its weights, strictly.
+    """Build a network, and load its tensors strictly.
 
     Parameters
     ----------
     config : Wav2SleepConfig
         The architecture.
     state : mapping of str to Tensor
-        The tensors by name, from :func:`read_state_dict`.
+        The tensors by name, from :func:`read_state`.
     path : Path
-        Where they came from, for the errors.
+        The file that they were read from, for error messages.
 
     Returns
     -------
-    model : Wav2Sleep
+    network : Wav2Sleep
         The network on the CPU, in evaluation mode, float32.
 
     Raises
     ------
     WeightsError
-        If the config makes no network, or a tensor is missing, extra, of another shape, or not
-        finite.
+        If the network cannot be built, or if a tensor is missing, unexpected, of the wrong shape,
+        or not finite.
     """
     try:
         with torch.device("meta"):
-            model = Wav2Sleep(config)
-    except Exception as error:  # torch's own checks, of sizes that overflow for one
+            network = Wav2Sleep(config)
+    except Exception as error:  # torch's own checks, such as of sizes that overflow
         raise WeightsError(
-            f"The config of {path} makes no network ({str(error).splitlines()[0]}). Use the config "
-            "that came with the weights."
+            f"The network that the config of {path} describes cannot be built "
+            f"({str(error).splitlines()[0]}). Use the config that came with the weights."
         ) from error
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or extra:
         raise WeightsError(
-            f"{path} does not fit its config: {len(missing)} tensors are missing {missing[:3]}, "
-            f"{len(extra)} are not expected {extra[:3]}. Use the config that came with the weights."
+            f"{path} does not match its config: {len(missing)} tensors are missing {missing[:3]}, "
+            f"{len(extra)} are unexpected {extra[:3]}. Use the config that came with the weights."
         )
     if wrong := [name for name in expected if tuple(state[name].shape) != expected[name]]:
         name = wrong[0]
         raise WeightsError(
-            f"{path} does not fit its config: {name} has the shape {tuple(state[name].shape)}, "
-            f"the config says {expected[name]}. Use the config that came with the weights."
+            f"{path} does not match its config: {name} has the shape {tuple(state[name].shape)}, "
+            f"but should have {expected[name]}. Use the config that came with the weights."
         )
     if broken := [name for name in expected if not torch.isfinite(state[name]).all()]:
         raise WeightsError(
-            f"{path} has values that are not finite, in {broken[0]} for one, so it cannot stage. "
-            "Get it again from its source, or save weights that training has not broken."
+            f"{path} has values that are not finite, for example in {broken[0]}, and cannot be "
+            "used. Obtain it again from its source, or save weights from before training diverged."
         )
-    model.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
-    return model.eval().requires_grad_(False)
+    network.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
+    return network.eval().requires_grad_(False)
 
 
 def find_tensors(folder: Path) -> Path:
-    """Find the file of tensors of a model folder, in our format or the authors'."""
+    """Return the path of the file of tensors in a model folder."""
     ours = (folder / "config.json").exists()
     return folder / ("model.safetensors" if ours else "state_dict.pth")
 
 
-def read_model(folder: Path) -> Wav2Sleep:
-    """Read a model folder.
+def save_weights(
+    weights: LoadedWeights | Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = torch.float32
+) -> Path:
+    """Write weights to a model folder.
 
     Parameters
     ----------
-    folder : Path
-        The model folder.
-
-    Returns
-    -------
-    model : Wav2Sleep
-        The network on the CPU, in evaluation mode.
-
-    Raises
-    ------
-    WeightsError
-        If a file is missing or damaged, or the tensors do not fit the config.
-    """
-    config = read_config(folder)
-    path = find_tensors(folder)
-    if not path.exists():
-        raise WeightsError(f"{folder} has a config, but no {path.name}. Copy it there as well.")
-    model = build_model(config, read_state_dict(path), path)
-    model.calibration = _read_calibration(folder)
-    return model
-
-
-def save_model(model: Wav2Sleep, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
-    """Write a model folder.
-
-    Parameters
-    ----------
-    model : Wav2Sleep
-        The network.
+    weights : LoadedWeights or Wav2Sleep
+        Weights with their calibration, preprocessing, scorer and warning; or a network alone,
+        which is saved with the preprocessing of the released weights, the default calibration, and
+        the scorer ``"wav2sleep"``; ``dataclasses.replace`` changes those of ``LoadedWeights``.
     folder : str or Path
-        Where ``config.json``, ``calibration.json`` and ``model.safetensors`` go; made if it does
-        not exist.
+        Folder for ``config.json``, ``calibration.json`` and ``model.safetensors``, which is created
+        if it does not exist. Existing files are overwritten.
     dtype : torch.dtype
-        The type to store, such as ``torch.float16`` for half the size. Loading gives float32.
+        Data type of the saved tensors, such as ``torch.float16`` to halve the file size.
+        :func:`load_weights` always returns float32.
 
     Returns
     -------
     folder : Path
-        The model folder, for ``load_model`` and ``weights=``; from float32, the same bits.
+        The model folder, which is accepted wherever weights are. With the default ``dtype``,
+        tensors are restored bit for bit.
 
     Raises
     ------
     TypeError, ValueError
-        If ``model`` is no Wav2Sleep, or ``folder`` a file.
+        If ``weights`` has another type, or ``folder`` is a file.
+
+    See Also
+    --------
+    load_weights : Load weights by name or from a model folder.
 
     Examples
     --------
     >>> import tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> path = save_model(Wav2Sleep(Wav2SleepConfig(feature_dim=8)), folder, dtype=torch.float16)
+    >>> from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
+    >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8))  # random weights
+    >>> path = save_weights(network, tempfile.mkdtemp(), dtype=torch.float16)
     >>> sorted(file.name for file in path.iterdir())
     ['calibration.json', 'config.json', 'model.safetensors']
     """
-    if not isinstance(model, Wav2Sleep):
+    if isinstance(weights, Wav2Sleep):
+        info = describe_config(weights.config, name=str(folder))
+        weights = LoadedWeights(**vars(info), network=weights, calibration=Calibration())
+    if not isinstance(weights, LoadedWeights):
         raise TypeError(
-            f"model must be a Wav2Sleep, of load_model for one, got {type(model).__name__}."
+            "weights must be LoadedWeights, as returned by load_weights, or a Wav2Sleep, got "
+            f"{type(weights).__name__}."
         )
     folder = Path(folder).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(
-            f"{folder} cannot be a model folder: a file is in the way. Give the name of a folder."
+            f"{folder} cannot be a model folder, because a file with that name, or with the name "
+            "of a parent folder, exists. Choose another folder."
         ) from error
-    state = {
-        name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()
-    }
-    save_file(state, folder / "model.safetensors")
-    calibration = json.dumps(asdict(model.calibration), indent=2) + "\n"
+    state = weights.network.state_dict().items()
+    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state}
+    safetensors.torch.save_file(tensors, folder / "model.safetensors")
+    calibration = json.dumps(asdict(weights.calibration), indent=2) + "\n"
     (folder / "calibration.json").write_text(calibration, encoding="utf-8")
-    # What safetensors writes, its writer alone may read.
+    # safetensors makes files that only their owner may read.
     shutil.copymode(folder / "calibration.json", folder / "model.safetensors")
-    # Last, for it says that the folder is whole.
-    config = {"format": _FORMAT, "model": asdict(model.config)}
+    config = {
+        "format": _FORMAT,
+        "model": asdict(weights.config),
+        "preprocessing": asdict(weights.preprocessing),
+        "scorer": weights.scorer,
+        "caution": weights.caution,
+    }
+    # Written last, because its presence marks the folder as complete.
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder

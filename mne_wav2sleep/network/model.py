@@ -1,29 +1,25 @@
-"""The wav2sleep network (arXiv 2411.04644), as the released weights have it. Torch only.
+"""The wav2sleep network (arXiv 2411.04644), in the architecture of the released weights.
 
-Shape suffixes: B recordings, S epochs, T samples, N samples per epoch, C channels, F features,
-M signals, K tokens of an epoch (the class token and the signals).
+Shape suffixes: B recordings, S epochs, T samples, N values per epoch, C channels, F features,
+M modalities, K tokens per epoch (the class token and the modalities).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import log2
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..modalities import MODALITIES
-from .config import Calibration, Wav2SleepConfig
+from .config import Wav2SleepConfig
 
 _VECTORS_PER_EPOCH = 4
-_INSTANCE_NORM_EPS = 1e-2
-# 16 MB at 16 channels: memory that the C library reuses rather than gives back, and few enough
-# tiles that their threads seldom wait for each other.
-_SAMPLES_PER_TILE = 2**18
+INSTANCE_NORM_EPS = 1e-2
 
 
-class _Conv(nn.Module):
-    """A bias-free convolution over time whose padding keeps time, causal or centred."""
+class Conv(nn.Module):
+    """Convolution over time without a bias, padded to keep time, causal or centered."""
 
     def __init__(
         self,
@@ -49,66 +45,30 @@ class _Conv(nn.Module):
         )
 
     def forward(self, x_BCT: Tensor) -> Tensor:
+        """Pad on the left if causal, and convolve."""
         return self.conv(functional.pad(x_BCT, (self.left, 0)) if self.left else x_BCT)
 
-    def run_tiles(self, tiles: list[Tensor]) -> list[Tensor]:
-        """Do the same to one recording in tiles (T, C), each longer than the kernel's reach."""
-        right = int(self.conv.padding[0])
-        left = self.left + right
-        weight = self.conv.weight.unsqueeze(2)
-        edge_TC = torch.zeros_like(tiles[0][:left])
-        outputs = []
-        for i, tile_TC in enumerate(tiles):
-            before_TC = tiles[i - 1][-left:] if i else edge_TC
-            after_TC = tiles[i + 1][:right] if i + 1 < len(tiles) else edge_TC[:right]
-            x_TC = torch.cat([before_TC, tile_TC, after_TC])
-            # To conv2d, time-major memory is channels-last, for which its kernels are fastest.
-            x_BCHT = x_TC[None, None].permute(0, 3, 1, 2)
-            y_BCHT = functional.conv2d(x_BCHT, weight, stride=(1, self.conv.stride[0]))
-            outputs.append(y_BCHT[0, :, 0].T.to(tile_TC.dtype))
-        return outputs
 
-
-def _normalise_tiles(tiles: list[Tensor]) -> list[Tensor]:
-    """Instance norm and GELU of one recording in tiles (T, C), which are overwritten."""
-    n_samples = sum(len(tile_TC) for tile_TC in tiles)
-    mean_C = torch.stack([tile_TC.sum(0) for tile_TC in tiles]).sum(0) / n_samples
-    squares = [tile_TC.sub_(mean_C).square().sum(0) for tile_TC in tiles]
-    scale_C = torch.rsqrt(torch.stack(squares).sum(0) / n_samples + _INSTANCE_NORM_EPS)
-    return [functional.gelu(tile_TC.mul_(scale_C)) for tile_TC in tiles]
-
-
-class _ResidualBlock(nn.Module):
-    """Three convolutions that halve the time axis, around a shortcut."""
+class ResidualBlock(nn.Module):
+    """Three convolutions with a residual connection; the number of samples is halved."""
 
     def __init__(self, n_in: int, n_out: int, *, causal: bool) -> None:
         super().__init__()
-        self.conv1 = _Conv(n_in, n_out, 3, causal=causal)
-        self.conv2 = _Conv(n_out, n_out, 3, causal=causal)
-        self.conv3 = _Conv(n_out, n_out, 3, stride=2, causal=causal)
+        self.conv1 = Conv(n_in, n_out, 3, causal=causal)
+        self.conv2 = Conv(n_out, n_out, 3, causal=causal)
+        self.conv3 = Conv(n_out, n_out, 3, stride=2, causal=causal)
         self.downsample = nn.Conv1d(n_in, n_out, 1, stride=2, bias=False)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
+        """Map (B, n_in, T) to (B, n_out, T / 2)."""
         y_BCT = x_BCT
         for conv in (self.conv1, self.conv2, self.conv3):
-            y_BCT = functional.gelu(functional.instance_norm(conv(y_BCT), eps=_INSTANCE_NORM_EPS))
+            y_BCT = functional.gelu(functional.instance_norm(conv(y_BCT), eps=INSTANCE_NORM_EPS))
         return functional.gelu(y_BCT + self.downsample(x_BCT))
 
-    def run_tiles(self, tiles: list[Tensor]) -> list[Tensor]:
-        """Do the same to one recording in tiles (T, C)."""
-        outputs = tiles
-        for conv in (self.conv1, self.conv2, self.conv3):
-            outputs = _normalise_tiles(conv.run_tiles(outputs))
-        # Not a strided convolution: its gradient corrupts memory in oneDNN (channels-last input).
-        weight = self.downsample.weight.squeeze(2)
-        return [
-            functional.gelu(y_TC.add_(functional.linear(x_TC[::2], weight)))
-            for x_TC, y_TC in zip(tiles, outputs, strict=True)
-        ]
 
-
-class _SignalEncoder(nn.Module):
-    """One signal -> one feature vector per epoch."""
+class SignalEncoder(nn.Module):
+    """Encoder of one signal, which gives one feature vector per epoch."""
 
     def __init__(self, samples_per_epoch: int, config: Wav2SleepConfig) -> None:
         super().__init__()
@@ -119,62 +79,51 @@ class _SignalEncoder(nn.Module):
             min(config.initial_channels * 2 ** (i // 2), config.max_channels)
             for i in range(n_blocks)
         ]
-        # An epoch encoded on its own cannot see the future: its convolutions need not be causal.
+        # Epochs that are encoded separately cannot see the future, whatever their convolutions do.
         causal = config.encoder_causal and not config.chunk_causal
         self.cnn = nn.Sequential(
             *(
-                _ResidualBlock(n_in, n_out, causal=causal)
+                ResidualBlock(n_in, n_out, causal=causal)
                 for n_in, n_out in zip([1, *channels[:-1]], channels, strict=True)
             )
         )
         self.linear = nn.Linear(_VECTORS_PER_EPOCH * channels[-1], config.feature_dim)
 
     def forward(self, x_BT: Tensor) -> Tensor:
+        """Map (B, S * samples_per_epoch) to (B, S, F)."""
         n_recordings, n_samples = x_BT.shape
         n_epochs = n_samples // self.samples_per_epoch
         if self.chunked:
             x_BT = x_BT.reshape(n_recordings * n_epochs, self.samples_per_epoch)
-        learning = torch.is_grad_enabled() and (
-            x_BT.requires_grad or any(weight.requires_grad for weight in self.parameters())
-        )
-        if x_BT.is_cpu and not self.chunked and not learning:
-            y_BTC = torch.stack([self._run_tiles(x_T) for x_T in x_BT])
-        else:
-            y_BTC = self.cnn(x_BT.unsqueeze(1)).transpose(1, 2)
+        y_BTC = self.cnn(x_BT.unsqueeze(1)).transpose(1, 2)
+        return self.embed(y_BTC.reshape(n_recordings, n_epochs, -1))
+
+    def embed(self, y_BSN: Tensor) -> Tensor:
+        """Map the vectors of each epoch, side by side, to its features."""
         # Time-major within an epoch: all channels of the first vector, then of the second, ...
-        return functional.gelu(self.linear(y_BTC.reshape(n_recordings, n_epochs, -1)))
-
-    def _run_tiles(self, x_T: Tensor) -> Tensor:
-        """Run the CNN on one recording in tiles (T, C), which halves the CPU time of a night.
-
-        A layer of a night takes 80 MB, and to get, fill and move that much costs more than the
-        arithmetic. Training has to keep every layer, so it takes each as a whole.
-        """
-        tiles = list(x_T.unsqueeze(1).split(_SAMPLES_PER_TILE))
-        for block in cast("Iterator[_ResidualBlock]", iter(self.cnn)):
-            tiles = block.run_tiles(tiles)
-        return torch.cat(tiles)
+        return functional.gelu(self.linear(y_BSN))
 
 
-class _SignalEncoders(nn.Module):
-    """The encoders, each under its own name."""
+class SignalEncoders(nn.Module):
+    """The encoders by name; two modalities may share one."""
 
     def __init__(self, config: Wav2SleepConfig) -> None:
         super().__init__()
         self.signals = dict(config.signals)
         self.encoders = nn.ModuleDict(
             {
-                encoder: _SignalEncoder(MODALITIES[signal].samples_per_epoch, config)
+                encoder: SignalEncoder(MODALITIES[signal].samples_per_epoch, config)
                 for signal, encoder in sorted(config.signals.items())
             }
         )
 
     def forward(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Encode each signal, in alphabetical order."""
         return {name: self.encoders[self.signals[name]](x[name]) for name in sorted(x)}
 
 
 class _ConcatMixer(nn.Module):
-    """The signals' features of an epoch side by side, zeros for those missing -> one vector."""
+    """Mixer that concatenates the features of all signals, with zeros for missing ones."""
 
     def __init__(self, config: Wav2SleepConfig) -> None:
         super().__init__()
@@ -193,7 +142,7 @@ class _ConcatMixer(nn.Module):
 
 
 class _AttentionMixer(nn.Module):
-    """The signals' features of an epoch, any subset of them -> one feature vector."""
+    """Transformer across the signals of an epoch; its class token becomes the epoch's features."""
 
     def __init__(self, config: Wav2SleepConfig) -> None:
         super().__init__()
@@ -222,7 +171,7 @@ class _AttentionMixer(nn.Module):
             available_BSM = torch.stack(
                 [available.get(name, everywhere_BS) for name in sorted(z)], dim=2
             )
-            # The class token is never masked, so attention always has something to look at.
+            # The class token is never masked, so attention always has a key.
             masked_K = functional.pad(~available_BSM.flatten(0, 1), (1, 0), value=False)
         mixed_KF = self.transformer_encoder(tokens_KF, src_key_padding_mask=masked_K)
         return mixed_KF[:, 0].reshape(n_recordings, n_epochs, n_features)
@@ -242,11 +191,11 @@ class _ChannelNorm(nn.Module):
 
 
 class _DilatedLayer(nn.Module):
-    """One dilated convolution over epochs, normalised."""
+    """One dilated convolution over epochs, with layer norm."""
 
     def __init__(self, dilation: int, config: Wav2SleepConfig) -> None:
         super().__init__()
-        conv = _Conv(
+        conv = Conv(
             config.feature_dim,
             config.feature_dim,
             config.sequence_kernel,
@@ -263,7 +212,7 @@ class _DilatedLayer(nn.Module):
 
 
 class _DilatedBlock(nn.Module):
-    """Layers of growing dilation, around a shortcut."""
+    """Layers of increasing dilation with a residual connection."""
 
     def __init__(self, config: Wav2SleepConfig) -> None:
         super().__init__()
@@ -277,7 +226,7 @@ class _DilatedBlock(nn.Module):
 
 
 class _SequenceMixer(nn.Module):
-    """Feature vectors of the epochs, each in the light of its neighbours."""
+    """Dilated convolutions that give each epoch the context of its neighbors."""
 
     def __init__(self, config: Wav2SleepConfig) -> None:
         super().__init__()
@@ -290,29 +239,34 @@ class _SequenceMixer(nn.Module):
 
 
 class Wav2Sleep(nn.Module):
-    """The wav2sleep network: any subset of its signals -> stage logits per epoch.
+    """The wav2sleep network, which computes stage logits from any subset of its signals.
 
     Parameters
     ----------
     config : Wav2SleepConfig
         The architecture.
 
-    Attributes
-    ----------
-    calibration : Calibration
-        How far to believe its probabilities; nothing that the network itself uses.
+    See Also
+    --------
+    mne_wav2sleep.load_weights : Load a trained network.
 
     Notes
     -----
-    Parameters carry the names of the released state dict (arXiv 2411.04644 and the authors'
-    published weights), so that it loads strictly.
+    The architecture is that of Carter and Tarassenko (arXiv 2411.04644). Parameters have the names
+    of the released state dict, so that it can be loaded strictly.
+
+    Examples
+    --------
+    >>> network = Wav2Sleep(Wav2SleepConfig(feature_dim=8)).eval()  # random weights
+    >>> x = {"ECG": torch.randn(1, 10 * 1024), "THX": torch.randn(1, 10 * 256)}  # ten epochs
+    >>> network(x).shape
+    torch.Size([1, 10, 4])
     """
 
     def __init__(self, config: Wav2SleepConfig) -> None:
         super().__init__()
         self.config = config
-        self.calibration = Calibration()
-        self.signal_encoders = _SignalEncoders(config)
+        self.signal_encoders = SignalEncoders(config)
         self.epoch_mixer = (
             _AttentionMixer(config) if config.epoch_mixer == "attention" else _ConcatMixer(config)
         )
@@ -327,26 +281,28 @@ class Wav2Sleep(nn.Module):
         Parameters
         ----------
         x : mapping of str to Tensor, shape (B, S * samples_per_epoch)
-            z-scored signals on the network's grid, by name. Signals that no recording of the
-            batch has are left out, and their encoders do not run.
+            Modality -> z-scored signals on the network's grid (see
+            ``mne_wav2sleep.modalities.MODALITIES`` for the samples per epoch). Leave out
+            modalities that no recording of the batch has; their encoders do not run.
         available : mapping of str to Tensor of bool, shape (B,) or (B, S), optional
-            Which recordings, or which of their epochs, have the signal. A signal that is not
-            named here is available throughout. What ``x`` holds for a recording that lacks the
-            signal altogether does not matter, NaN included.
+            Modality -> which recordings, or which of their epochs, have the signal. Modalities
+            that are not listed are available throughout. Values of ``x`` for a recording without
+            the signal are ignored, and may be NaN.
 
         Returns
         -------
         logits : Tensor, shape (B, S, n_classes)
-            Unnormalised log-probabilities of the stages.
+            Unnormalized log-probabilities of the stages.
 
         Raises
         ------
         ValueError
-            If ``x`` is empty, names an unknown signal, or the lengths do not fit together.
+            If ``x`` is empty, names a modality that the network does not read, or has shapes that
+            do not match.
         """
         self._check(x, available or {})
         if available:
-            # Samples of rows that are not there must stay finite: 0 * NaN is NaN in attention.
+            # Missing signals must be finite, because attention multiplies by 0, and 0 * NaN is NaN.
             x = {
                 name: torch.where(available[name].reshape(len(x_BT), -1).any(1, True), x_BT, 0.0)
                 if name in available
@@ -356,17 +312,17 @@ class Wav2Sleep(nn.Module):
         return self.mix(self.encode(x), available)
 
     def encode(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the encoders of the signals that are given.
+        """Run the encoders of the given signals.
 
         Parameters
         ----------
         x : mapping of str to Tensor, shape (B, S * samples_per_epoch)
-            z-scored signals on the network's grid, by name; B may differ among them.
+            Modality -> z-scored signals on the network's grid. B may differ between modalities.
 
         Returns
         -------
         z : dict of str to Tensor, shape (B, S, feature_dim)
-            Feature vectors by signal.
+            Modality -> feature vectors.
         """
         return self.signal_encoders(x)
 
@@ -376,14 +332,14 @@ class Wav2Sleep(nn.Module):
         Parameters
         ----------
         z : mapping of str to Tensor, shape (B, S, feature_dim)
-            Feature vectors, from :meth:`encode`; finite, whether available or not.
+            Feature vectors from :meth:`encode`; they must be finite, even if not available.
         available : mapping of str to Tensor of bool, shape (B,) or (B, S), optional
             As in :meth:`forward`.
 
         Returns
         -------
         logits : Tensor, shape (B, S, n_classes)
-            Unnormalised log-probabilities of the stages.
+            Unnormalized log-probabilities of the stages.
         """
         n_recordings, n_epochs, _ = next(iter(z.values())).shape
         available_BS = {

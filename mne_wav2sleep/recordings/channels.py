@@ -1,368 +1,166 @@
-"""Which channel feeds which modality, why, and what else was possible."""
+"""Choose the channel that is used for each modality."""
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from functools import cache
 
 import mne
 import pandas as pd
 
 from ..cautions import warn
-from ..modalities import LOOKALIKES, MODALITIES, Modality
+from ..modalities import CARDIO_RESPIRATORY, MODALITIES
+from ..verbosity import Verbosity, verbose
+from .labels import find_lookalike, find_modality, is_whole_label, list_qualifiers
+from .vocabulary import VOCABULARIES
 
-# Types that readers give to channels of which they know nothing.
-_TYPES_OF_ANYTHING = ("eeg", "misc", "bio")
-# A type that one modality alone may have says by itself what a channel is.
-_TELLING_TYPES = {
+_DEFAULT_TYPES = ("eeg", "misc", "bio")
+"""MNE types that readers assign to channels of unknown type."""
+_UNIQUE_TYPES = {
     kind
-    for kind, count in Counter(k for m in MODALITIES.values() for k in m.mne_types).items()
+    for kind, count in Counter(k for v in VOCABULARIES.values() for k in v.mne_types).items()
     if count == 1
 }
-_OVERRULE = {
-    name: f"{name.lower().replace('-', '_')}_name" for name in MODALITIES
-}  # the stager's parameter
-
-_SHOWN = 8
-"""Channels that a warning names."""
+"""MNE types that only one modality may have, so that the type alone identifies a channel."""
+_N_SHOWN = 8
+"""Maximum number of channels that a warning lists."""
 
 ChannelName = str | tuple[str, str] | None
 
 
+@dataclass(frozen=True)
+class Channel:
+    """A channel, or a pair of channels, that is used for a modality.
+
+    Attributes
+    ----------
+    modality : str
+        The modality.
+    name : str or (str, str)
+        Name of the channel, or of two channels whose difference is used.
+    reason : str
+        Why it was chosen.
+    sfreq : float
+        Sampling rate in Hz at which it is read.
+    alternatives : tuple of str
+        Other channels that match the modality.
+    """
+
+    modality: str
+    name: str | tuple[str, str]
+    reason: str
+    sfreq: float
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def electrodes(self) -> tuple[str, ...]:
+        """Names of the one or two channels in the recording."""
+        return (self.name,) if isinstance(self.name, str) else self.name
+
+    @property
+    def label(self) -> str:
+        """The name as shown in figures and tables."""
+        return " - ".join(self.electrodes)
+
+
 @dataclass(frozen=True, order=True)
 class _Candidate:
-    """A channel that could feed a modality, ordered by its fields, False before True."""
+    """A channel that matches a modality. Candidates are sorted by their fields, best first."""
 
     unplaced: bool
     untyped: bool
-    unlabelled: bool
-    weak: bool  # a lead's name alone, or one electrode of a pair
-    n_words_beside: int
-    electrode: int  # its place in the list of the modality's electrodes, 0 if it is none
+    unlabeled: bool
+    weak: bool  # only the name of a lead, or one electrode of a pair
+    n_qualifiers: int
+    electrode: int  # position in the modality's list of electrodes, from 1; 0 if not in the list
     position: int
     channel: str = field(compare=False)
 
 
-def normalize_label(label: str) -> str:
-    """Bring a channel label into the form in which the vocabulary is written.
+def _suggest(modality: str, name: str | tuple[str, str] | None = "NAME OF THE CHANNEL") -> str:
+    """Format the argument that selects a channel for a modality."""
+    return f"ch_names={{{modality!r}: {name!r}}}"
+
+
+def tabulate_channels(channels: Iterable[Channel]) -> pd.DataFrame:
+    """Convert a mapping to a table.
 
     Parameters
     ----------
-    label : str
-        The label as the file has it.
+    channels : iterable of Channel
+        The mapping.
 
     Returns
     -------
-    normal : str
-        Lower case, mojibake and accents removed, words apart by one space.
-
-    Examples
-    --------
-    >>> normalize_label("EKG1-EKG2")
-    'ekg1 ekg2'
-    >>> normalize_label("ECG Impédance") == normalize_label("ECG ImpÃ©dance")
-    True
-    >>> normalize_label("PlethWV"), normalize_label("H.R.")
-    ('pleth wv', 'hr')
+    table : pandas.DataFrame
+        One row per modality, as in :func:`match_channels`.
     """
-    for encoding in ("latin-1", "cp1252"):
-        try:
-            label = label.encode(encoding).decode("utf-8")
-            break
-        except UnicodeError:
-            continue
-    plain = unicodedata.normalize("NFKD", label).replace("\N{GREEK SMALL LETTER MU}", "u")
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    # Initials are one word: H.R., E.C.G.
-    plain = re.sub(r"(?<![^\W_])([A-Za-z])\.(?=[A-Za-z](?![^\W_]))", r"\1", plain)
-    # Capitals hide word breaks: HeartRate, RIPThora, PlethWV, but not SpO2.
-    plain = re.sub(
-        r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[A-Z]{2})(?=[A-Z][a-z]{2})|(?<=[a-z]{2})(?=[A-Z])",
-        " ",
-        plain,
-    )
-    return re.sub(r"[^a-z0-9]+", " ", plain.lower()).strip()
-
-
-@cache
-def _vocabulary(names: tuple[str, ...], beside: tuple[str, ...]) -> re.Pattern[str]:
-    """Compile an expression for one word of a label: a name with its number, or one beside it."""
-
-    def one_of(words: Iterable[str]) -> str:
-        return "|".join(sorted(words, key=len, reverse=True)).replace(" ", " ?")
-
-    # A name may run into the next word (Brustgurt, EKG1EKG2); a word beside it ends where it ends.
-    return re.compile(
-        rf"(?P<name>{one_of(names)})(?=\d|\b|{one_of(names + beside)})"
-        r"(?P<number>(?<!\d)\d)? ?"  # E12 is not E1
-        rf"|(?P<beside>(?:{one_of(beside)})(?:(?<!\d)\d)?|\b\d)\b ?"
+    channels = list(channels)
+    return pd.DataFrame(
+        {
+            "channel": [channel.name for channel in channels],
+            "reason": [channel.reason for channel in channels],
+            "sfreq": [channel.sfreq for channel in channels],
+            "alternatives": [list(channel.alternatives) for channel in channels],
+        },
+        index=pd.Index([channel.modality for channel in channels], name="modality"),
     )
 
 
-def _is_whole_label(label: str, modality: Modality) -> bool:
-    """Say whether the label, without the number that MNE gives to doublets, is one of those."""
-    return re.sub(r" \d$", "", normalize_label(label)) in modality.labels
-
-
-def _words_beside(
-    label: str, modality: Modality, *, unplaced: bool = False
-) -> tuple[str, ...] | None:
-    """List the words beside the names in a label of the modality, None for any other label."""
-    text = normalize_label(label)
-    names = modality.unplaced if unplaced else modality.names
-    if not unplaced and _is_whole_label(label, modality):
-        return ()
-    words = list(_vocabulary(names, modality.beside).finditer(text)) if names else []
-    if "".join(word.group() for word in words) != text or not any(word["name"] for word in words):
-        return None
-    found = (word["beside"] or word["number"] for word in words)
-    return tuple(word for word in found if word)
-
-
-def find_modality(label: str) -> str | None:
-    """Say which modality a label names, or None.
-
-    Parameters
-    ----------
-    label : str
-        The label as the file has it.
-
-    Returns
-    -------
-    name : str or None
-        A key of :data:`mne_wav2sleep.modalities.MODALITIES`.
-
-    Examples
-    --------
-    >>> find_modality("EKG1-EKG2"), find_modality("Bauchgurt"), find_modality("ECG Quality")
-    ('ECG', 'ABD', None)
-    """
-    return next((m.name for m in MODALITIES.values() if _words_beside(label, m) is not None), None)
-
-
-def find_lookalike(label: str) -> str | None:
-    """Say what a channel is that must not be taken for a signal, or None.
-
-    Parameters
-    ----------
-    label : str
-        The label as the file has it.
-
-    Returns
-    -------
-    what : str or None
-        A key of :data:`mne_wav2sleep.modalities.LOOKALIKES`.
-
-    Examples
-    --------
-    >>> find_lookalike("ECG Impédance"), find_lookalike("Pulse"), find_lookalike("Pulse Waveform")
-    ('an impedance', 'a rate', None)
-    """
-    if find_modality(label):
-        return None
-    words = normalize_label(label).split()
-    return next(
-        (
-            what
-            for what, patterns in LOOKALIKES.items()
-            if any(fnmatchcase(word, pattern) for word in words for pattern in patterns)
-        ),
-        None,
-    )
-
-
-def _candidates(raw: mne.io.BaseRaw, modality: Modality, *, bads: bool = False) -> list[_Candidate]:
-    """All channels that could feed a modality, best first; with those marked bad, or without."""
-    found = []
-    for position, (channel, kind) in enumerate(
-        zip(raw.ch_names, raw.get_channel_types(), strict=True)
-    ):
-        typed = kind in modality.mne_types
-        if not (typed or kind in _TYPES_OF_ANYTHING):
-            continue
-        if channel in raw.info["bads"] and not bads:
-            continue
-        named = find_modality(channel)
-        if named not in (None, modality.name) or find_lookalike(channel):
-            continue
-        beside = _words_beside(channel, modality)
-        unplaced = beside is None and bool(modality.unplaced)
-        if unplaced:
-            beside = _words_beside(channel, modality, unplaced=True)
-        if beside is None and not (typed and (unplaced or kind in _TELLING_TYPES)):
-            continue
-        words = beside or ()
-        sites = [word for word in words if word in modality.electrodes]
-        electrode = 1 + modality.electrodes.index(sites[0]) if len(sites) == 1 else 0
-        found.append(
-            _Candidate(
-                unplaced=unplaced,
-                untyped=not typed,
-                unlabelled=beside is None,
-                weak=electrode > 0 or _is_whole_label(channel, modality),
-                n_words_beside=len(words),
-                electrode=electrode,
-                position=position,
-                channel=channel,
-            )
-        )
-    return sorted(found)
-
-
-def _reason(best: _Candidate, candidates: Sequence[_Candidate], kind: str) -> str:
-    """Why the best of the candidates was taken, in words."""
-    signs = [] if best.unlabelled else [f"label {best.channel!r}"]
-    signs += [] if best.untyped else [f"MNE type {kind!r}"]
-    reason = " and ".join(signs)
-    if best.unplaced:
-        return f"belt of unknown place ({reason}), taken as THX"
-    second = [c.channel for c in candidates if c.electrode and c is not best]
-    if best.electrode and second:
-        reason += (
-            f"; {second[0]!r} looks like a second electrode, and "
-            f"ecg_name={(best.channel, second[0])} would take their difference"
-        )
-    return reason
-
-
-def electrodes(channel: str | tuple[str, str]) -> tuple[str, ...]:
-    """Names of the one or two channels that a mapped channel is made of."""
-    return (channel,) if isinstance(channel, str) else tuple(channel)
-
-
-def _named(
-    raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]
-) -> str | tuple[str, str]:
-    """Check a channel, or a pair of them, that the user named."""
-    names = electrodes(name) if isinstance(name, str | tuple | list) else ()
-    if (
-        len(names) not in ((1, 2) if modality == "ECG" else (1,))
-        or not all(isinstance(channel, str) for channel in names)
-        or "auto" in names
-    ):
-        raise ValueError(
-            f"{_OVERRULE[modality]} must be one channel name"
-            + (" or a pair of them" if modality == "ECG" else "")
-            + f", 'auto' or None, got {name!r}."
-        )
-    for channel in names:
-        if channel not in raw.ch_names:
-            plain = {name.strip().lower(): name for name in raw.ch_names}
-            close = get_close_matches(channel.strip().lower(), plain, n=1)
-            hint = f"Did you mean {plain[close[0]]!r}? " if close else ""
-            raise ValueError(
-                f"{_OVERRULE[modality]} names the channel {channel!r}, which the recording does "
-                f"not have. {hint}Its channels are: {', '.join(map(repr, raw.ch_names))}."
-            )
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"{_OVERRULE[modality]} names {names[0]!r} twice; the difference of a channel and "
-            "itself is flat. Name two different electrodes."
-        )
-    return names[0] if len(names) == 1 else (names[0], names[1])
-
-
-def _doubts(raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]) -> list[str]:
-    """List what speaks against a channel, or a pair of them, that the user named."""
-    doubts = []
-    for channel in electrodes(name):
-        if what := find_lookalike(channel):
-            doubts.append(f"{channel!r} looks like {what}")
-        if (other := find_modality(channel)) not in (None, modality):
-            doubts.append(f"{channel!r} is labelled as {other}")
-        if channel in raw.info["bads"]:
-            doubts.append(f"{channel!r} is marked bad")
-    return doubts
-
-
-def _warn_of_bad(
-    raw: mne.io.BaseRaw, modality: Modality, candidates: Sequence[_Candidate], named: set[str]
-) -> None:
-    """Warn where the channel that fits a modality best is passed over, as it is marked bad."""
-    fitting = [c for c in _candidates(raw, modality, bads=True) if c.channel not in named]
-    if not fitting or fitting[0].channel not in raw.info["bads"]:
-        return
-    bad = fitting[0].channel
-    instead = f"{candidates[0].channel!r} is taken instead" if candidates else "nothing else fits"
-    warn(
-        f"{modality.name}: {bad!r} is marked bad and not used; {instead}. Name it, "
-        f"{_OVERRULE[modality.name]}={bad!r}, or take it out of raw.info['bads'], to use it."
-    )
-
-
-def _warn_of_no_heart(
-    raw: mne.io.BaseRaw, wanted: Sequence[str], found: Collection[str], known: Collection[str]
-) -> None:
-    """Warn where belts alone were recognised, beside channels that may be a heart's."""
-    hearts = [modality for modality in ("ECG", "PPG") if modality in wanted]
-    others = [
-        name
-        for name in raw.ch_names
-        if name not in known and not find_lookalike(name) and not find_modality(name)
-    ]
-    if hearts and others and not set(hearts) & set(found):
-        shown = ", ".join(map(repr, others[:_SHOWN])) + (", ..." if others[_SHOWN:] else "")
-        arguments = " and ".join(f"{_OVERRULE[heart]}=None" for heart in hearts)
-        warn(
-            f"No {' or '.join(hearts)} was recognised, and the night is staged from "
-            f"{' and '.join(sorted(found))} alone. If one is among {shown}, name it, "
-            f"{_OVERRULE[hearts[0]]}='NAME OF THE CHANNEL'; if there is none, give {arguments}."
-        )
-
-
+@verbose
 def match_channels(
     raw: mne.io.BaseRaw,
     *,
-    names: Mapping[str, ChannelName] | None = None,
-    modalities: Sequence[str] = ("ABD", "ECG", "PPG", "THX"),
+    ch_names: Mapping[str, ChannelName] | None = None,
+    modalities: Sequence[str] = CARDIO_RESPIRATORY,
+    verbose: Verbosity = None,
 ) -> pd.DataFrame:
-    """Find the channels that carry heart and breathing.
+    """Match channels to modalities by their labels and MNE types.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
-        The recording. Only its channel names, types and bad channels are looked at.
-    names : mapping of str to str, (str, str) or None, optional
-        Modality -> channel name, ``"auto"``, None to leave the modality out, or, for ECG, a pair
-        of names whose difference is taken. What is not named is ``"auto"``.
+        The recording. Only its channel names, types and bad channels are used.
+    ch_names : mapping of str to str, (str, str) or None, optional
+        Overrides the matching: modality -> channel name, ``"auto"``, None to exclude the modality,
+        or, for ECG, a pair of names whose difference is used. Modalities that are not listed are
+        ``"auto"``. A channel that is named here is not matched to another modality.
     modalities : sequence of str
-        Modalities to look for.
+        Modalities to match.
+    verbose : bool, str, int or None
+        MNE's verbosity.
 
     Returns
     -------
     channels : pandas.DataFrame
-        One row per modality found, indexed by ``modality``, with the columns ``channel`` (a name,
-        or the pair of names given), ``reason``, ``sfreq`` (Hz) and ``alternatives`` (a list of
-        other channels that fit).
+        One row per modality that was matched, indexed by ``modality``, with the columns
+        ``channel`` (a name or a pair of names), ``reason``, ``sfreq`` (Hz) and ``alternatives``
+        (a list of other channels that match).
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is of another kind, a named channel does not exist or is named twice, or no
-        channel fits.
+    TypeError
+        If ``raw`` is not a Raw, or ``ch_names`` is not a mapping.
+    ValueError
+        If a named channel does not exist, or would be used twice, or if no channel matches.
+
+    See Also
+    --------
+    SleepStagerW2S.channels : The mapping that is used for staging.
 
     Notes
     -----
-    A label counts if one of its words names the modality and all others are known to stand beside
-    such a name (the package's ``modalities``); a label with an unknown word is passed over. So
-    are bad channels, channels whose MNE type and label disagree, and lookalikes whatever their
-    type: rates, SpO2, impedances, status channels, sums, flows, pressures, thermistors. A channel
-    that is named for one modality is no longer a candidate for another.
+    A label matches a modality if one of its words names the modality and all other words are known
+    to occur with that name. If several channels match, they are ranked by these criteria, the
+    most important first:
 
-    Among several channels the first in this order is taken, and the others are its alternatives:
-
-    1. a belt whose place is known before one of unknown place, which counts as THX;
-    2. a channel of MNE type ``ecg`` or ``resp`` before one that only its label speaks for;
-    3. a label that names the modality before one that says nothing;
-    4. a channel named ECG, or a pair, before a lead's name alone (V1) and before one electrode of
-       a pair (ECG L, ECG1), whose difference ``names`` can ask for;
-    5. the label with the fewest words beside the name;
-    6. electrode 1 before 2, left before right;
-    7. the channel that comes first in the recording.
+    1. a belt at a known position, before one at an unknown position;
+    2. a channel of the modality's MNE type, before one of another type;
+    3. a channel with a matching label, before one that matches by type only;
+    4. a label that names the signal, before one that names only a lead or one electrode of a pair;
+    5. fewer other words in the label;
+    6. the electrode that comes first in the vocabulary, such as ECG1 before ECG2;
+    7. the order of the channels in the recording.
 
     Examples
     --------
@@ -375,73 +173,242 @@ def match_channels(
     if not isinstance(raw, mne.io.BaseRaw):
         raise TypeError(
             f"raw must be an mne.io.Raw, got {type(raw).__name__}. Open a file with "
-            "mne.io.read_raw, or ask SleepStagerW2S(file).channels or `mne-wav2sleep channels`."
+            "mne.io.read_raw, or use SleepStagerW2S(file).channels or `mne-wav2sleep channels`."
         )
-    if not isinstance(names, Mapping | None):
+    return tabulate_channels(map_channels(raw, ch_names, modalities))
+
+
+def map_channels(
+    raw: mne.io.BaseRaw,
+    ch_names: Mapping[str, ChannelName] | None = None,
+    modalities: Collection[str] = CARDIO_RESPIRATORY,
+) -> tuple[Channel, ...]:
+    """Match channels to modalities, as in :func:`match_channels`.
+
+    Parameters
+    ----------
+    raw, ch_names, modalities
+        As in :func:`match_channels`.
+
+    Returns
+    -------
+    channels : tuple of Channel
+        One channel per modality that was matched, in alphabetical order of the modalities, at the
+        sampling rate of the Raw.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`match_channels`.
+    """
+    named = _check_arguments(raw, ch_names, modalities)
+    wanted = [m for m in sorted(modalities) if named.get(m, "auto") is not None]
+    if not wanted:
+        raise ValueError(
+            f"All modalities ({', '.join(sorted(modalities))}) are excluded by None in ch_names, "
+            "so there is nothing to stage. Set at least one to 'auto' or to the name of a channel."
+        )
+    taken = {one for name in named.values() if name is not None for one in _split(name)}
+    found = []
+    for modality in wanted:
+        candidates = _find_candidates(raw, modality)
+        name = named.get(modality)
+        if name is not None:
+            reason = _check_named(raw, modality, name)
+        else:
+            candidates = [c for c in candidates if c.channel not in taken]
+            _warn_of_bad(raw, modality, candidates, taken)
+            if not candidates:
+                continue
+            name = candidates[0].channel
+            reason = _explain(candidates[0], candidates, raw)
+        others = tuple(c.channel for c in candidates if c.channel not in _split(name))
+        found.append(Channel(modality, name, reason, float(raw.info["sfreq"]), others))
+    _check_found(raw, wanted, found)
+    return tuple(found)
+
+
+def _check_arguments(
+    raw: mne.io.BaseRaw, ch_names: Mapping[str, ChannelName] | None, modalities: Collection[str]
+) -> dict[str, str | tuple[str, str] | None]:
+    """Check the arguments, and drop modalities that are "auto" from ``ch_names``."""
+    if not isinstance(ch_names, Mapping | None):
         raise TypeError(
-            f"names must map modalities to channels, such as {{'ECG': 'EKG'}}, got {names!r}."
+            "ch_names must be a mapping of modalities to channels, such as {'ECG': 'EKG'}, got "
+            f"{ch_names!r}."
         )
     if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
         raise ValueError(
             f"modalities must be a list of some of {', '.join(MODALITIES)}, got {modalities!r}."
         )
-    names = dict(names or {})
-    if unknown := sorted(set(names) - set(modalities)):
-        raise ValueError(f"Channels named for {unknown}; the network reads {sorted(modalities)}.")
-    wanted = [m for m in sorted(modalities) if names.get(m, "auto") is not None]
-    if not wanted:
+    ch_names = dict(ch_names or {})
+    if unknown := sorted(map(str, set(ch_names) - set(modalities))):
         raise ValueError(
-            f"All of {', '.join(sorted(modalities))} are left out, so there is nothing to stage. "
-            "Leave at least one of them to 'auto', or name a channel for it."
+            f"ch_names contains {', '.join(unknown)}, but the network reads only "
+            f"{', '.join(sorted(modalities))}. Remove the entry, or use other weights."
         )
-    named = {m: _named(raw, m, n) for m, n in names.items() if n is not None and n != "auto"}
-    named_channels = {channel for name in named.values() for channel in electrodes(name)}
-    types = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
-    rows: dict[str, tuple[str | tuple[str, str], str, list[str]]] = {}
-    for modality in wanted:
-        candidates = _candidates(raw, MODALITIES[modality])
-        channel: str | tuple[str, str]
-        if modality in named:
-            channel = named[modality]
-            doubts = _doubts(raw, modality, channel)
-            reason = ", though ".join(["named by the user", *doubts])
-            if doubts:
-                warn(
-                    f"{_OVERRULE[modality]} names a channel, though {' and '.join(doubts)}. It is "
-                    "used as you say; look at it (stager.plot_signals), and name another if it is "
-                    "not what you want."
-                )
-        else:
-            candidates = [c for c in candidates if c.channel not in named_channels]
-            _warn_of_bad(raw, MODALITIES[modality], candidates, named_channels)
-            if not candidates:
-                continue
-            channel = candidates[0].channel
-            reason = _reason(candidates[0], candidates, types[channel])
-        others = [c.channel for c in candidates if c.channel not in electrodes(channel)]
-        rows[modality] = (channel, reason, others)
-    if not rows:
+    return {
+        modality: None if name is None else _check_name(raw, modality, name)
+        for modality, name in ch_names.items()
+        if name != "auto"
+    }
+
+
+def _split(name: str | tuple[str, str]) -> tuple[str, ...]:
+    """Convert a channel name, or a pair of them, to a tuple."""
+    return (name,) if isinstance(name, str) else tuple(name)
+
+
+def _check_name(
+    raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]
+) -> str | tuple[str, str]:
+    """Check a channel, or a pair of them, that the user named."""
+    names = _split(name) if isinstance(name, str | tuple | list) else ()
+    if (
+        len(names) not in ((1, 2) if modality == "ECG" else (1,))
+        or not all(isinstance(channel, str) for channel in names)
+        or "auto" in names
+    ):
         raise ValueError(
-            f"No channel for {', '.join(wanted)} was recognised. The recording has: "
-            f"{', '.join(map(repr, raw.ch_names))}"
+            f"The value of {modality!r} in ch_names must be a channel name"
+            + (", a pair of channel names" if modality == "ECG" else "")
+            + f", 'auto' or None, got {name!r}."
+        )
+    for channel in names:
+        if channel not in raw.ch_names:
+            plain = {name.strip().lower(): name for name in raw.ch_names}
+            close = get_close_matches(channel.strip().lower(), plain, n=1)
+            hint = f"Did you mean {plain[close[0]]!r}? " if close else ""
+            raise ValueError(
+                f"{_suggest(modality, channel)} names a channel that the recording does not have. "
+                f"{hint}Its channels are: {', '.join(map(repr, raw.ch_names))}."
+            )
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"The pair for {modality} in ch_names contains {names[0]!r} twice, so that the "
+            "difference would be zero. Name two different channels."
+        )
+    return names[0] if len(names) == 1 else (names[0], names[1])
+
+
+def _find_candidates(raw: mne.io.BaseRaw, modality: str, *, bads: bool = False) -> list[_Candidate]:
+    """List the channels that match a modality, best first, with or without bad channels."""
+    vocabulary = VOCABULARIES[modality]
+    found = []
+    for position, (channel, kind) in enumerate(
+        zip(raw.ch_names, raw.get_channel_types(), strict=True)
+    ):
+        typed = kind in vocabulary.mne_types
+        if not (typed or kind in _DEFAULT_TYPES):
+            continue
+        if channel in raw.info["bads"] and not bads:
+            continue
+        if find_modality(channel) not in (None, modality) or find_lookalike(channel):
+            continue
+        qualifiers = list_qualifiers(channel, modality)
+        unplaced = qualifiers is None and bool(vocabulary.unplaced)
+        if unplaced:
+            qualifiers = list_qualifiers(channel, modality, unplaced=True)
+        if qualifiers is None and not (typed and (unplaced or kind in _UNIQUE_TYPES)):
+            continue
+        electrodes = [word for word in qualifiers or () if word in vocabulary.electrodes]
+        electrode = 1 + vocabulary.electrodes.index(electrodes[0]) if len(electrodes) == 1 else 0
+        found.append(
+            _Candidate(
+                unplaced=unplaced,
+                untyped=not typed,
+                unlabeled=qualifiers is None,
+                weak=electrode > 0 or is_whole_label(channel, modality),
+                n_qualifiers=len(qualifiers or ()),
+                electrode=electrode,
+                position=position,
+                channel=channel,
+            )
+        )
+    return sorted(found)
+
+
+def _explain(best: _Candidate, candidates: Sequence[_Candidate], raw: mne.io.BaseRaw) -> str:
+    """Describe why the best candidate was chosen."""
+    kind = raw.get_channel_types([best.position])[0]
+    evidence = [] if best.unlabeled else [f"label {best.channel!r}"]
+    evidence += [] if best.untyped else [f"MNE type {kind!r}"]
+    reason = " and ".join(evidence)
+    if best.unplaced:
+        return f"belt at an unknown position ({reason}), used as THX"
+    second = [c.channel for c in candidates if c.electrode and c is not best]
+    if best.electrode and second:
+        reason += (
+            f"; {second[0]!r} looks like a second electrode, and "
+            f"{_suggest('ECG', (best.channel, second[0]))} would use their difference"
+        )
+    return reason
+
+
+def _check_named(raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]) -> str:
+    """Warn if a channel that the user named looks wrong, and return the reason of the mapping."""
+    doubts = []
+    for channel in _split(name):
+        if what := find_lookalike(channel):
+            doubts.append(f"{channel!r} looks like {what}")
+        if (other := find_modality(channel)) not in (None, modality):
+            doubts.append(f"{channel!r} is labeled as {other}")
+        if channel in raw.info["bads"]:
+            doubts.append(f"{channel!r} is marked bad")
+    if doubts:
+        warn(
+            f"{_suggest(modality, name)} was given, although {' and '.join(doubts)}. The channel "
+            "is used as requested. Inspect it with stager.plot_signals, and name another channel "
+            "if it is wrong."
+        )
+    return ", although ".join(["named by the user", *doubts])
+
+
+def _warn_of_bad(
+    raw: mne.io.BaseRaw, modality: str, candidates: Sequence[_Candidate], taken: Collection[str]
+) -> None:
+    """Warn if the channel that matches a modality best is not used because it is marked bad."""
+    matching = [c for c in _find_candidates(raw, modality, bads=True) if c.channel not in taken]
+    if not matching or matching[0].channel not in raw.info["bads"]:
+        return
+    bad = matching[0].channel
+    instead = (
+        f"{candidates[0].channel!r} is used instead" if candidates else "no other channel matches"
+    )
+    warn(
+        f"{modality}: {bad!r} is marked bad and not used; {instead}. To use it, pass "
+        f"{_suggest(modality, bad)}, or remove it from raw.info['bads']."
+    )
+
+
+def _check_found(raw: mne.io.BaseRaw, wanted: Sequence[str], found: Sequence[Channel]) -> None:
+    """Reject a mapping that is empty or uses a channel twice; warn if it has no ECG or PPG."""
+    if not found:
+        raise ValueError(
+            f"No channel for {', '.join(wanted)} was recognized. The channels of the recording "
+            f"are: {', '.join(map(repr, raw.ch_names))}"
             + (f" (bad: {', '.join(raw.info['bads'])})" if raw.info["bads"] else "")
-            + f". Name one, for example {_OVERRULE[wanted[0]]}='NAME OF THE CHANNEL'."
+            + f". Name one, for example {_suggest(wanted[0])}."
         )
-    used = [name for row in rows.values() for name in electrodes(row[0])]
+    used = [name for channel in found for name in channel.electrodes]
     if twice := sorted({name for name in used if used.count(name) > 1}):
         raise ValueError(
-            f"The channel {twice[0]!r} would feed more than one modality: "
-            f"{[m for m, row in rows.items() if twice[0] in electrodes(row[0])]}. Name another, or "
-            "None, for all but one of them."
+            f"The channel {twice[0]!r} would be used for more than one modality: "
+            f"{', '.join(c.modality for c in found if twice[0] in c.electrodes)}. Name another "
+            "channel, or None, for all but one of them."
         )
-    known = {*used, *(name for row in rows.values() for name in row[2])}
-    _warn_of_no_heart(raw, wanted, rows, known)
-    return pd.DataFrame(
-        {
-            "channel": [row[0] for row in rows.values()],
-            "reason": [row[1] for row in rows.values()],
-            "sfreq": float(raw.info["sfreq"]),
-            "alternatives": [row[2] for row in rows.values()],
-        },
-        index=pd.Index(list(rows), name="modality"),
-    )
+    hearts = [modality for modality in ("ECG", "PPG") if modality in wanted]
+    known = {*used, *(name for channel in found for name in channel.alternatives)}
+    others = [
+        name
+        for name in raw.ch_names
+        if name not in known and not find_lookalike(name) and not find_modality(name)
+    ]
+    modalities = [channel.modality for channel in found]
+    if hearts and others and not set(hearts) & set(modalities):
+        shown = ", ".join(map(repr, others[:_N_SHOWN])) + (", ..." * (len(others) > _N_SHOWN))
+        warn(
+            f"No {' or '.join(hearts)} was recognized, and the night is staged from "
+            f"{' and '.join(sorted(modalities))} alone. If one of {shown} is such a channel, pass "
+            f"{_suggest(hearts[0])}; if not, pass ch_names={dict.fromkeys(hearts)} to confirm that."
+        )

@@ -1,61 +1,60 @@
-"""A picture of an epoch, as it was recorded and as the network sees it."""
+"""Figure of an epoch, as it was recorded and as the network sees it."""
 
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import yasa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ..modalities import EPOCH_S
-from ..signals.validity import (
-    BAD,
-    FLAT,
-    LEFT_OUT,
-    MEASURED,
-    NOT_FINITE,
-    NOT_RECORDED,
-    REASONS,
-    SATURATED,
-)
+from ..showing import WIDTH, finish_figure
+from ..signals import Reason
 from ..staging.pipeline import EpochSignal
-from .night import WIDTH
 
-_HATCHES = {NOT_RECORDED: "", NOT_FINITE: "...", BAD: "///", FLAT: "\\\\\\", SATURATED: "xxx"}
+_HATCHES: dict[int, str] = {
+    Reason.NOT_RECORDED: "",
+    Reason.NOT_FINITE: "...",
+    Reason.BAD: "///",
+    Reason.FLAT: "\\\\\\",
+    Reason.SATURATED: "xxx",
+}
 _SHADE: dict[str, Any] = {"facecolor": "0.93", "edgecolor": "0.7", "linewidth": 0.0}
-"""What does not count as measured lies on grey; why not is in the hatch, which needs no colour."""
+"""What does not count as measured is gray. The hatch tells why, so that no color is needed."""
 _LINE = 22
-"""Letters of a channel's name that fit beside a row."""
+"""Number of characters of a channel's name that fit beside a row."""
 
 
 def plot_epoch(
     signals: Mapping[str, EpochSignal],
-    names: Mapping[str, str],
-    in_volts: Collection[str],
-    title: str,
+    hyp: yasa.Hypnogram,
+    epoch: int,
+    *,
+    show: bool = True,
 ) -> Figure:
-    """Draw 30 s of every channel as it was recorded, and as the network sees it.
+    """Plot an epoch of every channel, as recorded and as the network sees it.
 
     Parameters
     ----------
     signals : mapping of str to EpochSignal
         Modality -> the epoch.
-    names : mapping of str to str
-        Modality -> what its channel is called.
-    in_volts : collection of str
-        Modalities whose samples are known to be volts.
-    title : str
-        The stage, and how probable it is.
+    hyp : yasa.Hypnogram
+        The hypnogram, with probabilities, for the title.
+    epoch : int
+        Number of the epoch, from 0.
+    show : bool
+        Whether to show the figure. If False, it is closed, and can still be saved.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        A row for each modality: recorded on the left, seen on the right.
+        A row for each modality: as recorded on the left, as the network sees it on the right.
     """
     figure, axes = plt.subplots(
         len(signals),
@@ -65,11 +64,10 @@ def plot_epoch(
         sharex=True,
         squeeze=False,
     )
-    # What people have named may hold a $, which is no mathematics.
-    figure.suptitle(title, x=0.01, ha="left", parse_math=False)
+    figure.suptitle(_describe_epoch(hyp, epoch), x=0.01, ha="left")
     lost: set[int] = set()
     for (left, right), (name, signal) in zip(axes, signals.items(), strict=True):
-        lost |= _draw_recorded(left, signal, name, names[name], name in in_volts)
+        lost |= _draw_recorded(left, signal, name)
         _draw_seen(right, signal)
         for ax in (left, right):
             ax.spines[["right", "top"]].set_visible(False)
@@ -79,33 +77,42 @@ def plot_epoch(
         ax.set(xlim=(0, EPOCH_S), xlabel="Time [s]")
     if lost:
         handles = [
-            Patch(hatch=_HATCHES[code], label=REASONS[code], **_SHADE) for code in sorted(lost)
+            Patch(hatch=_HATCHES[code], label=Reason(code).label, **_SHADE) for code in sorted(lost)
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False)
-    return figure
+    return finish_figure(figure, show=show)
 
 
-def _draw_recorded(ax: Axes, signal: EpochSignal, name: str, channel: str, volts: bool) -> set[int]:
-    """Draw what was recorded, and hatch what does not count as measured; say why it does not."""
+def _describe_epoch(hyp: yasa.Hypnogram, epoch: int) -> str:
+    """Describe an epoch: its number, its time, its stage, and the probabilities."""
+    likely = ", ".join(f"{name} {p:.2f}" for name, p in hyp.proba.iloc[epoch].items() if p)
+    when = "" if hyp.start is None else f" at {hyp.hypno.index[epoch]:%H:%M:%S}"
+    return f"Epoch {epoch}{when}: {hyp.hypno.iloc[epoch]} ({likely})"
+
+
+def _draw_recorded(ax: Axes, signal: EpochSignal, name: str) -> set[int]:
+    """Draw the recorded samples, hatch those that do not count as measured, return the reasons."""
     finite = np.isfinite(signal.data)
     data = np.where(finite, signal.data, np.nan)
-    factor, unit = _find_unit(data) if volts and finite.any() else (1.0, "")
+    factor, unit = _choose_unit(data) if signal.in_volts and finite.any() else (1.0, "")
     ax.plot(np.arange(data.size) / signal.sfreq, data * factor, color="black", linewidth=0.7)
     if finite.any():
-        # Not "+1.2e-3" at the top for what is beside the point, and no row of zeros.
+        # An offset such as "+1.2e-3" above the axis is hard to read, and so are many zeros.
         ax.ticklabel_format(axis="y", useOffset=False, scilimits=(-2, 4))
     else:
         ax.set_yticks([])
     label = f"{name} [{unit}]" if unit else name
-    ax.set_ylabel(f"{label}\n{textwrap.fill(channel, _LINE)}", parse_math=False, fontsize="small")
+    channel = textwrap.fill(signal.channel, _LINE)
+    # A "$" in a channel's name is not mathematics.
+    ax.set_ylabel(f"{label}\n{channel}", parse_math=False, fontsize="small")
     spans = _find_spans(signal)
     for code, first, last in spans:
         ax.axvspan(first, last, hatch=_HATCHES[code], zorder=0, **_SHADE)
     return {code for code, *_ in spans}
 
 
-def _find_unit(data: NDArray[np.float64]) -> tuple[float, str]:
-    """Find in which part of a volt samples are easy to read."""
+def _choose_unit(data: NDArray[np.float64]) -> tuple[float, str]:
+    """Choose a unit, and the factor from V to it, in which samples are easy to read."""
     largest = np.nanmax(np.abs(data))
     for factor, unit in ((1.0, "V"), (1e3, "mV")):
         if largest * factor >= 0.5:
@@ -114,28 +121,28 @@ def _find_unit(data: NDArray[np.float64]) -> tuple[float, str]:
 
 
 def _find_spans(signal: EpochSignal) -> list[tuple[int, float, float]]:
-    """Find what does not count as measured: the reason, from when, and to when, in s."""
+    """Find spans that do not count as measured: the reason, beginning and end in seconds."""
     n_samples = signal.reasons.size
     edges = np.flatnonzero(np.diff(signal.reasons, prepend=-1, append=-1))
     spans = [
         (int(signal.reasons[first]), first / signal.sfreq, last / signal.sfreq)
         for first, last in pairwise(edges.tolist())
-        if signal.reasons[first] != MEASURED
+        if signal.reasons[first] != Reason.MEASURED
     ]
-    # Where a channel ends; at odd rates, a sample may be lacking in an epoch that is complete.
+    # The channel ends in this epoch. At odd rates, a complete epoch may lack a sample.
     if EPOCH_S * signal.sfreq - n_samples > 2:
-        spans.append((NOT_RECORDED, n_samples / signal.sfreq, EPOCH_S))
+        spans.append((Reason.NOT_RECORDED, n_samples / signal.sfreq, EPOCH_S))
     return spans
 
 
 def _draw_seen(ax: Axes, signal: EpochSignal) -> None:
-    """Draw what the network sees, if it sees anything."""
-    if signal.grid is not None and signal.availability == REASONS[MEASURED]:
-        # Sample k of the grid, from 1 on, lies at k steps.
+    """Draw what the network sees, or write why it sees nothing."""
+    if signal.grid is not None and signal.availability == Reason.MEASURED.label:
+        # The first sample of the grid lies one step after the beginning of the epoch.
         time = np.arange(1, signal.grid.size + 1) * EPOCH_S / signal.grid.size
         ax.plot(time, signal.grid, color="#0072B2", linewidth=0.7)
         return
-    used = signal.grid is not None and signal.availability != REASONS[LEFT_OUT]
+    used = signal.grid is not None and signal.availability != Reason.LEFT_OUT.label
     text = f"masked: {signal.availability}" if used else "not used"
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
     ax.set_yticks([])

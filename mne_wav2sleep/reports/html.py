@@ -1,4 +1,4 @@
-"""One night as one HTML file, through mne.Report, with nothing fetched from elsewhere."""
+"""Report of a night: a self-contained HTML file, made with mne.Report."""
 
 import html
 import json
@@ -7,13 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import mne
 import pandas as pd
 import yasa
 from matplotlib.figure import Figure
 
 from ..output import write_whole
+from ..recordings import Channel
+from ..recordings.channels import tabulate_channels
 from ..staging.audit import Audit
 from ..staging.windows import LONGEST
 
@@ -26,8 +27,7 @@ eLife 10:e70092</li>
 7:267</li>
 </ul>"""
 
-
-# On a phone, the contents would take half of the width, beside the rest: there they come first.
+# On a phone, a table of contents at the side would take half of the width: it goes to the top.
 _CSS = """
 @media (max-width: 700px) {
   #toc { position: static !important; height: auto !important; width: 100%; }
@@ -39,58 +39,78 @@ _CSS = """
 """
 
 
-def _table(frame: pd.DataFrame) -> str:
-    """Write a table in Bootstrap's look, which mne.Report carries; it scrolls where it is wide."""
+def _render_table(frame: pd.DataFrame) -> str:
+    """Render a table in Bootstrap's style, which mne.Report includes; it scrolls if it is wide."""
     frame = frame.rename_axis(index=None)
     classes = "table table-sm table-striped"
     body = frame.to_html(border=0, classes=classes, na_rep="", justify="left")
     return f'<div style="overflow-x: auto">{body}</div>'
 
 
-def _say(*paragraphs: str) -> str:
-    """Write text from anywhere as paragraphs."""
-    return "".join(f"<p>{html.escape(text)}</p>" for text in paragraphs)
+def _render_paragraphs(*texts: str) -> str:
+    """Render text as paragraphs."""
+    return "".join(f"<p>{html.escape(text)}</p>" for text in texts)
 
 
-def _list(texts: Sequence[str]) -> str:
-    """Write texts from anywhere as a list."""
+def _render_list(texts: Sequence[str]) -> str:
+    """Render texts as a list."""
     return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
 
 
 def _find_used(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Find the channels of which anything was used."""
+    """Find the channels with epochs that were used."""
     return {m: row for m, row in provenance["channels"].items() if "measured" in row["epochs"]}
 
 
-def _say_time(start: str | None) -> str:
-    """Say when a recording began, without the time zone that MNE labels its clock with."""
+def _format_start(start: str | None) -> str:
+    """Format the start of a recording, without the time zone, which MNE always calls UTC."""
     if start is None:
         return "an unknown time"
     return f"{datetime.fromisoformat(start):%Y-%m-%d %H:%M:%S} by its clock"
 
 
-def _summarise(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
-    """Say what was staged, by what, and how sure it is."""
+def _compute_certainty(hyp: yasa.Hypnogram) -> pd.Series:
+    """Compute the probability of the most probable stage, for the epochs that have a stage."""
+    staged = (hyp.hypno != "UNS").to_numpy()
+    return hyp.proba.drop(columns="UNS", errors="ignore").max(axis=1)[staged]
+
+
+def find_least_certain(hyp: yasa.Hypnogram) -> int:
+    """Find the epoch whose most probable stage has the lowest probability.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram, with its probabilities.
+
+    Returns
+    -------
+    epoch : int
+        Its number, from 0; epochs that are ``UNS`` do not count.
+    """
+    return int(_compute_certainty(hyp).idxmin())
+
+
+def _summarize(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
+    """Summarize what was staged, with which weights, and how certain it is."""
     recording = provenance["recording"]
-    stages = hyp.proba.columns.difference(["UNS"])
-    known = (hyp.hypno != "UNS").to_numpy()
-    sure = hyp.proba.loc[known, stages].max(axis=1)
+    certainty = _compute_certainty(hyp)
     unscored = provenance["unscored_epochs"]
     sentences = [
         f"{', '.join(recording['files']) or 'A Raw in memory'}: {recording['hours']:.2f} h, "
-        f"{recording['epochs']} epochs of 30 s, from {_say_time(recording['start'])}.",
-        f"Staged by the weights {provenance['weights']['name']!r} from "
+        f"{recording['epochs']} epochs of 30 s, from {_format_start(recording['start'])}.",
+        f"Staged with the weights {provenance['weights']['name']!r} from "
         f"{', '.join(_find_used(provenance))}.",
-        f"The most probable stage has a mean probability of {sure.mean():.2f}; in "
-        f"{100 * (sure < 0.5).mean():.0f} % of the epochs it is less than one half.",
+        f"The most probable stage has a mean probability of {certainty.mean():.2f}; in "
+        f"{100 * (certainty < 0.5).mean():.0f} % of the epochs, it is less than one half.",
     ]
     if unscored:
-        sentences.append(f"{unscored} epochs are UNS, since nothing was measured in them.")
+        sentences.append(f"{unscored} epochs are UNS, because nothing was measured in them.")
     return sentences
 
 
 def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
-    """Write a paragraph for a paper."""
+    """Write the methods paragraph for a paper."""
     channels = ", ".join(
         f"{modality} ({html.escape(str(row['channel']))}, {row['sfreq']:g} Hz)"
         for modality, row in _find_used(provenance).items()
@@ -111,12 +131,12 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         temperatures = (
             " Probabilities were calibrated by a temperature for each combination of signals."
         )
-    together = (
-        "How errors of neighbouring epochs go together was fitted to "
-        f"{calibration['n_nights']} scored nights that came with the weights."
+    correlation = (
+        "The correlation of the errors of neighboring epochs was fitted to "
+        f"{calibration['n_nights']} scored nights, and is part of the weights."
         if calibration["n_nights"]
-        else "How errors of neighbouring epochs go together is not known of these weights, and was "
-        "taken from other weights on simulated nights."
+        else "The correlation of the errors of neighboring epochs is not known for these weights, "
+        "and was taken from other weights on simulated nights."
     )
     return (
         f"<p>Sleep was staged in 30-s epochs into {n_stages} stages with wav2sleep (Carter &amp; "
@@ -127,19 +147,20 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "
         f"signal, and epochs without any signal were left unscored.{windows}{temperatures} "
         "Intervals of sleep statistics come from 500 nights drawn from the stage probabilities. "
-        f"{together}</p>" + _CITATIONS
+        f"{correlation}</p>" + _CITATIONS
     )
 
 
 def make_report(
     hyp: yasa.Hypnogram,
     *,
-    channels: pd.DataFrame,
+    channels: Sequence[Channel],
+    night: Figure,
+    epoch: Figure,
     quality: pd.DataFrame,
     statistics: pd.DataFrame,
     audit: Audit,
     provenance: Mapping[str, Any],
-    figures: Mapping[str, Figure],
 ) -> mne.Report:
     """Make the report of a night.
 
@@ -147,14 +168,16 @@ def make_report(
     ----------
     hyp : yasa.Hypnogram
         The hypnogram.
-    channels, quality, statistics : pandas.DataFrame
+    channels : sequence of Channel
+        The mapping.
+    night, epoch : matplotlib.figure.Figure
+        The night, and its least certain epoch (see :func:`find_least_certain`).
+    quality, statistics : pandas.DataFrame
         The stager's tables.
     audit : Audit
-        What every subset of the sensors says.
+        The agreement between subsets of the sensors.
     provenance : mapping
-        Where the stages come from, and the ``cautions``, what was warned of.
-    figures : mapping of str to Figure
-        Title -> picture; they are closed.
+        Where the stages come from, with the warnings (``cautions``).
 
     Returns
     -------
@@ -165,29 +188,26 @@ def make_report(
     name = Path(files[0]).name if files else "a night"
     report = mne.Report(title=f"Sleep stages of {name}", verbose="error")
     report.add_custom_css(_CSS)
-    summary = _say(*_summarise(hyp, provenance))
+    summary = _render_paragraphs(*_summarize(hyp, provenance))
     if cautions := provenance["cautions"]:
-        summary += "<p><strong>What was warned of</strong></p>" + _list(cautions)
+        summary += "<p><strong>Warnings</strong></p>" + _render_list(cautions)
     report.add_html(summary, "Summary", tags=("summary",))
-    for title, figure in figures.items():
+    for figure, title in ((night, "The night"), (epoch, "The least certain epoch")):
         report.add_figure(figure, title, tags=("figures",), image_format="png")
-        plt.close(figure)
-    note = _say(
-        "low and high: the 95 % interval over nights drawn from the probabilities, in which the "
-        "errors of neighbouring epochs go together. It knows nothing of other cohorts or sensors."
+    note = _render_paragraphs(
+        "low and high: the 95% interval over nights drawn from the probabilities, with correlated "
+        "errors of neighboring epochs. It does not cover other cohorts or sensors."
     )
-    report.add_html(note + _table(statistics), "Sleep statistics", tags=("statistics",))
-    mapping = channels.copy()
-    mapping["channel"] = mapping["channel"].map(
-        lambda channel: channel if isinstance(channel, str) else " - ".join(channel)
-    )
-    mapping["alternatives"] = mapping["alternatives"].map(lambda names: ", ".join(map(str, names)))
-    report.add_html(_table(mapping), "Channels", tags=("channels",))
-    report.add_html(_table(quality.round(2)), "Quality of the signals", tags=("channels",))
-    agreement = audit.plot()
+    report.add_html(note + _render_table(statistics), "Sleep statistics", tags=("statistics",))
+    mapping = tabulate_channels(channels)
+    mapping["channel"] = [channel.label for channel in channels]
+    mapping["alternatives"] = [", ".join(channel.alternatives) for channel in channels]
+    report.add_html(_render_table(mapping), "Channels", tags=("channels",))
+    report.add_html(_render_table(quality.round(2)), "Signal quality", tags=("channels",))
+    agreement = audit.plot(show=False)
     report.add_figure(agreement, "Agreement of the sensors", tags=("audit",), image_format="png")
-    plt.close(agreement)
-    report.add_html(_table(audit.stages.round(1)), "Stages by sensors (%)", tags=("audit",))
+    stages = _render_table(audit.stages.round(1))
+    report.add_html(stages, "Stages by sensors (%)", tags=("audit",))
     report.add_html(
         _describe_methods(provenance, hyp.n_stages), "Methods, to paste", tags=("methods",)
     )
@@ -197,7 +217,7 @@ def make_report(
 
 
 def write_report(report: mne.Report, path: Path, *, overwrite: bool = False) -> None:
-    """Write a report.
+    """Write a report to a file.
 
     Parameters
     ----------
@@ -206,12 +226,12 @@ def write_report(report: mne.Report, path: Path, *, overwrite: bool = False) -> 
     path : Path
         The HTML file.
     overwrite : bool
-        Whether a file that is there may be replaced.
+        Whether an existing file may be replaced.
 
     Raises
     ------
     FileExistsError
-        If there is such a file, and it may not be replaced.
+        If the file exists, and may not be replaced.
     OSError
         If it cannot be written.
     """

@@ -1,1 +1,10 @@
-"""Room."""
+"""Validity, beats, quality and preprocessing of signals, without torch.
+
+In: the samples of a channel as recorded, with their sampling rate. Out: whether each sample and
+epoch was measured (:class:`Validity`, :class:`Reason`), heart beats and breaths, signal quality,
+and the padded, z-scored arrays that the network reads.
+"""
+
+from .validity import Reason, Signal, Validity
+
+__all__ = ["Reason", "Signal", "Validity"]

@@ -1,23 +1,24 @@
-"""From a recorded channel to the network's time grid."""
+"""Resample a channel to the network's time grid, and z-score it."""
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..modalities import EPOCH_S
 
 
 def is_constant(data: NDArray[np.floating]) -> bool:
-    """Say whether a signal is flat but for rounding.
+    """Check whether a signal is constant apart from rounding errors.
 
     Parameters
     ----------
     data : array, shape (n_samples,)
-        A signal in any unit, finite.
+        A finite signal in any unit.
 
     Returns
     -------
     constant : bool
-        Whether its range is under 1e-12 of its largest absolute value.
+        Whether its range is at most 1e-12 of its largest absolute value.
 
     Examples
     --------
@@ -31,28 +32,28 @@ def is_constant(data: NDArray[np.floating]) -> bool:
 def interpolate_to_grid(
     data: NDArray[np.floating], sfreq: float, samples_per_epoch: int, n_epochs: int
 ) -> NDArray[np.float64]:
-    """Put a recorded signal on the network's time grid.
+    """Interpolate a recorded signal to the network's time grid.
 
-    Sample ``k`` of the result, counted from 1, is the signal at ``k * 30 / samples_per_epoch``
-    seconds, interpolated linearly between the two samples around it and without an anti-alias
-    filter, because that is how the released weights were trained.
+    Sample ``k`` of the grid, counted from 1, is at ``k * 30 / samples_per_epoch`` seconds. The
+    interpolation is linear and without an anti-aliasing filter, because the released weights were
+    trained with data preprocessed in this way.
 
     Parameters
     ----------
     data : array, shape (n_samples,)
-        The signal at its own recorded rate, in any unit; sample ``i`` was taken at ``i / sfreq``
-        seconds. Must be finite.
+        The signal as recorded, in any unit; sample ``i`` was taken at ``i / sfreq`` seconds. It
+        must be finite.
     sfreq : float
         Sampling rate in Hz.
     samples_per_epoch : int
-        Grid samples per 30-s epoch.
+        Number of samples of the grid per 30-s epoch.
     n_epochs : int
-        Epochs of the result.
+        Number of epochs of the grid.
 
     Returns
     -------
     grid : array, shape (n_epochs * samples_per_epoch,)
-        The signal on the grid, in its own unit. Past the end of the recording it holds the mean
+        The signal on the grid, in the unit of ``data``; after the end of the recording, the mean
         of ``data``.
 
     Raises
@@ -66,31 +67,28 @@ def interpolate_to_grid(
     array([ 7.5, 15. , 22.5, 30. , 37.5, 45. , 52.5, 60. ])
     """
     if not data.size:
-        raise ValueError(
-            "A signal without samples has no place on the grid. Leave the channel out."
+        raise ValueError("A signal without samples cannot be interpolated. Leave the channel out.")
+    step = EPOCH_S / samples_per_epoch * sfreq
+    position = np.arange(1, n_epochs * samples_per_epoch + 1) * step
+    return np.asarray(
+        ndimage.map_coordinates(
+            data, position[None], output=np.float64, order=1, mode="constant", cval=data.mean()
         )
-    grid = np.full(n_epochs * samples_per_epoch, data.mean(), dtype=np.float64)
-    position = np.arange(1, grid.size + 1) * (EPOCH_S / samples_per_epoch * sfreq)
-    position = position[: np.searchsorted(position, data.size - 1, side="right")]
-    left = np.minimum(position.astype(np.int64), max(data.size - 2, 0))
-    weight = position - left
-    if position.size:
-        grid[: position.size] = data[left] * (1 - weight) + data[left + 1] * weight
-    return grid
+    )
 
 
 def zscore(grid: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Subtract the mean and divide by the unbiased standard deviation, padding included.
+    """Subtract the mean, and divide by the unbiased standard deviation.
 
     Parameters
     ----------
     grid : array, shape (n_samples,)
-        A signal on the network's grid, in any unit.
+        A signal on the network's grid, in any unit, including its padding.
 
     Returns
     -------
     z : array of float32, shape (n_samples,)
-        The network's input, without a unit.
+        The network's input, which is dimensionless.
 
     Raises
     ------
@@ -104,9 +102,9 @@ def zscore(grid: NDArray[np.float64]) -> NDArray[np.float32]:
     """
     if is_constant(grid):
         raise ValueError(
-            f"A constant signal, {grid[0]:g} throughout, cannot be z-scored. Leave it out."
+            f"A constant signal ({grid[0]:g} throughout) cannot be z-scored. Leave the channel out."
         )
-    centred = grid - grid.mean()
-    # Squares of very small or very large units would leave the range of float64.
-    centred /= np.abs(centred).max()
-    return (centred / centred.std(ddof=1)).astype(np.float32)
+    centered = grid - grid.mean()
+    # In very small or very large units, squares would leave the range of float64.
+    centered /= np.abs(centered).max()
+    return (centered / centered.std(ddof=1)).astype(np.float32)

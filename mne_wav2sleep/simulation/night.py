@@ -7,17 +7,16 @@ from functools import partial
 import mne
 import numpy as np
 import yasa
-from mne.utils import _validate_type
-from mne.utils import verbose as _verbose
 from numpy.typing import NDArray
 
 from ..modalities import EPOCH_S
+from ..verbosity import Verbosity, check_type, verbose
 from .beats import RHYTHMS, simulate_beats
 from .physiology import simulate_activity, simulate_breathing, simulate_stages
 from .subjects import Population, draw_subject
 from .waves import render_belt, render_ecg, render_ppg
 
-# Name, MNE type: MNE has no type for pulse waves.
+# Channel name and MNE's type; MNE has no type for pulse waves.
 _CHANNELS = {
     "ABD": ("Abdomen", "resp"),
     "ECG": ("ECG", "ecg"),
@@ -25,13 +24,13 @@ _CHANNELS = {
     "THX": ("Thorax", "resp"),
 }
 _INTEGERS = {"WAKE": 0, "N1": 1, "N2": 2, "LIGHT": 2, "N3": 3, "DEEP": 3, "REM": 4}
-# EDF+'s texts of the stages, which MNE's and YASA's examples use.
+# EDF+'s texts for stages, as in examples of MNE and YASA.
 _TEXTS = {0: "W", 1: "1", 2: "2", 3: "3", 4: "R", -1: "?"}
 _START = datetime(2000, 1, 1, 22, 30, tzinfo=UTC)
 
 
-def stage_annotations(stages: NDArray[np.int64]) -> mne.Annotations:
-    """Annotate stages, one annotation per run of a stage.
+def annotate_stages(stages: NDArray[np.int64]) -> mne.Annotations:
+    """Make annotations of stages, one per run of a stage.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ def stage_annotations(stages: NDArray[np.int64]) -> mne.Annotations:
     Returns
     -------
     annotations : mne.Annotations
-        With EDF+'s texts: ``"Sleep stage W"``, ``"1"``, ``"2"``, ``"3"``, ``"R"``, ``"?"``.
+        EDF+'s texts: ``"Sleep stage W"``, ``"1"``, ``"2"``, ``"3"``, ``"R"``, ``"?"``.
     """
     begins = np.flatnonzero(np.diff(stages, prepend=stages[0] - 1))
     lengths = np.diff(begins, append=stages.size)
@@ -53,25 +52,25 @@ def stage_annotations(stages: NDArray[np.int64]) -> mne.Annotations:
     )
 
 
-def _stages_of(hyp: yasa.Hypnogram) -> NDArray[np.int64]:
-    """Stages of a hypnogram as integers."""
+def _read_stages(hyp: yasa.Hypnogram) -> NDArray[np.int64]:
+    """Convert a hypnogram to integers."""
     if not isinstance(hyp, yasa.Hypnogram):
         raise TypeError(
-            f"hyp must be a yasa.Hypnogram or None, got {type(hyp).__name__}; make one with "
+            f"hyp must be a yasa.Hypnogram or None, got {type(hyp).__name__}. Make one with "
             "yasa.Hypnogram(values, n_stages=5)."
         )
     if hyp.n_stages not in (4, 5) or hyp.freq != "30s":
         raise ValueError(
             "hyp must have 4 or 5 stages and epochs of 30 s, got "
-            f"{hyp.n_stages} stages and epochs of {hyp.freq}."
+            f"{hyp.n_stages} stages and epochs of {hyp.freq}. Convert it."
         )
     return np.array([_INTEGERS.get(stage, -1) for stage in hyp.hypno], dtype=np.int64)
 
 
-def _fail(
+def _add_failures(
     data: NDArray[np.float64], sfreq: float, count: int, names: list[str], rng: np.random.Generator
 ) -> mne.Annotations:
-    """Let sensors fail for a while, in place; annotate where."""
+    """Make sensors fail temporarily, in place, and annotate the failures."""
     failures = mne.Annotations([], [], [], orig_time=_START)
     for _ in range(count):
         channel = int(rng.integers(len(names)))
@@ -88,8 +87,35 @@ def _fail(
     return failures
 
 
-@_verbose
-def simulate_night(
+def _check_modalities(names: Sequence[str]) -> None:
+    """Check the signals to simulate."""
+    if not names or len(set(names)) < len(names) or not set(names) <= set(_CHANNELS):
+        raise ValueError(
+            f"modalities must be some of {', '.join(_CHANNELS)}, each once, got {names!r}."
+        )
+
+
+def _check_numbers(
+    hyp: yasa.Hypnogram | None,
+    duration: float,
+    sfreq: float,
+    apnea_index: float,
+    sensor_failures: int,
+) -> None:
+    """Check the ranges of the numbers."""
+    for name, value in (("duration", duration), ("sfreq", sfreq)):
+        check_type(value, "numeric", name)
+    if hyp is None and not duration >= EPOCH_S:
+        raise ValueError(f"duration must be at least one epoch of 30 s, got {duration!r} s.")
+    if not sfreq >= 2:
+        raise ValueError(f"sfreq must be at least 2 Hz, got {sfreq!r} Hz.")
+    for name, value in (("apnea_index", apnea_index), ("sensor_failures", sensor_failures)):
+        if not value >= 0:
+            raise ValueError(f"{name} must not be negative, got {value!r}.")
+
+
+@verbose
+def simulate_night(  # noqa: PLR0913 (keywords that users set)
     hyp: yasa.Hypnogram | None = None,
     *,
     duration: float = 8 * 3600.0,
@@ -101,37 +127,37 @@ def simulate_night(
     sensor_failures: int = 0,
     age: float | None = None,
     population: Population | None = None,
-    verbose: bool | str | int | None = None,
+    verbose: Verbosity = None,
 ) -> mne.io.RawArray:
-    """Simulate a night with known stages: first what the body does, then what sensors show.
+    """Simulate a night with known stages: the physiology first, then the sensor signals.
 
     Parameters
     ----------
     hyp : yasa.Hypnogram, optional
-        The stages, 4 or 5 of them, in epochs of 30 s; it sets the duration. Without it, stages
+        Hypnogram with 4 or 5 stages and epochs of 30 s, which sets the duration. By default, stages
         are drawn with :func:`yasa.simulate_hypnogram` and ordered into sleep cycles.
     duration : float
-        Duration in s if ``hyp`` is not given; whole epochs are simulated.
+        Duration in s if ``hyp`` is not given, rounded down to complete epochs.
     modalities : sequence of str
-        Signals to record, among ``"ABD"``, ``"ECG"``, ``"PPG"`` and ``"THX"``. A signal does not
-        depend on which others are recorded.
+        Signals to simulate, of ``"ABD"``, ``"ECG"``, ``"PPG"`` and ``"THX"``. A signal does not
+        depend on the others.
     sfreq : float
         Sampling rate in Hz.
     seed : int, optional
-        The same seed gives the same night, to the bit (with the same version of NumPy). Without
-        it, every call gives another one.
+        The same seed gives the same night bit for bit (with the same version of NumPy). By
+        default, every call gives a different night.
     rhythm : str
         ``"sinus"``, ``"atrial_fibrillation"``, ``"ectopy"`` or ``"paced"``.
     apnea_index : float
-        Apnoeas and hypopnoeas per hour of sleep.
+        Apneas and hypopneas per hour of sleep.
     sensor_failures : int
-        How many times a sensor, chosen at random, goes flat or gives noise for 5 to 60 min (a
-        quarter of the recording at most).
+        Number of failures, in each of which a random sensor is flat or noise for 5 to 60 min (at
+        most a quarter of the recording).
     age : float, optional
         The subject's age in years; drawn if not given.
     population : Population, optional
-        What subject and sensors are drawn from; by default ``Population()``.
-    verbose : bool | str | int | None
+        Distributions of subject and sensors; by default ``Population()``.
+    verbose : bool, str, int or None
         MNE's verbosity.
 
     Returns
@@ -150,10 +176,11 @@ def simulate_night(
 
     Notes
     -----
-    For trying out, teaching, tests and for training on many nights whose stages are certain. It is
-    no substitute for recordings: the effects of stages are means and spreads from the literature
-    and from two small public cohorts, and morphology, noise and artefacts are made up. How well a
-    stager does here says nothing about how well it does on patients.
+    Simulated nights are meant for trying out, teaching and tests, and for training on many nights
+    with known stages. They do not replace recordings: effects of stages are means and standard
+    deviations from the literature and from two small public cohorts, and morphology, noise and
+    artifacts are invented. Performance on simulated nights is not evidence of performance on
+    patients.
 
     Examples
     --------
@@ -164,29 +191,18 @@ def simulate_night(
     Sleep stage W
     """
     names = [modalities] if isinstance(modalities, str) else list(modalities)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(_CHANNELS):
-        raise ValueError(
-            f"modalities must be some of {', '.join(_CHANNELS)}, each once, got {modalities!r}."
-        )
-    for name, value in (("duration", duration), ("sfreq", sfreq)):
-        _validate_type(value, "numeric", name)
-    if hyp is None and not duration >= EPOCH_S:
-        raise ValueError(f"duration must be at least one epoch of 30 s, got {duration!r} s.")
-    if not sfreq >= 2:
-        raise ValueError(f"sfreq must be at least 2 Hz, got {sfreq!r} Hz.")
+    _check_modalities(names)
+    _check_numbers(hyp, duration, sfreq, apnea_index, sensor_failures)
     if rhythm not in RHYTHMS:
         raise ValueError(f"rhythm must be one of {', '.join(RHYTHMS)}, got {rhythm!r}.")
-    for name, value in (("apnea_index", apnea_index), ("sensor_failures", sensor_failures)):
-        if not value >= 0:
-            raise ValueError(f"{name} must not be negative, got {value!r}.")
     population = Population() if population is None else population
-    # A stream for each concern: leaving out one signal does not change another.
+    # Separate generators, so that leaving out a signal does not change the others.
     body, course, fail, *sensors = np.random.default_rng(seed).spawn(3 + len(_CHANNELS))
     subject = draw_subject(body, population=population, age=age)
     if hyp is None:
         stages = simulate_stages(int(duration // EPOCH_S), rng=body, subject=subject)
     else:
-        stages = _stages_of(hyp)
+        stages = _read_stages(hyp)
     seconds = stages.size * EPOCH_S
     breathing = simulate_breathing(stages, rng=course, subject=subject, apnea_index=apnea_index)
     activity = simulate_activity(stages, rng=course, subject=subject, events=breathing.events)
@@ -217,11 +233,11 @@ def simulate_night(
         )
     ch_names = [_CHANNELS[name][0] for name in names]
     info = mne.create_info(ch_names, sfreq, [_CHANNELS[name][1] for name in names])
-    failures = _fail(data, sfreq, int(sensor_failures), ch_names, fail)
+    failures = _add_failures(data, sfreq, int(sensor_failures), ch_names, fail)
     raw = mne.io.RawArray(data, info)
     raw.set_meas_date(_START)
     raw.info["description"] = (
         f"Simulated by mne_wav2sleep.simulate_night, not a recording (seed {seed}, {rhythm} "
         f"rhythm, age {subject.age:.0f})."
     )
-    return raw.set_annotations(stage_annotations(stages) + failures)
+    return raw.set_annotations(annotate_stages(stages) + failures)

@@ -1,7 +1,8 @@
-"""What the body does in a simulated night: stages, breathing, arousals and movements.
+"""Physiology of a simulated night: stages, breathing, arousals and movements.
 
-All of it lives on a grid of :data:`GRID_HZ` that begins with the recording. The heart follows it in
-:mod:`mne_wav2sleep.beats`; what sensors show of it is the business of :mod:`mne_wav2sleep.waves`.
+Time series have a rate of :data:`GRID_HZ` and begin with the recording ("the grid"). Heart beats
+are simulated in :mod:`mne_wav2sleep.simulation.beats`, signals of sensors in
+:mod:`mne_wav2sleep.simulation.waves`.
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from ..modalities import EPOCH_S
 from .subjects import Subject, draw_subject
 
 GRID_HZ = 4.0
-"""Rate of the grid on which breathing, arousals and movements are given."""
+"""Rate of the grid of breathing, arousals and movements, in Hz."""
 
 _STAGES = ["WAKE", "N1", "N2", "N3", "REM"]
 # Counts of transitions between 30-s epochs, from row to column (Metzner et al. 2021,
-# Communications Biology 4:1385, the same that yasa.simulate_hypnogram takes by default).
+# Communications Biology 4:1385, the default of yasa.simulate_hypnogram).
 _TRANSITIONS = np.array(
     [
         [11737, 571, 84, 2, 2],
@@ -39,15 +40,15 @@ class Breathing:
     Attributes
     ----------
     phase : array
-        Breaths since the beginning; a breath in starts at every whole number.
+        Breaths since the beginning; an inspiration starts at every integer.
     depth : array
-        Depth of a breath, 1 on average, 0 in an apnoea.
+        Depth of breaths, 1 on average, 0 in an apnea.
     rib_cage : array
-        Share of the rib cage in it, 1 in wake.
+        Share of the rib cage in breathing, relative to wake.
     paradox : array
-        1 where chest and belly move against each other, as in an obstructed breath, else 0.
+        1 where thorax and abdomen move in opposite directions, as in an obstructed breath, else 0.
     events : array, shape (n_events, 2)
-        Begin and end of apnoeas and hypopnoeas in s.
+        Start and end of apneas and hypopneas in s.
     """
 
     phase: NDArray[np.float64]
@@ -64,11 +65,11 @@ class Activity:
     Attributes
     ----------
     arousal : array
-        Strength of an arousal where one begins, 1 for an ordinary one, else 0.
+        Strength of an arousal at its start, 1 for a typical one, else 0.
     movement : array
-        How much the body moves, 1 in an ordinary movement.
+        Intensity of movement, 1 in a typical one.
     posture : array of int
-        Number of the posture; changes when the sleeper turns.
+        Number of the posture, which changes when the subject turns.
     """
 
     arousal: NDArray[np.float64]
@@ -76,33 +77,35 @@ class Activity:
     posture: NDArray[np.int64]
 
 
-def n_grid(duration: float) -> int:
-    """Points of the grid that cover a recording of some seconds."""
+def count_points(duration: float) -> int:
+    """Count the grid points that cover a duration in s."""
     return int(np.ceil(duration * GRID_HZ)) + 1
 
 
-def slow_noise(rng: np.random.Generator, n: int, tau: float) -> NDArray[np.float64]:
-    """Noise of unit SD on the grid that forgets itself within tau seconds."""
+def draw_slow_noise(rng: np.random.Generator, n: int, tau: float) -> NDArray[np.float64]:
+    """Draw noise of unit SD on the grid, with a time constant of tau seconds."""
     keep = np.exp(-1 / (tau * GRID_HZ))
     white = rng.standard_normal(n)
     white[1:] *= np.sqrt(1 - keep**2)
     return np.asarray(signal.lfilter([1.0], [1.0, -keep], white))
 
 
-def by_stage(table: NDArray[np.float64], stages: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """Value of each stage on the grid; bodies take some 20 s to follow."""
+def interpolate_stages(
+    table: NDArray[np.float64], stages: NDArray[np.int64], n: int
+) -> NDArray[np.float64]:
+    """Interpolate one value per stage to the grid, smoothed, as bodies respond within some 20 s."""
     seconds = np.repeat(table[np.maximum(stages, 0)], int(EPOCH_S))
     smooth = ndimage.gaussian_filter1d(seconds, 12.0, mode="nearest")
     return np.interp(np.arange(n) / GRID_HZ, np.arange(smooth.size) + 0.5, smooth)
 
 
 def check_stages(stages: ArrayLike) -> NDArray[np.int64]:
-    """Stages as an array, or a sentence that says what is wrong."""
+    """Convert stages to an array of integers, and check them."""
     array = np.asarray(stages)
     if array.ndim != 1 or not array.size or not np.isin(array, range(-1, 5)).all():
         raise ValueError(
             "stages must be a non-empty array of YASA's integers 0 (WAKE) to 4 (REM) or -1 "
-            f"(unscored), one per 30-s epoch, got {stages!r:.80}."
+            f"(unscored), one per 30-s epoch, got {stages!r:.80}. Convert them."
         )
     return array.astype(np.int64)
 
@@ -110,16 +113,16 @@ def check_stages(stages: ArrayLike) -> NDArray[np.int64]:
 def simulate_stages(
     n_epochs: int, *, rng: np.random.Generator, subject: Subject
 ) -> NDArray[np.int64]:
-    """Simulate a night's stages: wake first, N3 early, REM late, in cycles.
+    """Simulate the stages of a night: initial wake, and cycles with N3 early and REM late.
 
     Parameters
     ----------
     n_epochs : int
         Number of 30-s epochs.
     rng : numpy.random.Generator
-        Source of all chance.
+        Random number generator.
     subject : Subject
-        Who sleeps.
+        The subject.
 
     Returns
     -------
@@ -129,15 +132,15 @@ def simulate_stages(
     Notes
     -----
     :func:`yasa.simulate_hypnogram` draws the stages in pieces of 5 min, with transition
-    probabilities (Metzner et al. 2021) that follow the sleep cycle: cycles of about 95 min, deep
-    sleep in their first part and early in the night, REM at their end and late in the night
-    (Carskadon & Dement, Principles and Practice of Sleep Medicine).
+    probabilities (Metzner et al. 2021) that depend on the sleep cycle: cycles of about 95 min, with
+    deep sleep in their first part and early in the night, and REM at their end and late in the
+    night (Carskadon & Dement, Principles and Practice of Sleep Medicine).
     """
     rates = _TRANSITIONS / _TRANSITIONS.sum(axis=1, keepdims=True)
     deep = float(np.clip(1.3 - 0.012 * (subject.age - 20), 0.25, 1.3)) * np.exp(rng.normal(0, 0.3))
     cycle_epochs = 2 * np.clip(rng.normal(95, 12), 70, 125)
     settling, lability = np.exp(rng.normal(0, 0.4)), np.exp(rng.normal(0, 0.3))
-    # Recordings begin before the lights go off, and end after the last sleep.
+    # Recordings begin before lights off, and end after the final awakening.
     lights_off = min(rng.exponential(30), n_epochs / 6)
     last_sleep = n_epochs - min(rng.exponential(16) * subject.wakefulness, n_epochs / 6)
     stages = [0] * max(round(lights_off), 1)
@@ -151,7 +154,7 @@ def simulate_stages(
         hours = asleep / 120
         slow = position < 0.65 and onset is not None
         rem = position > 0.84 - 0.06 * min(cycle, 4) and onset is not None
-        # Awakenings are brief; now and then sleep does not come back for long.
+        # Most awakenings are brief; a few are long.
         if restless == 0 and onset is not None and rng.random() < 0.03 * subject.wakefulness:
             restless = int(np.clip(rng.lognormal(1.0, 0.8), 1, 24))
         awake = restless > 0 or len(stages) > last_sleep
@@ -188,43 +191,47 @@ def simulate_breathing(
     subject: Subject | None = None,
     apnea_index: float = 0.0,
 ) -> Breathing:
-    """Simulate breathing: rate and regularity by stage, sighs, apnoeas.
+    """Simulate breathing: rate and regularity by stage, sighs, apneas.
 
     Parameters
     ----------
     stages : array_like of int, shape (n_epochs,)
         YASA's integers, one per 30-s epoch.
     rng : numpy.random.Generator
-        Source of all chance.
+        Random number generator.
     subject : Subject, optional
-        Who sleeps; drawn if not given.
+        The subject; drawn if not given.
     apnea_index : float
-        Apnoeas and hypopnoeas per hour of sleep.
+        Apneas and hypopneas per hour of sleep.
 
     Returns
     -------
     breathing : Breathing
-        For the duration of the stages.
+        Breathing for the duration of the stages.
     """
     stages = check_stages(stages)
     subject = draw_subject(rng) if subject is None else subject
-    n = n_grid(stages.size * EPOCH_S)
+    n = count_points(stages.size * EPOCH_S)
     breath_s = 60 / subject.breathing_rate
-    # Regular and irregular breathing also alternate within a stage.
-    unrest = np.exp(0.35 * slow_noise(rng, n, 120.0) + 0.25 * slow_noise(rng, n, 900.0) - 0.09)
-    irregular = unrest * by_stage(subject.stage_breath_length, stages, n)
-    per_minute = subject.breathing_rate + by_stage(subject.stage_breathing_rate, stages, n)
-    # Half of a breath's deviation is its own, half is shared with the breaths of the same minute.
-    log_rate = irregular * (slow_noise(rng, n, breath_s) + 0.5 * slow_noise(rng, n, 40.0))
-    log_rate += 0.04 * slow_noise(rng, n, 1200.0)
+    # Regular and irregular breathing alternate within a stage as well.
+    unrest = np.exp(
+        0.35 * draw_slow_noise(rng, n, 120.0) + 0.25 * draw_slow_noise(rng, n, 900.0) - 0.09
+    )
+    irregular = unrest * interpolate_stages(subject.stage_breath_length, stages, n)
+    per_minute = subject.breathing_rate + interpolate_stages(
+        subject.stage_breathing_rate, stages, n
+    )
+    # Half of a breath's deviation is independent, half is shared within about a minute.
+    log_rate = irregular * (draw_slow_noise(rng, n, breath_s) + 0.5 * draw_slow_noise(rng, n, 40.0))
+    log_rate += 0.04 * draw_slow_noise(rng, n, 1200.0)
     rate = np.clip(per_minute * np.exp(log_rate), 5, 40) / 60
     phase = np.cumsum(rate) / GRID_HZ
     breath = phase.astype(np.int64)
     own = rng.standard_normal(breath[-1] + 1)
     # A sigh about every 8 min.
     sigh = np.where(rng.random(own.size) < breath_s / 500, rng.uniform(1.8, 3.0, own.size), 1.0)
-    depth = np.exp(unrest * by_stage(subject.stage_breath_depth, stages, n) * own[breath])
-    depth *= sigh[breath] * np.exp(0.12 * slow_noise(rng, n, 60.0))
+    depth = np.exp(unrest * interpolate_stages(subject.stage_breath_depth, stages, n) * own[breath])
+    depth *= sigh[breath] * np.exp(0.12 * draw_slow_noise(rng, n, 60.0))
     paradox = np.zeros(n)
     events = _draw_apneas(stages, rng, apnea_index)
     time = np.arange(n) / GRID_HZ
@@ -236,14 +243,14 @@ def simulate_breathing(
         paradox[inside] = obstructive
         after = (time >= stop) & (time < stop + 12)
         depth[after] *= 1 + 0.9 * np.exp(-(time[after] - stop) / 6)
-    rib_cage = by_stage(subject.stage_rib_cage, stages, n)
+    rib_cage = interpolate_stages(subject.stage_rib_cage, stages, n)
     return Breathing(phase, np.minimum(depth, 4.0), rib_cage, paradox, events)
 
 
 def _draw_apneas(
     stages: NDArray[np.int64], rng: np.random.Generator, index: float
 ) -> NDArray[np.float64]:
-    """Begin and end of apnoeas in s; they come in runs, 20 to 60 s apart."""
+    """Draw start and end of apneas in s, in series with 15 to 45 s between them."""
     wanted = round(index * np.count_nonzero(stages > 0) * EPOCH_S / 3600)
     likely = np.array([0.0, 1.2, 1.0, 0.3, 1.5])[np.maximum(stages, 0)]
     events: list[tuple[float, float]] = []
@@ -278,30 +285,30 @@ def simulate_activity(
     stages : array_like of int, shape (n_epochs,)
         YASA's integers, one per 30-s epoch.
     rng : numpy.random.Generator
-        Source of all chance.
+        Random number generator.
     subject : Subject, optional
-        Who sleeps; drawn if not given.
+        The subject; drawn if not given.
     events : array, shape (n_events, 2), optional
-        Begin and end of apnoeas in s; most of them end in an arousal.
+        Start and end of apneas in s; most of them end in an arousal.
 
     Returns
     -------
     activity : Activity
-        For the duration of the stages.
+        Arousals and movements for the duration of the stages.
     """
     stages = check_stages(stages)
     subject = draw_subject(rng) if subject is None else subject
-    n = n_grid(stages.size * EPOCH_S)
+    n = count_points(stages.size * EPOCH_S)
     stage = np.pad(np.repeat(np.maximum(stages, 0), int(EPOCH_S * GRID_HZ)), (0, 1), mode="edge")
     arousal, movement = np.zeros(n), np.zeros(n)
     begins = np.flatnonzero(rng.random(n) < subject.arousals[stage] / (3600 * GRID_HZ))
-    # Waking up is an arousal, too.
+    # Awakenings are arousals, too.
     awakens = (np.flatnonzero((stages[1:] == 0) & (stages[:-1] > 0)) + 1) * EPOCH_S * GRID_HZ
     ends = np.array([]) if events is None else events[rng.random(len(events)) < 0.8, 1] * GRID_HZ
     for begin in np.concatenate([begins, awakens, ends]).astype(np.int64):
         arousal[begin] = rng.lognormal(-0.1, 0.45)
     often = subject.movements[stage] / (3600 * GRID_HZ)
-    # Before they try to sleep, people read, talk and turn.
+    # People move more before they try to sleep.
     often[: np.argmax(stage > 0)] *= 2.5
     moves = np.flatnonzero(rng.random(n) < often)
     with_arousal = np.flatnonzero(arousal * (rng.random(n) < 0.3))
@@ -317,10 +324,10 @@ def simulate_activity(
     return Activity(arousal, movement, np.cumsum(turns))
 
 
-def arousal_response(
+def respond_to_arousals(
     arousal: NDArray[np.float64], rise_s: float, undershoot: float
 ) -> NDArray[np.float64]:
-    """Respond to arousals with a rise that peaks at 1 after some seconds, then an undershoot."""
+    """Convolve arousals with a response that peaks at 1 after rise_s, then undershoots."""
     t = np.arange(0, 60, 1 / GRID_HZ)
     late = 3 * rise_s
     response = t / rise_s * np.exp(1 - t / rise_s) - undershoot * t / late * np.exp(1 - t / late)

@@ -1,7 +1,7 @@
-"""Who sleeps: populations and subjects of simulated nights, and what stages do to them.
+"""Populations and subjects of simulated nights, and the effects of stages on them.
 
 Stages are YASA's integers throughout the simulator: 0 WAKE, 1 N1, 2 N2, 3 N3, 4 REM, and -1 for
-epochs without a score, which are treated as wake. Tables of stage effects are in that order.
+unscored epochs, which are treated as wake. Tables of stage effects are in this order.
 """
 
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Heart rate against N2 (bpm), mean and SD over subjects: between the MIT-BIH polysomnographic
-# database (+4.3, +0.2, +2.0, +1.6; apnoea patients) and Sleep-Accel (+4.1, +2.1, +1.4, +3.6;
-# healthy). Part of it comes from movements and arousals, which are simulated apart.
+# Heart rate relative to N2 (bpm), mean and SD over subjects: between the MIT-BIH polysomnographic
+# database (+4.3, +0.2, +2.0, +1.6; apnea patients) and Sleep-Accel (+4.1, +2.1, +1.4, +3.6;
+# healthy). Movements and arousals, which are simulated separately, account for part of it.
 _HEART_RATE = ((2.6, 0.7, 0.0, 1.7, 2.4), (3.2, 1.6, 0.0, 1.7, 2.6))
-# Natural logarithm of the amplitude of the respiratory and of the LF modulation against N2, chosen
-# to give the MIT-BIH polysomnographic database's RMSSD (-15, -1, 0, -9, +2 ms) and ln(LF/HF)
+# Natural logarithm of the amplitude of the respiratory and of the LF modulation relative to N2, set
+# to match the MIT-BIH polysomnographic database's RMSSD (-15, -1, 0, -9, +2 ms) and ln(LF/HF)
 # (+0.55, +0.35, 0, -0.08, +0.75); N3's LF is lower, as in healthy sleepers (Bonnet & Arand 1997).
 _RESPIRATORY = ((-0.50, -0.05, 0.0, -0.05, -0.10), (0.30, 0.15, 0.0, 0.20, 0.35))
 _LF = ((-0.08, 0.12, 0.0, -0.20, 0.22), (0.25, 0.15, 0.0, 0.20, 0.25))
-# SD of the very slow changes of heart rate (bpm): most in wake and REM, least in N3 (Vanoli 1995,
+# SD of very slow changes of heart rate (bpm): highest in wake and REM, lowest in N3 (Vanoli 1995,
 # Circulation 91:1918; Busek 2005, Physiol Res 54:369).
 _VLF = (3.8, 2.2, 1.3, 0.8, 3.2)
-# Breathing: rate against N2 (1/min), coefficient of variation of breath length, SD of ln(depth).
-# N3 is most regular, REM and wake least (Douglas 1982, Thorax 37:840; Gutierrez 2016, Physiol Rep
-# 4:e12949; Rostig 2005, Sleep 28:411).
+# Breathing: rate relative to N2 (1/min), coefficient of variation of breath length, SD of
+# ln(depth). It is most regular in N3, and least in REM and wake (Douglas 1982, Thorax 37:840;
+# Gutierrez 2016, Physiol Rep 4:e12949; Rostig 2005, Sleep 28:411).
 _BREATHING_RATE = ((0.6, 0.3, 0.0, 0.1, 0.9), (1.2, 0.6, 0.0, 0.7, 1.0))
 _BREATH_LENGTH_CV = (0.20, 0.16, 0.11, 0.075, 0.165)
 _BREATH_DEPTH_SD = (0.30, 0.23, 0.15, 0.10, 0.25)
-# Share of the rib cage in a breath, against wake: it falls in REM with the tone of the intercostal
-# muscles (Tusiewicz 1977, J Appl Physiol 43:600).
+# Share of the rib cage in a breath, relative to wake: it decreases in REM with the tone of the
+# intercostal muscles (Tusiewicz 1977, J Appl Physiol 43:600).
 _RIB_CAGE = (1.0, 1.05, 1.1, 1.1, 0.75)
 # Arousals (Bonnet & Arand 2007, J Clin Sleep Med 3:271) and body movements (Wilde-Frenz & Schulz
 # 1983, Perceptual and Motor Skills 56:275) per hour.
@@ -38,15 +38,15 @@ _MOVEMENTS = (40.0, 14.0, 4.0, 1.5, 6.0)
 
 @dataclass(frozen=True)
 class Population:
-    """What subjects and sensors are drawn from.
+    """Distributions that subjects and sensors are drawn from.
 
-    The defaults stand for adults of a sleep laboratory. Give other values for another cohort, for
+    The defaults represent adults in a sleep laboratory. Use other values for another cohort, for
     example with :func:`dataclasses.replace`.
 
     Parameters
     ----------
     age : tuple of float
-        Youngest and oldest age in years; ages are uniform.
+        Lowest and highest age in years; ages are uniformly distributed.
     heart_rate : tuple of float
         Mean and SD over subjects of the heart rate in N2, in bpm.
     rmssd : tuple of float
@@ -54,14 +54,14 @@ class Population:
     breathing_rate : tuple of float
         Mean and SD over subjects of the breathing rate in N2, per minute.
     stage_effect : float
-        Factor on everything that a stage changes in heart and breathing; 0 makes stages invisible
-        there, and leaves movements and arousals.
+        Factor on all effects of stages on heart and breathing; with 0, only movements and arousals
+        depend on the stage.
     wakefulness : float
-        Factor on how often sleepers wake up.
+        Factor on the number of awakenings.
     arousals, movement : float
         Factor on the number of arousals and body movements.
     noise : float
-        Factor on the noise, wander and artefacts of all sensors.
+        Factor on the noise, wander and artifacts of all sensors.
     ecg_leads : tuple of str
         Leads to choose from: ``"II"``, ``"CM5"``, ``"V1"``.
     inverted : float
@@ -69,7 +69,7 @@ class Population:
     pulse_delay : tuple of float
         Mean and SD of the time from R peak to the pulse's foot, in s: about 0.22 s at a finger.
     pulse_damping : float
-        Factor on the widths of the waves of a pulse; above 1, a pulse is smoother.
+        Factor on the widths of the waves of a pulse; pulses are smoother above 1.
     mains : tuple of float
         Mains frequencies to choose from, in Hz.
     """
@@ -104,13 +104,13 @@ OLDER_WEARABLE = Population(
     pulse_damping=1.5,
 )
 """A cohort unlike the default one: older subjects, whose age alone weakens the effects of stages,
-and noisier sensors worn at the wrist and across the chest. An example for fine-tuning, without a
-counterpart in reality."""
+and noisier sensors on wrist and chest. It is an example for fine-tuning and does not represent a
+real cohort."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What stays the same in a body for a night. Arrays have shape (5,), one value per stage.
+    """Properties of a subject during a night. Arrays have shape (5,), one value per stage.
 
     Attributes
     ----------
@@ -141,9 +141,9 @@ class Subject:
     arousals, movements : array
         Per hour.
     arousal_heart_rate : float
-        Highest rise of heart rate after an ordinary arousal, in bpm.
+        Peak of the rise of heart rate after a typical arousal, in bpm.
     wakefulness : float
-        How often this sleeper wakes up, 1 on average.
+        Factor on the number of awakenings.
     """
 
     age: float
@@ -174,11 +174,11 @@ def draw_subject(
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of all chance.
+        Random number generator.
     population : Population, optional
-        Where the subject comes from; by default ``Population()``.
+        The population; by default ``Population()``.
     age : float, optional
-        Age in years, if it is not to be drawn.
+        Age in years; drawn if not given.
 
     Returns
     -------
@@ -188,12 +188,12 @@ def draw_subject(
     Raises
     ------
     ValueError
-        If the age is not one of an adult.
+        If the age is not from 15 to 110 years.
 
     Notes
     -----
-    With every decade after 40, RMSSD falls by 15 % and the effects of stages by 4 % (heart-rate
-    variability halves from 20 to 65 years: Umetani 1998, J Am Coll Cardiol 31:593).
+    RMSSD decreases by 15% and the effects of stages by 4% with every decade after 40 (heart rate
+    variability halves between 20 and 65 years: Umetani 1998, J Am Coll Cardiol 31:593).
 
     Examples
     --------
@@ -201,11 +201,13 @@ def draw_subject(
     70.0
     """
     population = Population() if population is None else population
-    # Drawn even if it is given, so that the rest of the subject stays the same.
+    # Drawn even if it is given, so that the other properties stay the same.
     drawn = float(rng.uniform(*population.age))
     age = drawn if age is None else float(age)
     if not 15 <= age <= 110:
-        raise ValueError(f"age must be that of an adult in years, from 15 to 110, got {age:g}.")
+        raise ValueError(
+            f"age must be from 15 to 110 years, got {age:g}. Nights of adults are simulated."
+        )
     decades = (age - 40) / 10
     effect = population.stage_effect * float(np.clip(1 - 0.04 * decades, 0.6, 1.1))
 
@@ -213,7 +215,7 @@ def draw_subject(
         return effect * (np.array(mean) + np.array(sd) * rng.standard_normal(5))
 
     def spread(table: tuple[float, ...], sd: float) -> NDArray[np.float64]:
-        """Let stages differ from N2 by more or less than the table says."""
+        """Vary how much stages differ from N2."""
         ratio = np.log(np.array(table) / table[2]) + 0.1 * rng.standard_normal(5)
         return np.asarray(
             table[2] * np.exp(sd * rng.standard_normal() + effect * ratio * rng.uniform(0.4, 1.6))

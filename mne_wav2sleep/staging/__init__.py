@@ -1,1 +1,11 @@
-"""Room."""
+"""A recording through all steps, window by window.
+
+In: an opened recording, its mapping, and loaded weights. Out: a frozen :class:`StagingResult` with
+probabilities, availability and provenance. From it, every subset of the modalities can be staged
+without running an encoder again, and compared (:class:`Audit`).
+"""
+
+from .audit import Audit
+from .result import StagingResult
+
+__all__ = ["Audit", "StagingResult"]

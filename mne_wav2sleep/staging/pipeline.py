@@ -1,163 +1,175 @@
-"""A recording through all steps, window by window, each encoder once."""
+"""A recording through all steps, window by window, with each encoder run once per window."""
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+import yasa
 from numpy.typing import NDArray
 
-from ..cautions import warn
-from ..hypnograms.probabilities import STAGE_NAMES, find_temperatures, name_stages, to_proba
+from ..cautions import get_cautions, keep_cautions, warn
+from ..hypnograms.probabilities import find_temperatures, name_stages, to_proba
 from ..modalities import EPOCH_S, MODALITIES
-from ..network.backends import Subset, run_subsets
-from ..network.model import Wav2Sleep
+from ..network import Engine, LoadedWeights, Preprocessing
+from ..network.backends import Subset, list_subsets
 from ..progress import track
-from ..recordings.opening import Recording
-from ..recordings.reading import Source, fill, judge_signals, open_sources, read_signals
+from ..recordings import Channel, Recording
+from ..recordings.reading import (
+    fill_in,
+    is_in_volts,
+    read_recorded,
+    read_signals,
+    warn_of_slow_channels,
+)
+from ..signals import Reason, Signal, Validity
 from ..signals.batch import make_batch
-from ..signals.quality import choose_epochs, find_beats, find_doubts
-from ..signals.validity import LEFT_OUT, MEASURED, REASONS, Signal, Validity
+from ..signals.beats import choose_epochs, find_beats
+from ..signals.quality import find_doubts
+from ..verbosity import check_type
+from .provenance import make_provenance
+from .result import EncodedWindow, StagingResult
 from .windows import blend, divide, join, plan_windows
 
-_LOOKED_AT = 60
-"""Epochs of a window whose beats and breaths are looked at: enough to find a channel that has none,
-and few enough to cost nothing."""
-
-
-@dataclass(frozen=True)
-class Staged:
-    """What a recording came to.
-
-    Attributes
-    ----------
-    probas : dict of tuple of str to pandas.DataFrame
-        Subset of the modalities -> probabilities by epoch and stage.
-    availability : pandas.DataFrame, shape (n_epochs, n_modalities)
-        In words, whether an epoch of a modality was measured, and if not, why.
-    """
-
-    probas: dict[Subset, pd.DataFrame]
-    availability: pd.DataFrame
+_N_INSPECTED = 60
+"""Epochs of a window in which beats and breaths are searched while staging: enough to notice a
+channel without any, and few enough to add no noticeable time."""
 
 
 @dataclass(frozen=True)
 class EpochSignal:
-    """An epoch of a modality.
+    """One epoch of a modality.
 
     Attributes
     ----------
     data : array, shape (n_samples,)
-        Samples as recorded, in MNE's units, lost ones not filled in; fewer than an epoch's where
-        the channel ends in it.
+        Samples as recorded, in MNE's units, before lost ones are filled in; fewer than an epoch
+        holds if the channel ends in it.
     reasons : array of int8, shape (n_samples,)
-        What is to be said of each, as a position in ``REASONS``.
+        Whether each was measured, or why not, as a value of :class:`~mne_wav2sleep.signals.Reason`.
     sfreq : float
         Their rate in Hz.
+    channel : str
+        Name of the channel, or of the pair, as figures show it.
+    in_volts : bool
+        Whether the samples are known to be in volts.
     grid : array of float32, shape (samples_per_epoch,), or None
-        The z-scored samples on the network's grid; None if the modality is not used.
+        z-scored samples on the network's grid; None if the modality is not used.
     availability : str
-        What is to be said of the epoch; of the grid of one that is not measured, the network's
-        mixer sees nothing.
+        Whether the epoch was measured, or why not, in words. The network's mixer ignores the
+        grid of an epoch that was not measured.
     """
 
     data: NDArray[np.float64]
     reasons: NDArray[np.int8]
     sfreq: float
+    channel: str
+    in_volts: bool
     grid: NDArray[np.float32] | None
     availability: str
 
 
 def stage_recording(
     recording: Recording,
-    channels: pd.DataFrame,
-    model: Wav2Sleep,
-    subsets: Sequence[Subset],
-    *,
+    channels: Sequence[Channel],
+    weights: LoadedWeights,
+    engine: Engine,
     validity: Validity,
-    precision: str,
-) -> Staged:
-    """Stage a recording from subsets of its modalities.
+) -> StagingResult:
+    """Stage a recording from all of its mapped modalities.
 
     Parameters
     ----------
     recording : Recording
         The opened recording.
-    channels : pandas.DataFrame
-        The mapping, its rates filled in.
-    model : Wav2Sleep
-        The network, on the device that it is to run on.
-    subsets : sequence of tuple of str
-        Subsets of the mapped modalities.
+    channels : sequence of Channel
+        The mapping, with its rates.
+    weights : LoadedWeights
+        The weights.
+    engine : Engine
+        What runs their network.
     validity : Validity
         What counts as measured.
-    precision : str
-        One of :data:`~mne_wav2sleep.network.backends.PRECISIONS`.
 
     Returns
     -------
-    staged : Staged
-        Probabilities and availability. Nothing but these is kept of a window, so that days take
-        the memory of a night.
+    result : StagingResult
+        Probabilities, availability and provenance. Samples are not kept: memory does not grow with
+        the length of the recording beyond one window and the features.
 
     Raises
     ------
     ValueError
         If no channel has a signal in it.
     RuntimeError
-        If the network gives something that is not a number.
+        If the network gives NaN.
     """
-    sources = open_sources(recording, channels)
+    warn_of_slow_channels(channels)
     windows = plan_windows(recording.n_epochs)
-    parts: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in subsets}
-    availabilities = []
-    beats: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
+    encoded, parts = [], []
+    beats: dict[str, list[pd.DataFrame]] = {channel.modality: [] for channel in channels}
     for window in track(windows, "Staging", "window"):
-        signals = _read_window(recording, sources, validity, window)
-        for name, some in _look(signals).items():
-            beats[name].append(some)
-        probas, availability = _stage_window(signals, model, subsets, precision)
-        for subset in subsets:
-            parts[subset].append(probas[subset])
-        availabilities.append(availability)
-    _check_beats(beats, channels)
-    availability = join(availabilities, windows)
-    measured = availability == REASONS[MEASURED]
-    if not measured.any(axis=None):
-        names = ", ".join(map(repr, channels["channel"]))
-        raise ValueError(
-            f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
-            "stage. Check the recording (stager.cautions says what was found), or name other "
-            "channels."
-        )
-    stages = STAGE_NAMES[model.config.n_classes]
-    named = {}
-    for subset in subsets:
-        proba = blend(parts[subset], windows)
-        proba[~measured[list(subset)].any(axis=1)] = np.nan
-        named[subset] = name_stages(proba, stages)
-    return Staged(named, availability)
+        signals = _read_window(recording, channels, validity, window)
+        for name, signal in signals.items():
+            beats[name].append(find_beats(signal, name, choose_epochs(signal, _N_INSPECTED)))
+        one, availability = _encode_window(signals, weights, engine)
+        encoded.append(one)
+        parts.append(availability)
+    for channel in channels:
+        found = pd.concat(beats[channel.modality])
+        for doubt in find_doubts(found, channel.modality, channel.name):
+            warn(doubt)
+    availability = join(parts, windows)
+    _check_measured(availability, channels)
+    everything = tuple(channel.modality for channel in channels)
+    proba = _stage(encoded, windows, availability, weights, engine, [everything])[everything]
+    parameters = {
+        "device": str(engine.device),
+        "precision": engine.precision,
+        "validity": asdict(validity),
+        "calibration": asdict(weights.calibration),
+        "preprocessing": asdict(weights.preprocessing),
+    }
+    return StagingResult(
+        proba=proba,
+        start=recording.start,
+        scorer=weights.scorer,
+        availability=availability,
+        windows=tuple(windows),
+        encoded=tuple(encoded),
+        provenance=make_provenance(recording, channels, availability, weights, parameters),
+        cautions=tuple(get_cautions()),
+    )
 
 
-def _read_window(
-    recording: Recording,
-    sources: Sequence[Source],
-    validity: Validity,
-    window: tuple[int, int],
-) -> dict[str, Signal]:
-    """Read the signals of a window, the last one to the very end of the recording."""
-    start, stop = _find_span(recording, window)
-    return read_signals(recording, sources, validity, start=start, stop=stop)
+def stage_subsets(
+    result: StagingResult, weights: LoadedWeights, engine: Engine
+) -> dict[Subset, yasa.Hypnogram]:
+    """Stage every subset of the modalities, without running an encoder again.
 
+    Parameters
+    ----------
+    result : StagingResult
+        What staging the recording gave.
+    weights : LoadedWeights
+        The weights with which it was staged.
+    engine : Engine
+        What runs their network.
 
-def _find_span(recording: Recording, window: tuple[int, int]) -> tuple[float, float | None]:
-    """Seconds from which and to which a window reaches; None for the end of the recording."""
-    first, last = window
-    return first * EPOCH_S, None if last == recording.n_epochs else last * EPOCH_S
+    Returns
+    -------
+    hypnograms : dict of tuple of str to yasa.Hypnogram
+        Subset of the modalities that were measured in any epoch -> its stages, the smallest subset
+        first and all of them last.
+    """
+    measured = result.measured
+    subsets = list_subsets([name for name in measured if measured[name].any()])
+    probas = _stage(result.encoded, result.windows, result.availability, weights, engine, subsets)
+    return {subset: result.make_hypnogram(proba) for subset, proba in probas.items()}
 
 
 def find_all_beats(
-    recording: Recording, channels: pd.DataFrame, validity: Validity
+    recording: Recording, channels: Sequence[Channel], validity: Validity
 ) -> dict[str, pd.DataFrame]:
     """Find the beats and breaths of every measured epoch of a recording.
 
@@ -169,105 +181,166 @@ def find_all_beats(
     Returns
     -------
     beats : dict of str to pandas.DataFrame
-        Modality -> what was found, a row per epoch, NaN where it was not measured; and where it
-        was (``measured``).
+        Modality -> one row per epoch, NaN if it was not measured, with the columns of
+        :func:`~mne_wav2sleep.signals.beats.find_beats` and ``measured``.
     """
-    sources = open_sources(recording, channels)
     windows = plan_windows(recording.n_epochs)
-    found: dict[str, list[pd.DataFrame]] = {str(modality): [] for modality in channels.index}
-    for window in track(windows, "Looking at the waves", "window"):
-        for name, signal in _read_window(recording, sources, validity, window).items():
+    found: dict[str, list[pd.DataFrame]] = {channel.modality: [] for channel in channels}
+    for window in track(windows, "Finding beats", "window"):
+        for name, signal in _read_window(recording, channels, validity, window).items():
             beats = find_beats(signal, name, choose_epochs(signal))
             beats = beats.reindex(range(signal.epochs.size))
-            found[name].append(beats.assign(measured=signal.epochs == MEASURED))
+            found[name].append(beats.assign(measured=signal.epochs == Reason.MEASURED))
     return {name: join(parts, windows) for name, parts in found.items()}
 
 
 def read_epoch(
-    recording: Recording, channels: pd.DataFrame, model: Wav2Sleep, validity: Validity, epoch: int
+    recording: Recording,
+    channels: Sequence[Channel],
+    preprocessing: Preprocessing,
+    validity: Validity,
+    epoch: int,
 ) -> dict[str, EpochSignal]:
     """Read an epoch as it was recorded, and as the network sees it.
 
     Parameters
     ----------
-    recording, channels, model, validity
+    recording, channels, validity
         As in :func:`stage_recording`.
+    preprocessing : Preprocessing
+        How the weights want signals prepared.
     epoch : int
-        Which one.
+        Number of the epoch, from 0.
 
     Returns
     -------
-    found : dict of str to EpochSignal
-        Modality -> what there is of it, by the window that speaks for the epoch, as availability
-        has it.
+    signals : dict of str to EpochSignal
+        Modality -> the epoch in the window that decides its availability. No warning is given
+        about the samples, since staging does so.
+
+    Raises
+    ------
+    TypeError
+        If the number is not an integer.
+    IndexError
+        If the recording has no such epoch.
     """
+    check_type(epoch, "int-like", "epoch")
+    if not 0 <= epoch < recording.n_epochs:
+        raise IndexError(
+            f"There is no epoch {epoch}; the recording has {recording.n_epochs}, from 0 on."
+        )
     windows = plan_windows(recording.n_epochs)
-    speaks = next(i for i, (_, end) in enumerate(divide(windows)) if epoch < end)
-    start, stop = _find_span(recording, windows[speaks])
-    sources = open_sources(recording, channels)
-    judged = dict(judge_signals(recording, sources, validity, start=start, stop=stop))
-    signals = {name: fill(one, validity) for name, one in judged.items()}
-    x, _ = make_batch(signals, padded_epochs=model.config.padded_epochs)
-    said = _tabulate(signals, used=x)
-    epoch -= windows[speaks][0]
+    number = next(i for i, (_, end) in enumerate(divide(windows)) if epoch < end)
+    start, stop = _find_span(recording, windows[number])
+    with keep_cautions([], say=False):
+        recorded = dict(read_recorded(recording, channels, validity, start=start, stop=stop))
+        signals = {name: fill_in(one, validity) for name, one in recorded.items()}
+        x, _ = make_batch(signals, padded_epochs=preprocessing.padded_epochs)
+    availability = _tabulate(signals, used=x)
+    epoch -= windows[number][0]
     found = {}
-    for name, one in sorted(judged.items()):
-        samples = MODALITIES[name].samples_per_epoch
+    for channel in sorted(channels, key=lambda one: one.modality):
+        name = channel.modality
+        one, samples = recorded[name], MODALITIES[name].samples_per_epoch
         begin, end = (round((epoch + i) * EPOCH_S * one.sfreq) for i in (0, 1))
         found[name] = EpochSignal(
-            one.data[begin:end],
-            one.reasons[begin:end],
-            one.sfreq,
-            x[name][0, epoch * samples : (epoch + 1) * samples].numpy() if name in x else None,
-            said.loc[epoch, name],
+            data=one.data[begin:end],
+            reasons=one.reasons[begin:end],
+            sfreq=one.sfreq,
+            channel=channel.label,
+            in_volts=is_in_volts(recording.raw, channel),
+            grid=x[name][0, epoch * samples : (epoch + 1) * samples] if name in x else None,
+            availability=availability.loc[epoch, name],
         )
     return found
 
 
-def _look(signals: Mapping[str, Signal]) -> dict[str, pd.DataFrame]:
-    """Find the beats and breaths of some epochs."""
-    return {
-        name: find_beats(signal, name, choose_epochs(signal, _LOOKED_AT))
-        for name, signal in signals.items()
-    }
+def _find_span(recording: Recording, window: tuple[int, int]) -> tuple[float, float | None]:
+    """Find the seconds that a window spans; None for the end of the recording."""
+    first, last = window
+    return first * EPOCH_S, None if last == recording.n_epochs else last * EPOCH_S
 
 
-def _check_beats(beats: Mapping[str, Sequence[pd.DataFrame]], channels: pd.DataFrame) -> None:
-    """Warn of channels whose beats or breaths make no sense, and of hearts unlike most."""
-    for name, parts in beats.items():
-        for doubt in find_doubts(pd.concat(parts), name, channels["channel"][name]):
-            warn(doubt)
+def _read_window(
+    recording: Recording,
+    channels: Sequence[Channel],
+    validity: Validity,
+    window: tuple[int, int],
+) -> dict[str, Signal]:
+    """Read the mapped channels in a window."""
+    start, stop = _find_span(recording, window)
+    return read_signals(recording, channels, validity, start=start, stop=stop)
+
+
+def _encode_window(
+    signals: dict[str, Signal], weights: LoadedWeights, engine: Engine
+) -> tuple[EncodedWindow, pd.DataFrame]:
+    """Encode a window and tabulate its availability; empties ``signals``."""
+    x, available = make_batch(signals, padded_epochs=weights.preprocessing.padded_epochs)
+    availability = _tabulate(signals, used=x)
+    signals.clear()  # not needed while the network runs, and large
+    measured = availability == Reason.MEASURED.label
+    features = engine.encode(x) if x else {}
+    return EncodedWindow(features, available, measured), availability
 
 
 def _tabulate(signals: Mapping[str, Signal], used: Container[str]) -> pd.DataFrame:
-    """Say of each epoch in words whether it was measured."""
-    words = np.array(REASONS, dtype=object)
+    """Put into words whether each epoch of each modality was measured, or why not."""
+    words = np.array([reason.label for reason in Reason], dtype=object)
     columns = {}
     for name in sorted(signals):
         epochs = signals[name].epochs
         if name not in used:
-            epochs = np.where(epochs == MEASURED, LEFT_OUT, epochs)
+            epochs = np.where(epochs == Reason.MEASURED, Reason.LEFT_OUT, epochs)
         columns[name] = words[epochs]
     return pd.DataFrame(columns).rename_axis(index="Epoch")
 
 
+def _check_measured(availability: pd.DataFrame, channels: Sequence[Channel]) -> None:
+    """Refuse a recording in which nothing was measured."""
+    if not (availability == Reason.MEASURED.label).any(axis=None):
+        names = ", ".join(repr(channel.name) for channel in channels)
+        raise ValueError(
+            f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
+            "stage. Check the recording (stager.cautions lists what was found), or name other "
+            "channels."
+        )
+
+
+def _stage(
+    encoded: Sequence[EncodedWindow],
+    windows: Sequence[tuple[int, int]],
+    availability: pd.DataFrame,
+    weights: LoadedWeights,
+    engine: Engine,
+    subsets: Sequence[Subset],
+) -> dict[Subset, pd.DataFrame]:
+    """Compute the probabilities of subsets in each window, and blend the windows."""
+    parts = [_stage_window(window, weights, engine, subsets) for window in encoded]
+    measured = availability == Reason.MEASURED.label
+    named = {}
+    for subset in subsets:
+        proba = blend([part[subset] for part in parts], windows)
+        proba[~measured[list(subset)].any(axis=1)] = np.nan
+        named[subset] = name_stages(proba, weights.stage_names)
+    return named
+
+
 def _stage_window(
-    signals: dict[str, Signal], model: Wav2Sleep, subsets: Sequence[Subset], precision: str
-) -> tuple[dict[Subset, NDArray[np.float64]], pd.DataFrame]:
-    """Stage some hours: NaN where nothing was measured, and what was; empties ``signals``."""
-    x, available = make_batch(signals, padded_epochs=model.config.padded_epochs)
-    availability = _tabulate(signals, used=list(x))
-    signals.clear()  # not needed while the network runs, and large
-    measured = availability == REASONS[MEASURED]
-    shape = (len(availability), model.config.n_classes)
-    probas = {subset: np.full(shape, np.nan) for subset in subsets}
-    used = {subset: tuple(name for name in subset if name in x) for subset in subsets}
+    window: EncodedWindow, weights: LoadedWeights, engine: Engine, subsets: Sequence[Subset]
+) -> dict[Subset, NDArray[np.float64]]:
+    """Compute the probabilities of subsets in a window, NaN where nothing was measured."""
+    n_epochs = len(window.measured)
+    used = {subset: tuple(name for name in subset if name in window.features) for subset in subsets}
     wanted = sorted({names for names in used.values() if names})
-    logits = run_subsets(model, x, available, wanted, precision)
+    logits = engine.mix(window.features, window.available, wanted) if wanted else {}
+    probas = {}
     for subset, names in used.items():
+        probas[subset] = np.full((n_epochs, len(weights.stage_names)), np.nan)
         if names:
-            there = measured[list(names)]
-            temperatures = find_temperatures(model.calibration, there)
-            proba = to_proba(logits[names][0, : shape[0]], temperatures)
-            probas[subset][there.any(axis=1)] = proba[there.any(axis=1)]
-    return probas, availability
+            measured = window.measured[list(names)]
+            temperatures = find_temperatures(weights.calibration, measured)
+            proba = to_proba(logits[names][0, :n_epochs], temperatures)
+            probas[subset][measured.any(axis=1)] = proba[measured.any(axis=1)]
+    return probas

@@ -1,9 +1,9 @@
-"""Where a hypnogram comes from: everything that it takes to make it again, ready for JSON."""
+"""Provenance of a hypnogram: what is needed to reproduce it, ready for JSON."""
 
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -12,73 +12,69 @@ from typing import Any
 
 import pandas as pd
 
-from ..network.config import Wav2SleepConfig
+from ..network import LoadedWeights
 from ..output import write_whole
-from ..recordings.opening import Recording
-from ..signals.validity import MEASURED, REASONS
+from ..recordings import Channel, Recording
+from ..signals import Reason
 
 _PACKAGES = ("mne-wav2sleep", "mne", "yasa", "torch", "numpy", "scipy", "pandas")
 
 
 def make_provenance(
     recording: Recording,
-    channels: pd.DataFrame,
+    channels: Sequence[Channel],
     availability: pd.DataFrame,
-    weights: Mapping[str, str],
-    config: Wav2SleepConfig,
+    weights: LoadedWeights,
     parameters: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Say where a hypnogram comes from.
+    """Describe where a hypnogram comes from.
 
     Parameters
     ----------
     recording : Recording
-        What was staged.
-    channels : pandas.DataFrame
-        From which channels.
-    availability : pandas.DataFrame
-        What was measured.
-    weights : mapping of str to str
-        By which weights: their name, file and SHA-256.
-    config : Wav2SleepConfig
-        Their architecture.
+        The staged recording.
+    channels : sequence of Channel
+        The mapping.
+    availability : pandas.DataFrame, shape (n_epochs, n_modalities)
+        For each epoch and modality, whether it was measured, or why not, in words.
+    weights : LoadedWeights
+        The weights.
     parameters : mapping of str to object
-        How, JSON-ready.
+        Device, precision and other settings, ready for JSON.
 
     Returns
     -------
     provenance : dict
-        Nothing but what JSON knows.
+        Only types that JSON has.
     """
-    files = [str(name) for name in recording.raw.filenames if name is not None]
-    measured = availability == REASONS[MEASURED]
+    annotations = recording.reader.annotations.description
+    config = json.dumps(asdict(weights.config), sort_keys=True, default=str)
+    measured = availability == Reason.MEASURED.label
     return {
         "weights": {
-            **weights,
-            "config_sha256": hashlib.sha256(
-                json.dumps(asdict(config), sort_keys=True, default=str).encode()
-            ).hexdigest(),
+            "name": weights.name,
+            "file": weights.file,
+            "sha256": weights.sha256,
+            "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
         },
         "recording": {
-            "files": [str(recording.path)] if recording.path else files,
+            "files": recording.files,
             "start": recording.start and recording.start.isoformat(),
-            "hours": recording.n_samples / float(recording.raw.info["sfreq"]) / 3600,
+            "hours": recording.duration / 3600,
             "epochs": recording.n_epochs,
-            "gaps_s": [list(gap) for gap in recording.gaps],
-            "annotated_bad": sum(
-                text.upper().startswith("BAD") for text in recording.annotations.description
-            ),
+            "gaps_s": [list(gap) for gap in recording.reader.gaps],
+            "annotated_bad": sum(text.upper().startswith("BAD") for text in annotations),
         },
         "channels": {
-            str(modality): {
-                "channel": row["channel"] if isinstance(row["channel"], str) else [*row["channel"]],
-                "reason": row["reason"],
-                "sfreq": float(row["sfreq"]),
+            channel.modality: {
+                "channel": channel.name if isinstance(channel.name, str) else [*channel.name],
+                "reason": channel.reason,
+                "sfreq": channel.sfreq,
                 "epochs": {
-                    str(k): int(v) for k, v in availability[modality].value_counts().items()
+                    str(k): int(v) for k, v in availability[channel.modality].value_counts().items()
                 },
             }
-            for modality, row in channels.iterrows()
+            for channel in channels
         },
         "unscored_epochs": int((~measured.any(axis=1)).sum()),
         "parameters": dict(parameters),
@@ -90,7 +86,7 @@ def make_provenance(
 
 
 def provenance_path(hypnogram: Path) -> Path:
-    """Name the file of a hypnogram's provenance.
+    """Get the path of a hypnogram's provenance.
 
     Parameters
     ----------
@@ -100,7 +96,7 @@ def provenance_path(hypnogram: Path) -> Path:
     Returns
     -------
     path : Path
-        A file beside it.
+        A file in the same folder.
 
     Examples
     --------
@@ -113,7 +109,7 @@ def provenance_path(hypnogram: Path) -> Path:
 def write_provenance(
     provenance: Mapping[str, Any], hypnogram: Path, *, overwrite: bool = False
 ) -> Path:
-    """Write provenance beside a hypnogram.
+    """Write provenance to a file beside its hypnogram.
 
     Parameters
     ----------
@@ -122,17 +118,17 @@ def write_provenance(
     hypnogram : Path
         The hypnogram's file.
     overwrite : bool
-        Whether the provenance that is there, of a hypnogram of that name, may be replaced.
+        Whether an existing file may be replaced.
 
     Returns
     -------
     path : Path
-        The file, ``night.json.provenance.json`` beside ``night.json``.
+        The file, ``night.json.provenance.json`` for ``night.json``.
 
     Raises
     ------
     FileExistsError
-        If there is such a file, and it may not be replaced.
+        If the file exists, and may not be replaced.
     OSError
         If it cannot be written.
     """

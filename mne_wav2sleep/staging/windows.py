@@ -1,4 +1,4 @@
-"""Recordings of days: overlapping windows of a night's length, and one answer from all of them."""
+"""Overlapping windows of a night's length, for recordings of several days."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,15 +8,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 LONGEST = 1440
-"""Epochs, 12 h, up to which a recording is staged in one pass."""
+"""Epochs (12 h) up to which a recording is staged as one window."""
 _LENGTH = 1200
-"""Epochs of a window: the 10 h that the released weights were trained on."""
+"""Epochs of a window (10 h), on which the released weights were trained."""
 _OVERLAP = 240
-"""Epochs, 2 h, that two windows share at least."""
+"""Epochs (2 h) that two successive windows share at least."""
 
 
 def plan_windows(n_epochs: int) -> list[tuple[int, int]]:
-    """Lay windows over a recording.
+    """Cover a recording with windows.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def plan_windows(n_epochs: int) -> list[tuple[int, int]]:
 def blend(
     parts: Sequence[NDArray[np.float64]], windows: Sequence[tuple[int, int]]
 ) -> NDArray[np.float64]:
-    """Average what windows say of the epochs that they share.
+    """Average the probabilities of epochs that windows share.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def blend(
     Returns
     -------
     proba : array, shape (n_epochs, n_stages)
-        Averages in which an epoch counts the more, the further it is from its window's edge; NaN
-        where all windows are.
+        Averages, weighted by the distance of the epoch from the nearer edge of each window; NaN
+        where all windows are NaN.
     """
     if len(parts) == 1:
         return parts[0]
@@ -71,7 +71,7 @@ def blend(
 
 
 def divide(windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Divide a recording among windows: each epoch goes to the one whose edge is further away.
+    """Assign each epoch to the window whose nearer edge is further away.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def divide(windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     Returns
     -------
     parts : list of (int, int)
-        For each window, the first epoch for which it speaks, and the one after the last.
+        For each window, the first epoch that is assigned to it, and the one after the last.
 
     Examples
     --------
@@ -93,19 +93,19 @@ def divide(windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def join(parts: Sequence[pd.DataFrame], windows: Sequence[tuple[int, int]]) -> pd.DataFrame:
-    """Take of each epoch what the window says that speaks for it.
+    """Join tables of windows, taking each epoch from the window that it is assigned to.
 
     Parameters
     ----------
     parts : sequence of pandas.DataFrame
-        A row per epoch of each window.
+        For each window, one row per epoch.
     windows : sequence of (int, int)
-        The windows, from :func:`plan_windows`; :func:`divide` says which speaks.
+        The windows, from :func:`plan_windows`; :func:`divide` assigns epochs to them.
 
     Returns
     -------
     table : pandas.DataFrame
-        A row per epoch.
+        One row per epoch of the recording.
     """
     pieces = [
         part.iloc[begin - first : end - first]

@@ -1,25 +1,94 @@
-"""The model card of trained weights: what they learnt from, how, and how well they do."""
+"""The model card: training data, settings and performance of trained weights."""
 
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import stats
 
-from ..cohorts.evaluation import Evaluation, evaluate
-from ..cohorts.nights import PreparedNight
-from ..network.config import Calibration
-from ..network.model import Wav2Sleep
+from ..cohorts import Evaluation, PreparedNight, evaluate
+from ..network import Calibration, LoadedWeights
+from .settings import TrainingSettings
 
-_VERSIONS = ("mne-wav2sleep", "mne", "yasa", "torch", "pytorch-lightning", "numpy")
+_PACKAGES = ("mne-wav2sleep", "mne", "yasa", "torch", "pytorch-lightning", "numpy")
+_TEMPLATE = """# A wav2sleep network
+
+Classifies {n_stages} stages from {modalities}; {n_parameters:,} parameters. Written by
+mne-wav2sleep; use it with `SleepStagerW2S(raw, weights="{name}")`.
+
+- Initial weights: {base}
+- Trained parts: {trainable}
+
+## Nights
+
+Training:
+
+{training}
+
+Validation ({use}):
+
+{validation}
+
+## Agreement on the validation nights
+
+Pooled over epochs, by dataset and subset of the signals.
+
+{agreement}
+{comparison}
+## Calibration
+
+Fitted on the validation nights. The logits of each subset of the signals are divided by its
+temperature.
+
+{calibration}
+
+## Settings
+
+{settings}
+
+## Network
+
+{network}
+
+## Versions
+
+{versions}
+"""
 
 
-def _describe(nights: Sequence[PreparedNight], n_stages: int) -> str:
+@dataclass(frozen=True)
+class TrainingRun:
+    """How a network is trained, apart from the nights.
+
+    Attributes
+    ----------
+    settings : TrainingSettings
+        The settings.
+    trainable : tuple of str
+        The parts that are trained.
+    base : str or None
+        Name of the initial weights of fine-tuning; None for random weights.
+    device : str or torch.device
+        As in :class:`~mne_wav2sleep.SleepStagerW2S`.
+    n_devices : int
+        Number of devices of this kind.
+    """
+
+    settings: TrainingSettings
+    trainable: tuple[str, ...]
+    base: str | None
+    device: str | torch.device = "auto"
+    n_devices: int = 1
+
+
+def _describe_nights(nights: Sequence[PreparedNight], n_stages: int) -> str:
     """Make a table of nights, one row per dataset."""
     rows = [
         "| dataset | nights | subjects | hours | signals | stages (epochs) |",
@@ -41,14 +110,14 @@ def _describe(nights: Sequence[PreparedNight], n_stages: int) -> str:
     return "\n".join(rows)
 
 
-def _table(frame: pd.DataFrame) -> str:
-    """Write a table in Markdown."""
+def _format_table(frame: pd.DataFrame) -> str:
+    """Format a table in Markdown."""
     rows = [frame.columns, ["---"] * frame.shape[1], *frame.round(3).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
 
 
-def _compare(before: Evaluation, after: Evaluation) -> str:
-    """Set kappa before and after side by side, night by night, from all signals of each."""
+def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
+    """Compare kappa before and after fine-tuning, night by night, from all signals of each."""
     nights = ["dataset", "subset", "night", "subject"]
     both = before.by_night.merge(after.by_night, on=nights, suffixes=(" before", " after"))
     both["gain"] = both["kappa after"] - both["kappa before"]
@@ -59,33 +128,35 @@ def _compare(before: Evaluation, after: Evaluation) -> str:
         low, high = interval.confidence_interval
         text += f" (95% interval by bootstrap over {gain.size} subjects: {low:.3f} to {high:.3f})"
     return (
-        "\n## Against the weights it began with\n\n"
-        + _table(both[["dataset", "subject", "subset", "kappa before", "kappa after", "gain"]])
+        "\n## Comparison with the initial weights\n\n"
+        + _format_table(
+            both[["dataset", "subject", "subset", "kappa before", "kappa after", "gain"]]
+        )
         + f"\n\n{text}.\n"
     )
 
 
 def _describe_calibration(calibration: Calibration) -> str:
-    """Say what divides the logits of each subset, and how errors go together."""
+    """Describe temperatures and the correlation of errors."""
     rows = pd.DataFrame(calibration.temperatures.items(), columns=["subset", "temperature"])
     return (
-        f"{_table(rows)}\n\nOf the variance of errors, {calibration.night_share:.2f} is common to "
-        f"a night; the rest correlates by {calibration.epoch_correlation:.3f} from epoch to epoch. "
-        f"Nights: {calibration.n_nights}."
+        f"{_format_table(rows)}\n\nA share of {calibration.night_share:.2f} of the variance of "
+        f"errors is common to all epochs of a night; the rest is correlated from epoch to epoch by "
+        f"{calibration.epoch_correlation:.3f}. Nights: {calibration.n_nights}."
     )
 
 
-def _settings(values: Mapping[str, Any]) -> str:
-    """List settings in Markdown."""
+def _list_values(values: Mapping[str, Any]) -> str:
+    """List values by name in Markdown."""
     return "\n".join(f"- {name}: {value}" for name, value in values.items())
 
 
 def write_card(
     folder: Path,
-    model: Wav2Sleep,
+    weights: LoadedWeights,
     training: Sequence[PreparedNight],
     validation: Sequence[PreparedNight],
-    run: Mapping[str, Any],
+    run: TrainingRun,
     before: Evaluation | None,
 ) -> Path:
     """Write the model card.
@@ -94,74 +165,44 @@ def write_card(
     ----------
     folder : Path
         The model folder.
-    model : Wav2Sleep
-        The trained network.
+    weights : LoadedWeights
+        The trained weights.
     training, validation : sequence of PreparedNight
-        What it learnt from, and what it was chosen by.
-    run : mapping
-        ``base`` weights, ``trainable`` parts and ``settings``.
+        The nights of the two splits.
+    run : TrainingRun
+        How it was trained.
     before : Evaluation or None
-        How the weights that fine-tuning began with did on the validation nights.
+        Agreement of the initial weights on the validation nights; None for random weights.
 
     Returns
     -------
     path : Path
         ``README.md`` in the folder.
     """
-    n_stages = model.config.n_classes
-    after = evaluate(validation, model)
-    chosen = (
-        "other subjects; they decided when to stop, so that the scores below are optimistic"
-        if run["settings"]["keep"] == "best"
-        else "other subjects, by whom nothing was chosen"
+    n_stages = len(weights.stage_names)
+    after = evaluate(validation, weights, device="cpu")
+    versions = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
+    text = _TEMPLATE.format(
+        n_stages=n_stages,
+        modalities=", ".join(weights.modalities),
+        n_parameters=sum(p.numel() for p in weights.network.parameters()),
+        name=folder.name,
+        base=run.base or "random",
+        trainable=", ".join(run.trainable),
+        training=_describe_nights(training, n_stages),
+        use=(
+            "other subjects, used for early stopping, so that the scores below are optimistic"
+            if run.settings.keep == "best"
+            else "other subjects, not used to select the weights"
+        ),
+        validation=_describe_nights(validation, n_stages),
+        agreement=_format_table(after.pooled.reset_index()),
+        comparison="" if before is None else _compare_kappas(before, after),
+        calibration=_describe_calibration(weights.calibration),
+        settings=_list_values(asdict(run.settings)),
+        network=_list_values(asdict(weights.config) | asdict(weights.preprocessing)),
+        versions=_list_values(versions),
     )
-    n_parameters = sum(p.numel() for p in model.parameters())
-    versions = {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()}
     path = folder / "README.md"
-    path.write_text(
-        f"""# A wav2sleep network
-
-Stages {n_stages} classes from {", ".join(sorted(model.config.signals))}; {n_parameters:,}
-parameters. Written by mne-wav2sleep; use it with
-`SleepStagerW2S(raw, weights="{folder.name}")`.
-
-- Begun with: {run["base"] or "random weights"}
-- Parts that learnt: {", ".join(run["trainable"])}
-
-## Nights
-
-Training:
-
-{_describe(training, n_stages)}
-
-Validation ({chosen}):
-
-{_describe(validation, n_stages)}
-
-## Agreement on the validation nights
-
-Pooled over epochs, by dataset and by the subset of signals staged from.
-
-{_table(after.pooled.reset_index())}
-{"" if before is None else _compare(before, after)}
-## Calibration
-
-Fitted on the validation nights: what the logits of each subset of the signals are divided by.
-
-{_describe_calibration(model.calibration)}
-
-## Settings
-
-{_settings(run["settings"])}
-
-## Network
-
-{_settings(run["config"])}
-
-## Versions
-
-{_settings(versions)}
-""",
-        encoding="utf-8",
-    )
+    path.write_text(text, encoding="utf-8")
     return path

@@ -1,26 +1,38 @@
-"""Stochastic masking: what makes one network work with any subset of its signals."""
+"""Stochastic masking, which makes a network work with any subset of its signals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Annotated
 
 import numpy as np
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from ..modalities import MODALITIES
+
+_Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Masking:
     """How signals are dropped and flipped in training (arXiv 2411.04644, section 3.3).
 
     Parameters
     ----------
     drop : mapping of str to float
-        Probability with which a signal that a recording has is dropped, drawn for each signal on
-        its own. A signal that is not named is kept.
+        Probability of dropping a signal, by modality; each signal of a recording is drawn
+        independently. Signals that are not named are kept.
     backups : tuple of str
-        If nothing would be left, one of these that the recording has is kept; if it has none of
-        them, any other.
+        If all signals would be dropped, one of these is kept; any signal, if the recording has none
+        of these.
     flip : float
-        Probability with which a signal changes its sign, since electrodes and belts are worn
-        either way round.
+        Probability of flipping (inverting) a signal, since electrodes and belts are worn with
+        either polarity.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a modality is unknown or a probability is not from 0 to 1 (a subclass of ValueError).
 
     Examples
     --------
@@ -29,20 +41,23 @@ class Masking:
     ['THX']
     """
 
-    drop: Mapping[str, float] = field(
+    drop: Mapping[str, _Probability] = field(
         default_factory=lambda: {"ABD": 0.7, "THX": 0.7, "ECG": 0.5, "PPG": 0.1}
     )
     backups: tuple[str, ...] = ("ECG", "PPG")
-    flip: float = 0.5
+    flip: _Probability = 0.5
 
-    def __post_init__(self) -> None:
-        for name, p in {**self.drop, "flip": self.flip}.items():
-            if not 0 <= p <= 1:
-                raise ValueError(f"The probability of {name} must be from 0 to 1, got {p}.")
+    @field_validator("drop")
+    @classmethod
+    def _check_modalities(cls, drop: Mapping[str, float]) -> Mapping[str, float]:
+        """Refuse a name that is not a modality, which would drop nothing."""
+        if unknown := sorted(set(drop) - set(MODALITIES)):
+            raise ValueError(f"{', '.join(unknown)} should be among {', '.join(MODALITIES)}")
+        return drop
 
     @classmethod
     def off(cls) -> "Masking":
-        """Keep every signal as it is."""
+        """Create settings that neither drop nor flip any signal."""
         return cls(drop={}, flip=0.0)
 
     def draw(self, available: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -51,14 +66,14 @@ class Masking:
         Parameters
         ----------
         available : sequence of str
-            The signals that the recording has, one at least.
+            The signals of the recording, at least one.
         rng : numpy.random.Generator
-            The source of chance.
+            Random number generator.
 
         Returns
         -------
         kept : list of str
-            The signals to keep, in alphabetical order, never none.
+            The signals to keep, at least one, in alphabetical order.
         """
         names = sorted(available)
         dropped = rng.random(len(names)) < [self.drop.get(name, 0.0) for name in names]
@@ -74,11 +89,11 @@ class Masking:
         Parameters
         ----------
         rng : numpy.random.Generator
-            Source of all chance.
+            Random number generator.
 
         Returns
         -------
         sign : int
-            1, or -1 with the probability ``flip``.
+            -1 with the probability ``flip``, else 1.
         """
         return -1 if rng.random() < self.flip else 1

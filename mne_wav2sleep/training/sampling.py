@@ -1,7 +1,7 @@
-"""Which nights come in which pass, and what is cropped and masked of them.
+"""Sampling: training and validation splits, and the order, crop and masking of nights in a pass.
 
-Everything is drawn from the seed, the number of the pass and the position in it, so that a resumed
-run sees what an uninterrupted one would have seen.
+Random numbers depend only on the seed, the number of the pass and the position in it, so that a
+resumed run sees the same data as an uninterrupted one.
 """
 
 from collections import Counter
@@ -20,22 +20,22 @@ from .masking import Masking
 def split_by_subject(
     nights: Sequence[PreparedNight], fraction: float, seed: int
 ) -> tuple[list[PreparedNight], list[PreparedNight]]:
-    """Set some subjects apart, from every dataset, with all of their nights.
+    """Split nights by subject, within each dataset.
 
     Parameters
     ----------
     nights : sequence of PreparedNight
         The nights.
     fraction : float
-        The part of each dataset's subjects to set apart, from 0 to 1; of a dataset with more than
-        one subject, one at least.
+        Share of each dataset's subjects in the validation split, from 0 to 1; at least one subject
+        of each dataset that has more than one.
     seed : int
-        Which ones.
+        Seed of the random split.
 
     Returns
     -------
-    kept, apart : list of PreparedNight
-        The nights of the others, and of those set apart.
+    training, validation : list of PreparedNight
+        The nights of the two splits.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def split_by_subject(
     chosen: set[str] = set()
     taken: set[str] = set()
     for dataset in sorted({night.dataset for night in nights}):
-        # A subject of two datasets is decided upon once, by the first.
+        # A subject of two datasets is assigned once, in the first.
         subjects = sorted({n.subject for n in nights if n.dataset == dataset} - taken)
         taken |= set(subjects)
         if len(subjects) > 1:
@@ -54,8 +54,8 @@ def split_by_subject(
             chosen |= set(rng.choice(subjects, n_apart, replace=False).tolist())
     if not chosen:
         raise ValueError(
-            f"Training needs two subjects at least, one of them to validate with, got "
-            f"{sorted(taken)}. Add nights of other people."
+            f"Training needs at least two subjects, one of them for validation, got "
+            f"{sorted(taken)}. Add nights of other subjects."
         )
     return (
         [night for night in nights if night.subject not in chosen],
@@ -64,39 +64,51 @@ def split_by_subject(
 
 
 def check_apart(training: Sequence[PreparedNight], validation: Sequence[PreparedNight]) -> None:
-    """Refuse a subject that is in two splits."""
+    """Refuse subjects that are in both splits.
+
+    Parameters
+    ----------
+    training, validation : sequence of PreparedNight
+        The nights of the two splits.
+
+    Raises
+    ------
+    ValueError
+        If a subject is in both.
+    """
     both = {night.subject for night in training} & {night.subject for night in validation}
     if both:
         names = [n.name for n in (*training, *validation) if n.subject in both]
         raise ValueError(
-            f"The subjects {sorted(both)} are in training and validation ({', '.join(names[:6])}), "
-            "so that validation would say nothing. Keep all nights of a subject on one side."
+            f"The subjects {sorted(both)} are in both training and validation "
+            f"({', '.join(names[:6])}), which makes validation meaningless. Put all nights of a "
+            "subject in one split."
         )
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One night in one pass: its position among the nights, and what seeds its chance."""
+    """A night in a pass: its position among the nights, and the seed of its random numbers."""
 
     night: int
     seed: tuple[int, ...]
 
 
 class PassSampler(Sampler[Draw]):
-    """The nights of one pass, this process's share of them.
+    """The nights of one pass, or the share of one of several processes.
 
     Parameters
     ----------
     nights : sequence of PreparedNight
         The nights.
     weights : mapping of str to float or None
-        How often each dataset is drawn, relative to the others; None for every night once.
+        How often each dataset is drawn, relative to the others; None to draw every night once.
     batch_size : int
-        Recordings per step and process; a pass is cut to whole steps of all processes.
+        Recordings per step and process; a pass has only complete steps of all processes.
     seed, number : int
-        The training's seed, and which pass this is.
+        Seed of the training run, and number of the pass.
     rank, n_processes : int
-        Which process this is, of how many.
+        Number of this process, and number of processes.
     """
 
     def __init__(
@@ -111,8 +123,8 @@ class PassSampler(Sampler[Draw]):
         n_processes: int = 1,
     ) -> None:
         rng = np.random.default_rng([seed, number])
-        together = batch_size * n_processes
-        n_draws = max(len(nights) // together, 1) * together
+        step = batch_size * n_processes
+        n_draws = max(len(nights) // step, 1) * step
         if weights is None:
             order = np.concatenate(
                 [rng.permutation(len(nights)) for _ in range(-(-n_draws // len(nights)))]
@@ -141,13 +153,13 @@ class NightDataset(Dataset[dict]):
     modalities : sequence of str
         The modalities that the network reads.
     n_stages : int
-        The number of stages that it knows, 4 or 5.
+        Number of stages of the network, 4 or 5.
     crop : int or None
-        Epochs per item: a night is cropped at random, or padded, to it. None for whole nights.
+        Epochs per item, to which a night is cropped at random, or padded. None for whole nights.
     padded_epochs : int
         Epochs to which whole nights are padded, as the weights' preprocessing says.
     masking : Masking
-        How signals are dropped and flipped.
+        How signals are dropped and inverted.
     """
 
     def __init__(
@@ -188,13 +200,13 @@ class NightDataset(Dataset[dict]):
 def make_loader(
     dataset: NightDataset, sampler: Sampler | None, batch_size: int, n_workers: int
 ) -> DataLoader:
-    """Read batches in worker processes, or, with ``n_workers=0``, in this one."""
+    """Make a loader that reads batches in worker processes, or in this one if there are none."""
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=n_workers,
         collate_fn=collate,
-        # Forking a process whose threads hold locks can hang; workers read files, nothing else.
+        # Forking a process with threads can deadlock. Workers only read files.
         multiprocessing_context="spawn" if n_workers else None,
     )

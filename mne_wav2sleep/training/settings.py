@@ -1,72 +1,89 @@
-"""How to train."""
+"""Settings of training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Annotated, Literal
 
-from ..cohorts.nights import PreparedNight
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from ..cohorts import PreparedNight
 from .masking import Masking
 
-_PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1)]
+_CountFrom0 = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class TrainingSettings:
-    """How to train; the defaults are the authors' (arXiv 2411.04644, section 4, and later code).
+    """Settings of training, with the authors' values (arXiv 2411.04644, section 4, and later code).
 
     Parameters
     ----------
     learning_rate, weight_decay : float
-        AdamW's.
+        Learning rate and weight decay of AdamW.
     warmup_steps, decay_steps : int
-        The learning rate rises linearly over the first, then falls by a factor of e every so many
-        steps.
+        The learning rate rises linearly over ``warmup_steps``, and then falls by a factor of e
+        every ``decay_steps``.
     clip : float
         Largest norm of the gradient.
     batch_size : int
         Recordings per step, on each process.
     max_passes, patience : int
-        Passes over the nights at most, and how many without a lower validation loss end it.
+        Largest number of passes over the nights, and number of passes without a lower validation
+        loss after which training stops early.
     averaging : float
-        Decay per step of the running mean of the weights, from 0, none, to below 1; where there is
-        one, it is what is validated and kept. About the last 1 / (1 - averaging) steps count.
+        Decay per step of the running mean of the weights, from 0 (none) to below 1. With
+        averaging, the mean is validated and kept. It covers about the last 1 / (1 - averaging)
+        steps.
     keep : str
-        ``"best"`` stops by the validation loss and keeps the pass where it is lowest; ``"last"``
-        makes all passes and keeps the last, validation nights being for the model card alone.
+        ``"best"`` stops early and keeps the weights of the pass with the lowest validation loss;
+        ``"last"`` keeps those of the last pass. With ``"last"``, validation nights are used only
+        for the calibration and the model card.
     crop : int or None
-        30-s epochs of a night per step, cropped at random, or padded where it is shorter. None:
-        whole nights, padded as the network's config says.
+        Number of 30-s epochs of a night per step, cropped at random, or padded if the night is
+        shorter. None for whole nights, padded as the weights' preprocessing says.
     masking : Masking
         How signals are dropped and flipped.
     dataset_weights : mapping of str to float or None
-        How often each dataset is drawn, relative to the others; None for every night once a pass.
+        How often each dataset is drawn, relative to the others; None to draw every night once per
+        pass.
     validation_fraction : float
-        The part of the subjects to validate with, where no validation nights are given.
+        Share of the subjects used for validation, if no validation nights are given.
     precision : str
-        Lightning's: ``"32-true"``, ``"64-true"``, ``"bf16-mixed"``, ``"16-mixed"``. Weights are
-        written as float32.
+        Lightning's precision: ``"32-true"``, ``"64-true"``, ``"bf16-mixed"`` or ``"16-mixed"``.
+        Weights are saved as float32.
     n_workers : int
-        Processes that read nights ahead.
+        Number of processes that read nights in advance; 0 to read them in this one.
     seed : int
-        Decides everything that is drawn.
+        Seed of all random numbers.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a setting is out of range (a subclass of ValueError, which names the setting).
     """
 
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    warmup_steps: int = 2000
-    decay_steps: int = 6000
-    clip: float = 1.0
-    batch_size: int = 16
-    max_passes: int = 50
-    patience: int = 5
-    averaging: float = 0.0
-    keep: str = "best"
-    crop: int | None = None
+    learning_rate: _Positive = 1e-3
+    weight_decay: _NotNegative = 1e-2
+    warmup_steps: _CountFrom0 = 2000
+    decay_steps: _Count = 6000
+    clip: _NotNegative = 1.0
+    batch_size: _Count = 16
+    max_passes: _Count = 50
+    patience: _Count = 5
+    averaging: _Share = 0.0
+    keep: Literal["best", "last"] = "best"
+    crop: _Count | None = None
     masking: Masking = field(default_factory=Masking)
-    dataset_weights: Mapping[str, float] | None = None
-    validation_fraction: float = 0.2
-    precision: str = "32-true"
-    n_workers: int = 0
-    seed: int = 0
+    dataset_weights: Mapping[str, _NotNegative] | None = None
+    validation_fraction: _Share = 0.2
+    precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
+    n_workers: _CountFrom0 = 0
+    seed: _CountFrom0 = 0
 
 
 FINE_TUNING = TrainingSettings(
@@ -78,42 +95,32 @@ FINE_TUNING = TrainingSettings(
     averaging=0.98,
     keep="last",
 )
-"""Settings for a handful of nights, of whose subjects one or two say little of when to stop: 100
-steps for 5 nights, averaged. For many nights, take fewer passes, or ``keep="best"``."""
+"""Settings for a handful of nights: 20 passes (100 averaged steps for 5 nights) without early
+stopping, for which one or two validation subjects are too few. For many nights, use fewer passes,
+or ``keep="best"``."""
 
 
-def check_settings(
-    settings: TrainingSettings, nights: Sequence[PreparedNight] | None = None
-) -> None:
-    """Refuse settings with which no training is possible, at all or with these nights."""
-    names = ["learning_rate", "batch_size", "max_passes", "decay_steps", "patience"]
-    for name in names if settings.crop is None else [*names, "crop"]:
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise ValueError(f"The setting {name} must be a number above 0, got {value!r}.")
-    for name in ("averaging", "validation_fraction"):
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-            raise ValueError(f"The setting {name} must be from 0 to below 1, got {value!r}.")
-    for name in ("weight_decay", "clip", "warmup_steps", "n_workers", "seed"):
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-            raise ValueError(f"The setting {name} must be a number from 0 on, got {value!r}.")
-    if settings.precision not in _PRECISIONS:
-        raise ValueError(
-            f"The setting precision must be one of {', '.join(_PRECISIONS)}, got "
-            f"{settings.precision!r}."
-        )
-    if settings.keep not in ("best", "last"):
-        raise ValueError(f"The setting keep must be 'best' or 'last', got {settings.keep!r}.")
-    if nights is None:
+def check_datasets(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:
+    """Refuse dataset weights that do not fit the nights.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        The settings.
+    nights : sequence of PreparedNight
+        The training nights.
+
+    Raises
+    ------
+    ValueError
+        If a dataset is unknown, or no dataset has a weight above 0.
+    """
+    weights = settings.dataset_weights
+    if weights is None:
         return
     datasets = {night.dataset for night in nights}
-    if settings.dataset_weights is not None and (
-        not set(settings.dataset_weights) <= datasets
-        or not sum(settings.dataset_weights.get(d, 0) for d in datasets) > 0
-    ):
+    if not set(weights) <= datasets or not sum(weights.get(d, 0) for d in datasets) > 0:
         raise ValueError(
-            f"dataset_weights names {sorted(settings.dataset_weights)}; the datasets to train with "
-            f"are {sorted(datasets)}, and one of them needs a weight above 0."
+            f"dataset_weights names {sorted(weights)}, but the datasets to train with are "
+            f"{sorted(datasets)}. Name only these, at least one of them with a weight above 0."
         )

@@ -1,4 +1,7 @@
+"""Calibration: what was taken out is found again, and used."""
+
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,17 +11,17 @@ from builders import toy_recordings
 from matplotlib import pyplot as plt
 from torch.nn import functional
 
-from mne_wav2sleep import SleepStagerW2S, WeightsError, load_model, save_model, simulate_night
-from mne_wav2sleep.cohorts.calibration import _fit_errors, _fit_temperature
-from mne_wav2sleep.hypnograms.statistics import draw_stages
-from mne_wav2sleep.network.config import Calibration
-from mne_wav2sleep.training import (
+from mne_wav2sleep import SleepStagerW2S, WeightsError, load_weights, save_weights, simulate_night
+from mne_wav2sleep.cohorts import (
     Night,
     calibrate,
     measure_reliability,
     plot_reliability,
     prepare_nights,
 )
+from mne_wav2sleep.cohorts.calibration import _fit_errors, _fit_temperature
+from mne_wav2sleep.hypnograms.statistics import draw_stages
+from mne_wav2sleep.network import Calibration
 
 pytestmark = toy_recordings
 
@@ -35,7 +38,7 @@ def nights(tmp_path_factory):
     return some
 
 
-def test_the_temperature_that_was_taken_out_is_found():
+def test_a_known_temperature_is_found():
     rng = np.random.default_rng(0)
     honest = 2 * rng.standard_normal((5000, 4))
     proba = functional.softmax(torch.tensor(honest), dim=1).numpy()
@@ -47,7 +50,7 @@ def test_the_temperature_that_was_taken_out_is_found():
 
 
 @pytest.mark.parametrize(("shared", "slow"), [(0.0, 0.8), (0.15, 0.95)])
-def test_how_errors_went_together_is_found(shared, slow):
+def test_a_known_correlation_of_errors_is_found(shared, slow):
     rng = np.random.default_rng(0)
     truth = Calibration(night_share=shared, epoch_correlation=slow)
     nights = []
@@ -59,25 +62,27 @@ def test_how_errors_went_together_is_found(shared, slow):
     assert found.epoch_correlation == pytest.approx(slow, abs=0.04)
 
 
-def test_every_subset_gets_its_temperature_and_it_is_used(nights, tmp_path):
-    model = load_model("mini", verbose="error")
-    model.calibration = calibrate(nights, model)
-    assert sorted(model.calibration.temperatures) == ["ECG", "ECG+THX", "THX"]
-    # Two nights say nothing of what nights have in common: that stays as it was.
-    assert model.calibration.n_nights == load_model("mini", verbose="error").calibration.n_nights
+def test_every_subset_has_a_temperature_which_is_used(nights, tmp_path):
+    weights = load_weights("mini", verbose="error")
+    found = calibrate(nights, weights)
+    assert sorted(found.temperatures) == ["ECG", "ECG+THX", "THX"]
+    # Two nights are too few to fit the correlation of errors, which stays the same.
+    assert replace(found, temperatures={}) == replace(weights.calibration, temperatures={})
     raw = simulate_night(
         duration=3600, modalities=["ECG", "THX"], sfreq=64, seed=9, verbose="error"
     )
-    # Without THX for 10 min, the temperature there is that of the ECG alone.
+    # Where THX is missing for 10 min, the temperature is that of the ECG alone.
     raw._data[raw.ch_names.index("Thorax"), 600 * 64 : 1200 * 64] = np.nan
     probas = []
     for temperatures in ({}, {"ECG": 2.0, "ECG+THX": 4.0, "THX": 9.0}):
-        model.calibration = Calibration(temperatures, n_nights=2)
-        folder = save_model(model, tmp_path / str(len(temperatures)))
-        assert load_model(folder).calibration == model.calibration
+        calibration = Calibration(temperatures, n_nights=2)
+        folder = save_weights(
+            replace(weights, calibration=calibration), tmp_path / str(len(temperatures))
+        )
+        assert load_weights(folder, verbose="error").calibration == calibration
         stager = SleepStagerW2S(raw, weights=folder, verbose="error")
-        probas.append(stager.predict_proba())
-        assert stager.provenance["parameters"]["calibration"]["temperatures"] == temperatures
+        probas.append(stager.predict().proba)
+        assert stager.provenance()["parameters"]["calibration"]["temperatures"] == temperatures
     before, after = (np.log(p) - np.log(p).mean(axis=1).to_numpy()[:, None] for p in probas)
     ratio = (before / after).to_numpy()
     np.testing.assert_allclose(ratio[21:39], 2.0, rtol=1e-6)
@@ -85,32 +90,32 @@ def test_every_subset_gets_its_temperature_and_it_is_used(nights, tmp_path):
     assert (probas[0].idxmax(axis=1) == probas[1].idxmax(axis=1)).all()
 
 
-def test_reliability_is_what_was_scored(nights):
-    model = load_model("mini", verbose="error")
-    model.calibration = Calibration({"ECG": 2.0})
-    table = measure_reliability(nights, model, n_bins=5)
+def test_reliability_before_and_after_calibration(nights):
+    weights = replace(load_weights("mini", verbose="error"), calibration=Calibration({"ECG": 2.0}))
+    table = measure_reliability(nights, weights, n_bins=5)
     assert set(table["subset"]) == {"ECG", "THX", "ECG+THX"}
     ecg = table[table["subset"] == "ECG"].groupby("calibrated").mean(numeric_only=True)
     assert ecg.loc[True, "confidence"] < ecg.loc[False, "confidence"] - 0.05
     assert ecg.loc[True, "accuracy"] == pytest.approx(ecg.loc[False, "accuracy"], abs=0.02)
-    figure = plot_reliability(table, "ECG")
+    figure = plot_reliability(table, "ECG", show=False)
+    assert not plt.fignum_exists(figure.number)
     (ax,) = figure.axes
     drawn = {line.get_label(): line.get_xydata() for line in ax.lines if line.get_label()[0] != "_"}
     rows = table[(table["subset"] == "ECG") & table["calibrated"]]
     np.testing.assert_array_equal(drawn["calibrated"], rows[["confidence", "accuracy"]])
     np.testing.assert_array_equal(figure.get_size_inches() * 100, [400, 400])
     own, (_, right) = plt.subplots(1, 2)
-    assert plot_reliability(table.replace("ECG", "E$_1"), "E$_1", ax=right) is own
+    assert plot_reliability(table.replace("ECG", "E$_1"), "E$_1", ax=right, show=False) is own
+    assert plt.fignum_exists(own.number)
     assert right.get_title(loc="left") == "E$_1"
     assert len(right.lines) == 3
     own.canvas.draw()
-    plt.close(figure)
     plt.close(own)
     with pytest.raises(ValueError, match=r"subset must be one of .*got 'PPG'"):
         plot_reliability(table, "PPG")
 
 
-def test_a_stage_that_hardly_comes_does_not_decide():
+def test_a_rare_stage_does_not_decide():
     rng = np.random.default_rng(0)
     truth = Calibration(night_share=0.065, epoch_correlation=0.97)
     nights = []
@@ -131,12 +136,12 @@ def test_certain_nights_calibrate_without_a_warning():
     assert found.night_share < 0.01
 
 
-def test_nights_without_a_score_calibrate_nothing(tmp_path):
+def test_a_single_scored_epoch_hardly_changes_the_temperature(tmp_path):
     raw = simulate_night(duration=3600, modalities=["THX"], sfreq=64, seed=0, verbose="error")
     hyp = yasa.Hypnogram(["UNS"] * 119 + ["N2"], n_stages=5)
     nights = prepare_nights([Night(raw, hyp, "a")], tmp_path)
-    found = calibrate(nights, load_model("mini", verbose="error"))
-    assert found.temperatures["THX"] == pytest.approx(1, abs=0.2)  # one epoch says little
+    found = calibrate(nights, load_weights("mini", verbose="error"))
+    assert found.temperatures["THX"] == pytest.approx(1, abs=0.2)  # the prior, for one epoch
 
 
 @pytest.mark.parametrize(
@@ -153,21 +158,28 @@ def test_nights_without_a_score_calibrate_nothing(tmp_path):
         "[" * 100_000,
     ],
 )
-def test_a_damaged_calibration_is_said(small_folder, tmp_path, text):
-    folder = save_model(load_model(small_folder), tmp_path / "model")
+def test_a_damaged_calibration_is_refused(small_folder, tmp_path, text):
+    folder = save_weights(load_weights(small_folder), tmp_path / "model")
     (folder / "calibration.json").write_text(text)
-    with pytest.raises(WeightsError, match=r"calibration\.json is no calibration: .*or remove it"):
-        load_model(folder)
+    with pytest.raises(
+        WeightsError, match=r"calibration\.json is not a calibration: .*or remove it"
+    ):
+        load_weights(folder)
     (folder / "calibration.json").unlink()
-    assert load_model(folder).calibration == Calibration()
+    assert load_weights(folder).calibration == Calibration()
 
 
-def test_weights_without_a_calibration_say_so_with_intervals(small_folder, tmp_path):
+def test_intervals_of_weights_without_a_calibration_warn(small_folder, tmp_path):
     raw = simulate_night(duration=3 * 3600, modalities=["THX"], sfreq=64, seed=0, verbose="error")
     with pytest.warns(RuntimeWarning, match="do not say how their errors go together"):
         table = SleepStagerW2S(raw, weights=small_folder).statistics()
     assert list(table) == ["value", "low", "high", "unit"]
-    folder = save_model(load_model(small_folder), tmp_path / "model")
+    folder = save_weights(load_weights(small_folder), tmp_path / "model")
     settings = json.loads((folder / "calibration.json").read_text())
     (folder / "calibration.json").write_text(json.dumps(settings | {"n_nights": 3}))
     SleepStagerW2S(raw, weights=folder).statistics(0.8)  # warnings are errors here
+
+
+def test_no_nights_are_refused():
+    with pytest.raises(ValueError, match="no nights to calibrate on"):
+        calibrate([], "mini")

@@ -6,17 +6,17 @@ from hypothesis import strategies as st
 
 from mne_wav2sleep.hypnograms.probabilities import name_stages, to_hypnogram
 from mne_wav2sleep.hypnograms.statistics import draw_stages, statistics_with_intervals
-from mne_wav2sleep.network.config import Calibration
+from mne_wav2sleep.network import Calibration
 
 STAGES = ("WAKE", "LIGHT", "DEEP", "REM")
-ALONE = Calibration(night_share=0.0, epoch_correlation=0.0)
+INDEPENDENT = Calibration(night_share=0.0, epoch_correlation=0.0)
 
 
 def draw(proba, calibration, n_draws=400, seed=0):
     return draw_stages(proba, calibration, n_draws, np.random.default_rng(seed))
 
 
-def make_hypnogram(n_epochs=400, unknown=(), seed=0):
+def make_uncertain_night(n_epochs=400, unknown=(), seed=0):
     logits = np.random.default_rng(seed).standard_normal((n_epochs // 20, 4)).repeat(20, axis=0)
     proba = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     proba[list(unknown)] = np.nan
@@ -33,10 +33,10 @@ def test_every_stage_is_drawn_with_its_probability(share, slow, seed):
     assert found[2] == 0
 
 
-def test_errors_that_go_together_widen_a_night():
+def test_correlated_errors_widen_intervals():
     proba = np.tile([0.25, 0.25, 0.25, 0.25], (800, 1))
     kinds = (
-        ALONE,
+        INDEPENDENT,
         Calibration(night_share=0.0, epoch_correlation=0.95),
         Calibration(night_share=0.2, epoch_correlation=0.95),
     )
@@ -46,7 +46,7 @@ def test_errors_that_go_together_widen_a_night():
     assert spread[2] > 1.3 * spread[1]
 
 
-def test_what_is_certain_has_no_interval():
+def test_intervals_of_certain_stages_have_no_width():
     proba = np.eye(4)[np.random.default_rng(0).integers(0, 4, 200)]
     hyp = to_hypnogram(name_stages(proba, STAGES), None, "test")
     table = statistics_with_intervals(hyp, Calibration(), 0.95)
@@ -55,8 +55,8 @@ def test_what_is_certain_has_no_interval():
         np.testing.assert_allclose(known[column], known["value"], atol=0.011)
 
 
-def test_intervals_are_nested_and_the_same_twice():
-    hyp = make_hypnogram()
+def test_intervals_are_nested_and_reproducible():
+    hyp = make_uncertain_night()
     wide, narrow = (statistics_with_intervals(hyp, Calibration(), ci) for ci in (0.95, 0.5))
     assert wide.loc["SFI", ["low", "high"]].isna().all()
     wide, narrow = wide.drop("SFI"), narrow.drop("SFI")
@@ -70,14 +70,14 @@ def test_intervals_are_nested_and_the_same_twice():
     }
 
 
-def test_unscored_epochs_have_no_stage_in_any_draw():
-    hyp = make_hypnogram(unknown=range(100, 160))
+def test_unscored_epochs_are_unscored_in_every_draw():
+    hyp = make_uncertain_night(unknown=range(100, 160))
     table = statistics_with_intervals(hyp, Calibration(), 0.9)
     assert table.loc["UNS", ["value", "low", "high"]].tolist() == [30, 30, 30]
-    assert hyp.proba["WAKE"].iloc[100] == 0  # the hypnogram itself stays as it was
+    assert hyp.proba["WAKE"].iloc[100] == 0  # the hypnogram itself is not modified
 
 
-def test_a_latency_that_most_nights_lack_has_no_interval():
+def test_a_latency_that_most_draws_lack_has_no_interval():
     proba = np.tile([0.5, 0.5, 0.0, 0.0], (100, 1))
     hyp = to_hypnogram(name_stages(proba, STAGES), None, "test")
     table = statistics_with_intervals(hyp, Calibration(), 0.95)
@@ -86,28 +86,28 @@ def test_a_latency_that_most_nights_lack_has_no_interval():
 
 
 @pytest.mark.parametrize("ci", [0, 1, 95, -0.5])
-def test_no_interval_is_refused(ci):
-    with pytest.raises(ValueError, match=r"ci must be between 0 and 1, as 0\.95, got"):
-        statistics_with_intervals(make_hypnogram(), Calibration(), ci)
+def test_an_invalid_coverage_is_refused(ci):
+    with pytest.raises(ValueError, match=r"ci must be between 0 and 1, such as 0\.95, got"):
+        statistics_with_intervals(make_uncertain_night(), Calibration(), ci)
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "field"),
     [
-        {"temperatures": {"ECG": 0.0}},
-        {"temperatures": {"ECG+HTX": 1.0}},
-        {"temperatures": {"ECG": float("nan")}},
-        {"night_share": 1.0},
-        {"epoch_correlation": -0.1},
-        {"n_nights": -1},
+        ({"temperatures": {"ECG": 0.0}}, "temperatures.ECG"),
+        ({"temperatures": {"ECG+HTX": 1.0}}, "temperatures"),
+        ({"temperatures": {"ECG": float("nan")}}, "temperatures.ECG"),
+        ({"night_share": 1.0}, "night_share"),
+        ({"epoch_correlation": -0.1}, "epoch_correlation"),
+        ({"n_nights": -1}, "n_nights"),
     ],
 )
-def test_a_calibration_that_cannot_be_is_refused(settings):
-    with pytest.raises(ValueError, match="A calibration has temperatures from"):
+def test_an_invalid_calibration_is_refused(settings, field):
+    with pytest.raises(ValueError, match=f"validation error for Calibration\n{field}\n"):
         Calibration(**settings)
 
 
-def test_a_subset_without_a_temperature_takes_that_of_the_others():
+def test_a_subset_without_a_temperature_takes_the_median_of_the_others():
     calibration = Calibration({"THX+ECG": 2.0, "ECG": 1.0, "PPG": 1.5})
     assert calibration.temperature(["THX", "ECG"]) == 2.0
     assert calibration.temperature(("THX",)) == 1.5

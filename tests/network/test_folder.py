@@ -1,3 +1,5 @@
+"""Model folders are read as data, checked against their config, and written."""
+
 import json
 import pickle
 from pathlib import Path
@@ -7,11 +9,10 @@ import torch
 import yaml
 from builders import DATA
 
-from mne_wav2sleep import WeightsError, load_model, save_model
-from mne_wav2sleep.network import folder as model_folder
-from mne_wav2sleep.network import registry as weights
-from mne_wav2sleep.network.config import Wav2SleepConfig
-from mne_wav2sleep.network.model import Wav2Sleep
+from mne_wav2sleep import WeightsError, load_weights, save_weights
+from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.network.folder import read_info, read_state
+from mne_wav2sleep.network.registry import REGISTRY
 
 RELEASED = yaml.safe_load((DATA / "released_config.yaml").read_text())
 
@@ -24,10 +25,10 @@ def make_folder(folder, config=RELEASED, state=None):
     return folder
 
 
-def test_the_released_layout_loads_and_round_trips_to_the_bit(golden_model, tmp_path):
+def test_released_folder_is_loaded_and_saved_bit_for_bit(golden_model, tmp_path):
     folder = make_folder(tmp_path / "released", state=golden_model.state_dict())
-    model = load_model(folder)
-    again = load_model(save_model(model, tmp_path / "ours"))
+    model = load_weights(folder).network
+    again = load_weights(save_weights(model, tmp_path / "ours")).network
     assert not again.training
     state = again.state_dict()
     assert len(state) == 177
@@ -35,18 +36,18 @@ def test_the_released_layout_loads_and_round_trips_to_the_bit(golden_model, tmp_
     assert again.config == golden_model.config
 
 
-def test_half_precision_is_half_the_size_and_loads_as_float32(golden_model, tmp_path):
-    folder = save_model(golden_model, tmp_path, dtype=torch.float16)
+def test_half_precision_halves_the_file_and_is_loaded_as_float32(golden_model, tmp_path):
+    folder = save_weights(golden_model, tmp_path, dtype=torch.float16)
     assert (folder / "model.safetensors").stat().st_size < 0.55 * 9_666_562
-    state = load_model(folder).state_dict()
+    state = load_weights(folder).network.state_dict()
     for name, tensor in golden_model.state_dict().items():
         assert state[name].dtype == torch.float32
         torch.testing.assert_close(state[name], tensor, rtol=1e-3, atol=1e-6)
 
 
-def test_the_config_as_released_is_the_registrys(tmp_path):
+def test_released_config_matches_the_registry(tmp_path):
     (tmp_path / "config.yaml").write_bytes((DATA / "released_config.yaml").read_bytes())
-    assert model_folder.read_config(tmp_path) == weights.REGISTRY["wav2sleep"].config
+    assert read_info(tmp_path).config == REGISTRY["wav2sleep"].info.config
 
 
 VARIANTS = {
@@ -88,12 +89,12 @@ def vary(changes):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_of_the_released_config_loads_and_runs(variant, tmp_path):
+def test_variants_of_the_released_config_are_loaded_and_run(variant, tmp_path):
     config = vary(VARIANTS[variant])
     folder = make_folder(tmp_path / "m", config)
-    built = Wav2Sleep(model_folder.read_config(folder))
+    built = Wav2Sleep(read_info(folder).config)
     torch.save(built.state_dict(), folder / "state_dict.pth")
-    model = load_model(folder)
+    model = load_weights(folder).network
     x = {
         name: torch.randn(
             2, 6 * {"EOG-L": 4096, "EOG-R": 4096, "ECG": 1024, "PPG": 1024}.get(name, 256)
@@ -108,30 +109,38 @@ def test_every_variant_of_the_released_config_loads_and_runs(variant, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_classes": "four"}, "n_classes should be int"),
+        ({"num_classes": "four"}, "n_classes: Input should be 4 or 5, got 'four'"),
         ({"num_classes": 3}, "4 or 5"),
         ({"signal_encoders.norm": "batch"}, "only 'instance'"),
         ({"signal_encoders.surprise": 1}, "not a known setting"),
-        ({"signal_encoders.signal_map": ["ECG"]}, "signals should be dict"),
+        (
+            {"signal_encoders.signal_map": ["ECG"]},
+            "signals: Input should be a valid (dictionary|mapping)",
+        ),
         ({"signal_encoders.signal_map": {"EEG": "EEG"}}, "EEG"),
         ({"epoch_mixer.feature_dim": 64}, "feature_dim is 64"),
         ({"epoch_mixer": None}, "does not describe"),
-        ({"epoch_mixer.nhead": 0}, "mixer_heads = 0"),
+        (
+            {"epoch_mixer.nhead": 0},
+            "mixer_heads: Input should be greater than or equal to 1, got 0",
+        ),
         ({"signal_encoders.signal_map": {"ECG": "keys"}}, "encoder 'keys'"),
     ],
 )
-def test_a_config_that_does_not_fit_is_refused(changes, message, tmp_path):
+def test_invalid_config_is_rejected(changes, message, tmp_path):
     with pytest.raises(WeightsError, match=message):
-        load_model(make_folder(tmp_path / "m", vary(changes)))
+        load_weights(make_folder(tmp_path / "m", vary(changes)))
 
 
-def test_a_config_whose_network_cannot_be_built_is_refused(tmp_path, golden_model):
+def test_config_whose_network_cannot_be_built_is_rejected(tmp_path, golden_model):
     huge = dict.fromkeys(
         ("signal_encoders.feature_dim", "epoch_mixer.feature_dim", "sequence_mixer.feature_dim"),
         2**62,
     )
-    with pytest.raises(WeightsError, match=r"state_dict\.pth makes no network"):
-        load_model(make_folder(tmp_path / "m", vary(huge), golden_model.state_dict()))
+    with pytest.raises(
+        WeightsError, match=r"config of .*state_dict\.pth describes cannot be built"
+    ):
+        load_weights(make_folder(tmp_path / "m", vary(huge), golden_model.state_dict()))
 
 
 def test_yaml_and_pickle_never_run_code(tmp_path, golden_model):
@@ -139,7 +148,7 @@ def test_yaml_and_pickle_never_run_code(tmp_path, golden_model):
     folder = make_folder(tmp_path / "m", state=golden_model.state_dict())
     (folder / "config.yaml").write_text(f"!!python/object/apply:pathlib.Path.touch ['{mark}']")
     with pytest.raises(WeightsError, match="does not describe"):
-        load_model(folder)
+        load_weights(folder)
 
     class Evil:
         def __reduce__(self):
@@ -148,92 +157,94 @@ def test_yaml_and_pickle_never_run_code(tmp_path, golden_model):
     make_folder(folder)
     torch.save({"x": Evil()}, folder / "state_dict.pth")
     with pytest.raises(WeightsError, match="never run"):
-        load_model(folder)
+        load_weights(folder)
     (folder / "state_dict.pth").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(WeightsError, match=r"no zip archive.*never run"):
-        load_model(folder)
+    with pytest.raises(WeightsError, match=r"is not a zip archive.*never run"):
+        load_weights(folder)
     torch.save({"x": Evil()}, folder / "state_dict.pth", _use_new_zipfile_serialization=False)
-    with pytest.raises(WeightsError, match=r"no zip archive.*never run"):
-        load_model(folder)
+    with pytest.raises(WeightsError, match=r"is not a zip archive.*never run"):
+        load_weights(folder)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("kind", [AssertionError, OSError, TypeError, IndexError])
-def test_whatever_a_parser_raises_is_a_damaged_file(kind, tmp_path, monkeypatch, golden_model):
+def test_any_error_of_a_parser_means_a_damaged_file(kind, tmp_path, monkeypatch, golden_model):
     folder = make_folder(tmp_path / "m", state=golden_model.state_dict())
 
-    def fail(*_, **__):
+    def raise_error(*_, **__):
         raise kind("a byte was flipped")
 
-    monkeypatch.setattr(torch, "load", fail)
+    monkeypatch.setattr(torch, "load", raise_error)
     with pytest.raises(WeightsError, match=f"damaged.*{kind.__name__}"):
-        load_model(folder)
+        load_weights(folder)
 
 
-def test_a_file_that_cannot_be_opened_is_not_called_damaged(tmp_path):
+def test_file_that_cannot_be_opened_is_not_called_damaged(tmp_path):
     with pytest.raises(FileNotFoundError):
-        model_folder.read_state_dict(tmp_path / "none.pth")
+        read_state(tmp_path / "none.pth")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda s: s.pop("classifier.bias"), "1 tensors are missing.*classifier.bias"),
-        (lambda s: s.update(more=torch.zeros(1)), "1 are not expected.*more"),
+        (lambda s: s.update(more=torch.zeros(1)), "1 are unexpected.*more"),
         (lambda s: s.update({"classifier.bias": torch.zeros(5)}), r"shape \(5,\)"),
         (
             lambda s: s.update({"classifier.bias": torch.full((4,), torch.nan)}),
-            "not finite.*Get it again",
+            "not finite.*Obtain it again",
         ),
-        (lambda s: s.update(note="text"), "does not hold a state dict.*Save it with"),
+        (lambda s: s.update(note="text"), "does not contain a state dict.*Save it with"),
     ],
 )
-def test_a_state_dict_that_does_not_fit_is_refused(change, message, golden_model, tmp_path):
+def test_state_dict_that_does_not_match_its_config_is_rejected(
+    change, message, golden_model, tmp_path
+):
     state = dict(golden_model.state_dict())
     change(state)
     with pytest.raises(WeightsError, match=message):
-        load_model(make_folder(tmp_path / "m", state=state))
+        load_weights(make_folder(tmp_path / "m", state=state))
 
 
-def test_broken_files_and_folders(tmp_path, small_folder, golden_model):
+def test_missing_and_damaged_files_are_reported(tmp_path, small_folder, golden_model):
     with pytest.raises(ValueError, match="no weights called 'nothing'"):
-        load_model("nothing")
+        load_weights("nothing")
     with pytest.raises(ValueError, match="no weights called ''"):
-        load_model("")
+        load_weights("")
     with pytest.raises(TypeError, match="got NoneType"):
-        load_model(None)
+        load_weights(None)
     with pytest.raises(WeightsError, match="neither"):
-        load_model(tmp_path)
+        load_weights(tmp_path)
     folder = make_folder(tmp_path / "m")
     with pytest.raises(WeightsError, match=r"no state_dict\.pth"):
-        load_model(folder)
+        load_weights(folder)
     torch.save(golden_model.state_dict(), folder / "state_dict.pth")
     whole = (folder / "state_dict.pth").read_bytes()
     for size in (0, 100, len(whole) // 2):
         (folder / "state_dict.pth").write_bytes(whole[:size])
         with pytest.raises(WeightsError, match="damaged"):
-            load_model(folder)
-    ours = save_model(Wav2Sleep(Wav2SleepConfig()), tmp_path / "ours")
+            load_weights(folder)
+    ours = save_weights(Wav2Sleep(Wav2SleepConfig()), tmp_path / "ours")
     (ours / "model.safetensors").write_bytes(b"\x10" * 100)
     with pytest.raises(WeightsError, match="damaged"):
-        load_model(ours)
+        load_weights(ours)
     (ours / "config.json").write_text("{")
     with pytest.raises(WeightsError, match="does not describe"):
-        load_model(ours)
+        load_weights(ours)
 
 
 @pytest.mark.parametrize("change", [{"format": "mne-wav2sleep 2"}, {"format": None}, {"more": 1}])
-def test_a_config_of_another_format_is_refused(change, small_folder, tmp_path):
+def test_config_of_another_format_is_rejected(change, small_folder, tmp_path):
     config = json.loads((small_folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(WeightsError, match="newer version"):
-        model_folder.read_config(tmp_path)
+        read_info(tmp_path)
 
 
-def test_what_cannot_be_saved(tmp_path):
-    with pytest.raises(TypeError, match=r"must be a Wav2Sleep.*got NoneType"):
-        save_model(None, tmp_path / "x")
+def test_unsuitable_weights_and_folders_are_rejected(tmp_path):
+    with pytest.raises(TypeError, match=r"must be LoadedWeights.*or a Wav2Sleep, got NoneType"):
+        save_weights(None, tmp_path / "x")
     (tmp_path / "file.py").touch()
     for folder in (tmp_path / "file.py", tmp_path / "file.py" / "x"):
-        with pytest.raises(ValueError, match="a file is in the way"):
-            save_model(Wav2Sleep(Wav2SleepConfig(feature_dim=8)), folder)
+        with pytest.raises(ValueError, match="because a file with that name"):
+            save_weights(Wav2Sleep(Wav2SleepConfig(feature_dim=8)), folder)

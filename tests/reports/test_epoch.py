@@ -1,18 +1,16 @@
-"""An epoch, as it was recorded and as the network sees it."""
+"""The figure of an epoch, as it was recorded and as the network sees it."""
 
 import edfio
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import pytest
-from builders import make_wave, toy_recordings
+from builders import fail, make_raw, make_wave, toy_recordings, write_discontinuous
 from matplotlib.text import Text
-from test_reading import write_discontinuous
-from test_validity import fail, make_raw
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night
 from mne_wav2sleep.reports.epoch import _HATCHES
-from mne_wav2sleep.signals.validity import REASONS
+from mne_wav2sleep.signals import Reason
 
 pytestmark = toy_recordings
 ROWS = ["ABD", "ECG", "PPG", "THX"]
@@ -29,8 +27,8 @@ def make_stager(raw, folder, **kwargs):
 
 
 def find_spans(ax):
-    """What is hatched: the reason, from when, and to when."""
-    reasons = {hatch: REASONS[code] for code, hatch in _HATCHES.items()}
+    """Find what is hatched: the reason, beginning and end."""
+    reasons = {hatch: Reason(code).label for code, hatch in _HATCHES.items()}
     extents = [p.get_path().get_extents(p.get_patch_transform()) for p in ax.patches]
     return [
         (reasons[p.get_hatch() or ""], round(e.x0, 2), round(e.x1, 2))
@@ -39,7 +37,7 @@ def find_spans(ax):
 
 
 def find_texts(figure):
-    """What is said of each modality in place of what the network sees."""
+    """Find the text that each modality has in place of what the network sees."""
     return [[text.get_text() for text in ax.texts] for ax in figure.axes[1::2]]
 
 
@@ -54,10 +52,10 @@ def test_an_epoch_is_drawn_as_recorded_and_as_seen():
     wave = raw.get_data(["ECG"], 300 * 100, 330 * 100)[0]
     np.testing.assert_allclose(recorded.get_ydata(), wave * 1e6)
     assert seen.get_xdata()[-1] == 30
-    # The same wave: what the network sees is the recording, interpolated and scaled.
+    # What the network sees is the recorded wave, interpolated and scaled.
     same = np.interp(seen.get_xdata()[:-1], recorded.get_xdata(), wave)
     assert np.corrcoef(same, seen.get_ydata()[:-1])[0, 1] > 0.9999
-    # A dead sensor is drawn as the line that it recorded.
+    # A dead sensor is drawn as the flat line that it recorded.
     (flat,) = figure.axes[2].lines
     assert flat.get_ydata().tolist() == [0.0] * 3000
     assert find_spans(figure.axes[2]) == [("flat", 0, 30)]
@@ -72,8 +70,8 @@ def test_an_epoch_is_drawn_as_recorded_and_as_seen():
         stager.plot_signals(1.5)
 
 
-def test_what_was_lost_of_an_epoch_is_shown_as_recorded(small_folder):
-    """Not as the mean, which stands in for it when the network looks."""
+def test_lost_samples_are_drawn_as_recorded(small_folder):
+    """Not as the mean, which replaces them before the network sees the signal."""
     raw = make_raw()
     first = 10 * 30 * 64
     ecg, pulse = raw._data[0], raw._data[1]
@@ -92,7 +90,7 @@ def test_what_was_lost_of_an_epoch_is_shown_as_recorded(small_folder):
         np.testing.assert_array_equal(line.get_xdata(), np.arange(30 * 64) / 64)
     spans = dict(zip(ROWS, map(find_spans, figure.axes[::2]), strict=True))
     assert spans["ABD"] == spans["THX"] == [("bad", 10, 15)]
-    # With the samples beside, which lie between what was measured and what was not.
+    # Including the samples between measured and flat ones.
     assert [reason for reason, *_ in spans["PPG"]] == ["flat"]
     np.testing.assert_allclose(spans["PPG"][0][1:], (6, 15), atol=0.05)
     whys = {reason: (begin, end) for reason, begin, end in spans["ECG"]}
@@ -103,11 +101,11 @@ def test_what_was_lost_of_an_epoch_is_shown_as_recorded(small_folder):
     assert [t.get_text() for t in legend.get_texts()] == ["not finite", "bad", "flat", "saturated"]
     hatches = [patch.get_hatch() for patch in legend.get_patches()]
     assert len(set(hatches)) == 4
-    # More than half of the epoch is there, so that the network sees the rest, and the mean.
+    # More than half of the epoch was measured: the network sees it, with the mean elsewhere.
     assert find_texts(figure) == [[]] * 4
     seen = figure.axes[5].lines[0].get_ydata()
     np.testing.assert_allclose(seen[220:500], 0, atol=1e-3)
-    # An epoch of which nothing was lost is not hatched, and has no legend.
+    # An epoch without lost samples is not hatched, and has no legend.
     whole = stager.plot_signals(20)
     assert not whole.legends
     assert [find_spans(ax) for ax in whole.axes[::2]] == [[]] * 4
@@ -119,9 +117,9 @@ def test_what_the_network_does_not_see_is_not_drawn(small_folder):
     stager = make_stager(raw, small_folder)
     for epoch in (45, 52, 118):
         figure = stager.plot_signals(epoch)
-        said = stager.availability.loc[epoch]
+        availability = stager.availability().loc[epoch]
         for name, ax in zip(ROWS, figure.axes[1::2], strict=True):
-            assert len(ax.lines) == (said[name] == "measured")
+            assert len(ax.lines) == (availability[name] == "measured")
             assert not len(ax.lines) or len(ax.lines[0].get_ydata()) in (256, 1024)
         expected = {
             45: [[], [], ["masked: flat"], ["not used"]],
@@ -129,11 +127,11 @@ def test_what_the_network_does_not_see_is_not_drawn(small_folder):
             118: [[], [], [], ["not used"]],
         }[epoch]
         assert find_texts(figure) == expected
-    # What is left out was recorded.
+    # A modality that is left out was recorded all the same.
     assert np.isfinite(figure.axes[6].lines[0].get_ydata()).all()
 
 
-def test_a_gap_of_a_file_is_a_gap_of_the_picture(small_folder, tmp_path):
+def test_a_gap_of_a_file_is_a_gap_of_the_figure(small_folder, tmp_path):
     begins = [*range(310), *range(400, 600)]
     path = write_discontinuous(tmp_path / "gap.edf", begins)
     stager = make_stager(path, small_folder)
@@ -149,7 +147,7 @@ def test_a_gap_of_a_file_is_a_gap_of_the_picture(small_folder, tmp_path):
     assert find_texts(figure) == [["masked: not recorded"]] * (len(figure.axes) // 2)
 
 
-def test_an_epoch_of_days_is_the_right_one(small_folder):
+def test_an_epoch_of_a_long_recording_is_the_right_one(small_folder):
     data = np.repeat(np.arange(14 * 120.0), 30)[None] + np.tile([0, 0.1], 14 * 120 * 15)
     raw = mne.io.RawArray(data, mne.create_info(["Thor"], 1.0, "misc"), verbose="error")
     stager = make_stager(raw, small_folder)
@@ -159,23 +157,21 @@ def test_an_epoch_of_days_is_the_right_one(small_folder):
 
 
 @pytest.mark.parametrize("epoch", [839, 1160])
-def test_the_window_that_speaks_for_an_epoch_is_drawn(epoch, small_folder):
+def test_an_epoch_is_drawn_from_the_window_it_is_assigned_to(epoch, small_folder):
     """Of windows 0-1200 and 480-1680, the first one leaves out a belt that the other one uses."""
-    data = np.array([make_wave(8.0, 14 * 3600, seed) for seed in range(2)])
-    data[0, : 1150 * 30 * 8] = np.nan
-    raw = mne.io.RawArray(data, mne.create_info(["Thor", "Abdo"], 8.0, "misc"), verbose="error")
+    raw = fail(make_raw(["Thor", "Abdo"], 8.0, 14 * 3600), ["Thor"], 0, 1150, np.nan)
     stager = make_stager(raw, small_folder)
     figure = stager.plot_signals(epoch)
-    said = stager.availability.loc[epoch, "THX"]
-    assert said == ("measured" if epoch == 1160 else "not finite")
-    assert find_texts(figure) == [[], [] if said == "measured" else ["not used"]]
+    found = stager.availability().loc[epoch, "THX"]
+    assert found == ("measured" if epoch == 1160 else "not finite")
+    assert find_texts(figure) == [[], [] if found == "measured" else ["not used"]]
 
 
 UNITS = {"ECG": "uV", "Pleth": "%", "Abdo": "", "Thor": "mV"}
 
 
-def test_units_are_those_that_the_file_knows(small_folder, tmp_path):
-    """MNE types all of an EDF as EEG, and so as volts."""
+def test_units_are_those_of_the_file(small_folder, tmp_path):
+    """MNE gives all channels of an EDF the type EEG, and so volts."""
     signals = [
         edfio.EdfSignal(1e6 * make_wave(64.0, 600, seed), 64, label=name, physical_dimension=unit)
         for seed, (name, unit) in enumerate(UNITS.items())
@@ -196,16 +192,16 @@ def test_units_are_those_that_the_file_knows(small_folder, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "unit"), [("ecg", " [mV]"), ("eeg", " [mV]"), ("misc", "")])
-def test_of_no_file_the_types_of_hearts_are_known(kind, unit, small_folder):
-    data = [10 * make_wave(64.0, 3600, seed) for seed in range(2)]
-    info = mne.create_info(["ECG", "Thor"], 64.0, [kind, "eeg"])
-    stager = make_stager(mne.io.RawArray(data, info, verbose="error"), small_folder)
+def test_without_a_file_the_channel_type_of_a_heart_implies_volts(kind, unit, small_folder):
+    raw = make_raw(["ECG", "Thor"], types=[kind, "eeg"])
+    raw._data *= 10
+    stager = make_stager(raw, small_folder)
     figure = stager.plot_signals(3)
     labels = [ax.get_ylabel() for ax in figure.axes[::2]]
     assert labels == [f"ECG{unit}\nECG", "THX\nThor"]
 
 
-def test_names_are_no_mathematics(small_folder):
+def test_names_of_channels_are_not_mathematics(small_folder):
     raw = make_raw()
     names = {
         "ECG": "ECG $1$",
@@ -213,13 +209,10 @@ def test_names_are_no_mathematics(small_folder):
         "Abdo": "50 % of an abdomen's belt, no. 2",
     }
     raw.rename_channels(names)
-    stager = make_stager(
-        raw,
-        small_folder,
-        **{f"{m}_name": names[n] for m, n in (("ecg", "ECG"), ("thx", "Thor"), ("abd", "Abdo"))},
-    )
+    ch_names = {"ECG": names["ECG"], "THX": names["Thor"], "ABD": names["Abdo"]}
+    stager = make_stager(raw, small_folder, ch_names=ch_names)
     figure = stager.plot_signals(10)
-    figure.canvas.draw()  # \frac of nothing would raise, if it were one
+    figure.canvas.draw()  # as mathematics, \frac of nothing would raise
     labels = [ax.get_ylabel() for ax in figure.axes[::2]]
     assert labels == [
         "ABD\n50 % of an abdomen's\nbelt, no. 2",

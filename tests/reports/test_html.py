@@ -1,6 +1,5 @@
 """The report, in a real browser."""
 
-import datetime
 import json
 import re
 import shutil
@@ -9,9 +8,9 @@ import subprocess
 import mne
 import numpy as np
 import pytest
-from builders import toy_recordings
+from builders import START, toy_recordings
 
-from mne_wav2sleep import SleepStagerW2S, simulate_night
+from mne_wav2sleep import SleepStagerW2S, load_weights, simulate_night
 from mne_wav2sleep.reports.html import write_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -22,17 +21,17 @@ pytestmark = [
 TITLES = [
     "Summary",
     "The night",
-    "The least sure epoch",
+    "The least certain epoch",
     "Sleep statistics",
     "Channels",
-    "Quality of the signals",
+    "Signal quality",
     "Agreement of the sensors",
     "Stages by sensors (%)",
     "Methods, to paste",
     "Provenance",
 ]
 
-# Measures the page once it is there, and leaves what it found in it.
+# Measures the page once it is loaded, and appends the results to it.
 MEASURE = """<script>
 window.onerror = (message) => { document.body.dataset.errors = message; };
 window.addEventListener("load", () => setTimeout(() => {
@@ -67,7 +66,7 @@ window.addEventListener("load", () => setTimeout(() => {
 
 
 def browse(report, folder, width):
-    """Open a report; what was measured in it, what it printed, and what it asked for."""
+    """Open a report; return what was measured in it, its console messages and its requests."""
     path, log = folder / "night.html", folder / "net.json"
     write_report(report, path)
     text = path.read_text(encoding="utf-8")
@@ -98,8 +97,9 @@ def browse(report, folder, width):
     assert found, done.stderr[-2000:]
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     asked = re.findall(r'"url":"((?:https?|wss?)://[^"]+)"', log.read_text())
-    errands = ("google", "gvt1.com")  # the browser's own
-    return json.loads(found[1]), console, [u for u in asked if not any(e in u for e in errands)]
+    own = ("google", "gvt1.com")  # requests of the browser itself
+    requests = [u for u in asked if not any(name in u for name in own)]
+    return json.loads(found[1]), console, requests
 
 
 def make_broken_night():
@@ -131,24 +131,24 @@ def test_a_report_in_a_browser(make, small_folder, tmp_path):
         assert console == []
         assert asked == []
         assert found["titles"] == TITLES
-        # Every entry of the contents can be seen, and leads to what is then in sight.
+        # Every entry of the contents is visible, and leads to what is then in view.
         assert all(seen and there and length for seen, there, length in found["targets"])
         assert len(found["images"]) == 3
-        # A picture that could not be decoded has no width of its own.
+        # An image that could not be decoded has no width of its own.
         assert all(shown > 100 and own > 100 for shown, own in found["images"])
         assert found["rows"][1:] == [n_modalities, n_modalities, n_subsets]
         assert found["rows"][0] == len(stager.statistics())
-        assert found["wide"] <= 0  # nothing sticks out of the page
+        assert found["wide"] <= 0  # nothing extends beyond the page
     hyp = stager.predict()
     html = "".join(report.html)
     unscored = (hyp.hypno == "UNS").sum()
     assert (f"{unscored} epochs are UNS" in html) == (unscored > 0)
-    assert ("never for results" in html) == (n_modalities == 4)  # what mini says of itself
+    assert ("never for results" in html) == (n_modalities == 4)  # the caution of mini
     for citation in ("arXiv:2411.04644", "eLife 10:e70092", "Neuroscience"):
         assert citation in html
 
 
-def test_what_is_wrong_with_a_report_would_be_noticed(tmp_path):
+def test_faults_of_a_report_would_be_noticed(tmp_path):
     report = mne.Report(title="Not ours", verbose="error")
     report.add_html('<img src="http://example.org/a.png">', "Image")
     report.add_html('<img src="data:image/png;base64,AAAA" width="200">', "Broken image")
@@ -161,10 +161,10 @@ def test_what_is_wrong_with_a_report_would_be_noticed(tmp_path):
     assert not any(seen for seen, _, _ in found["targets"])
 
 
-def test_methods_say_what_was_done(small_folder):
+def test_the_methods_paragraph_describes_what_was_done(small_folder):
     t = np.arange(13 * 3600 * 8) / 8.0
     info = mne.create_info(["Thor"], 8.0, "misc")
-    start = datetime.datetime(2024, 3, 1, 19, 30, tzinfo=datetime.UTC)
+    start = START.replace(hour=19)
     days = mne.io.RawArray(np.sin(1.5 * t)[None], info, verbose="error").set_meas_date(start)
     night = days.copy().crop(0, 8 * 3600)
     texts = {}
@@ -175,33 +175,33 @@ def test_methods_say_what_was_done(small_folder):
         assert ("windows of 10 h, whose probabilities were averaged" in text) == (name == "days")
         assert ("z-scored over each window" in text) == (name == "days")
         # The folder has no calibration.
-        assert "is not known of these weights, and was taken from other weights" in text
+        assert "is not known for these weights, and was taken from other weights" in text
         assert "calibrated by a temperature" not in text
         assert "The weights do not say how their errors go together" in text
         assert "from 2024-03-01 19:30:00 by its clock" in text
     stager = SleepStagerW2S(night, weights="mini", verbose="error")
     text = " ".join("".join(stager.report().html).split())
-    n_nights = stager.model.calibration.n_nights
-    assert f"was fitted to {n_nights} scored nights that came with the weights" in text
+    n_nights = load_weights("mini", verbose="error").calibration.n_nights
+    assert f"was fitted to {n_nights} scored nights, and is part of the weights" in text
     assert "calibrated by a temperature for each combination of signals" in text
 
 
-def test_a_report_speaks_of_what_was_used():
+def test_a_report_names_only_what_was_used():
     raw = simulate_night(duration=3600, modalities=["ECG", "PPG"], sfreq=64, verbose="error")
     raw._data[raw.ch_names.index("Pleth")] = 0.0
     stager = SleepStagerW2S(raw, weights="mini", verbose="error")
     html = "".join(stager.report().html)
-    assert "Staged by the weights &#x27;mini&#x27; from ECG." in html
+    assert "Staged with the weights &#x27;mini&#x27; from ECG." in html
     assert "from ECG (ECG, 64 Hz), using" in html
     assert "it is left out" in html
 
 
-def test_names_from_a_file_are_text_in_the_report(small_folder):
+def test_names_from_a_file_are_escaped_in_the_report(small_folder):
     t = np.arange(3600 * 8) / 8.0
     evil = "Thor <script>alert(1)</script>"
     info = mne.create_info([evil], 8.0, "resp")
     raw = mne.io.RawArray(np.sin(2 * np.pi * 0.25 * t)[None], info, verbose="error")
-    stager = SleepStagerW2S(raw, weights=small_folder, thx_name=evil, verbose="error")
+    stager = SleepStagerW2S(raw, weights=small_folder, ch_names={"THX": evil}, verbose="error")
     html = "".join(stager.report().html)
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html

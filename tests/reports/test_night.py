@@ -1,3 +1,5 @@
+"""The figure of a night."""
+
 import datetime
 import time
 
@@ -6,19 +8,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import yasa
-from builders import toy_recordings
+from builders import START, fail, make_raw, toy_recordings
 from matplotlib.text import Text
-from test_validity import fail, make_raw
 
 from mne_wav2sleep import SleepStagerW2S, plot_agreement, simulate_night
-from mne_wav2sleep.hypnograms.probabilities import STAGE_NAMES, name_stages, to_hypnogram
-from mne_wav2sleep.hypnograms.reading import align_stages
-from mne_wav2sleep.reports.night import clock, plot_availability, plot_night, plot_rates
-from mne_wav2sleep.signals.validity import REASONS
+from mne_wav2sleep.hypnograms.probabilities import name_stages, to_hypnogram
+from mne_wav2sleep.modalities import STAGE_NAMES
+from mne_wav2sleep.reports.night import find_edges, plot_availability, plot_night, plot_rates
+from mne_wav2sleep.signals import Reason
 
 pytestmark = toy_recordings
-START = datetime.datetime(2024, 3, 1, 22, 30)
+CLOCK = START.replace(tzinfo=None)
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,8 @@ def _close():
     plt.close("all")
 
 
-def make_hypnogram(n_epochs=40, n_stages=4, start=START, seed=0, unknown=()):
+def make_staged(n_epochs=40, n_stages=4, start=CLOCK, seed=0, unknown=()):
+    """Make a hypnogram of random stages with probabilities, as a stager does."""
     proba = np.random.default_rng(seed).dirichlet(np.ones(n_stages), n_epochs)
     proba[list(unknown)] = np.nan
     return to_hypnogram(name_stages(proba, STAGE_NAMES[n_stages]), start, f"scorer {seed}")
@@ -39,20 +40,20 @@ def make_beats(n_epochs, rate):
 
 @pytest.mark.parametrize("n_stages", [4, 5])
 @pytest.mark.parametrize("hours", [1 / 120, 0.5, 8, 48])
-@pytest.mark.parametrize("start", [START, None])
-def test_a_night_is_drawn_on_one_clock(n_stages, hours, start):
+@pytest.mark.parametrize("start", [CLOCK, None])
+def test_all_panels_have_one_time_axis(n_stages, hours, start):
     n = round(120 * hours)
-    hyp = make_hypnogram(n, n_stages, start, unknown=range(5, 9) if n > 9 else ())
+    hyp = make_staged(n, n_stages, start, unknown=range(5, 9) if n > 9 else ())
     availability = pd.DataFrame({"ECG": ["measured"] * n, "THX": ["flat"] * n})
     beats = {"ECG": make_beats(n, 60.0), "THX": make_beats(n, 15.0)}
     figure = plot_night(hyp, availability, beats)
-    edges = clock(hyp)
+    edges = find_edges(hyp)
     for ax in figure.axes:
         assert ax.get_xlim() == (edges[0], edges[-1])
     if start is None:
         assert edges[-1] == (60 * hours if hours < 1.5 else hours)
     else:
-        assert mdates.num2date(edges[-1]).replace(tzinfo=None) == START + datetime.timedelta(
+        assert mdates.num2date(edges[-1]).replace(tzinfo=None) == CLOCK + datetime.timedelta(
             hours=hours
         )
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
@@ -60,25 +61,25 @@ def test_a_night_is_drawn_on_one_clock(n_stages, hours, start):
     figure.canvas.draw()
 
 
-def test_what_was_measured_is_drawn_where_it_was():
-    hyp = make_hypnogram(10)
+def test_availability_is_drawn_where_it_was():
+    hyp = make_staged(10)
     words = ["measured"] * 4 + ["flat"] * 3 + ["not finite"] * 3
     availability = pd.DataFrame({"ECG": ["measured"] * 10, "PPG": words})
     _, ax = plt.subplots()
     plot_availability(availability, hyp, ax)
     (mesh,) = ax.collections
     drawn = mesh.get_array().reshape(2, 10)
-    assert [REASONS[int(code)] for code in drawn[1]] == words
+    assert [Reason(int(code)).label for code in drawn[1]] == words
     assert (drawn[0] == 0).all()
     assert [text.get_text() for text in ax.get_yticklabels()] == ["ECG", "PPG"]
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     assert legend == ["measured", "not finite", "flat"]
-    colours = {tuple(mesh.cmap(mesh.norm(REASONS.index(reason)))) for reason in REASONS}
-    assert len(colours) == len(REASONS)
+    colors = {tuple(mesh.cmap(mesh.norm(int(reason)))) for reason in Reason}
+    assert len(colors) == len(Reason)
 
 
 def test_rates_are_those_of_the_better_sensor():
-    hyp = make_hypnogram(20)
+    hyp = make_staged(20)
     ecg, ppg = make_beats(20, 60.0), make_beats(20, 70.0)
     ecg.loc[5:, "plausible"] = 0.0
     ppg.loc[10, "plausible"] = 0.0
@@ -89,11 +90,11 @@ def test_rates_are_those_of_the_better_sensor():
     rate = np.where(np.arange(20) == 10, np.nan, 70.0)
     np.testing.assert_array_equal(heart.get_ydata(), rate)
     assert (breath.get_ydata() == 15).all()
-    assert breath.get_linestyle() != heart.get_linestyle()  # told apart without colour
+    assert breath.get_linestyle() != heart.get_linestyle()  # distinguishable without color
 
 
-def test_a_rate_of_one_epoch_is_seen():
-    hyp = make_hypnogram(20)
+def test_the_rate_of_a_single_epoch_is_visible():
+    hyp = make_staged(20)
     beats = make_beats(20, 60.0)
     beats.loc[[*range(3), 4, *range(6, 18)], "plausible"] = 0.0
     figure, ax = plt.subplots()
@@ -103,50 +104,43 @@ def test_a_rate_of_one_epoch_is_seen():
     figure.canvas.draw()
 
 
-def test_labels_of_stages_that_do_not_come_are_whole():
-    hyp = yasa.Hypnogram(["LIGHT"] * 20, n_stages=4, scorer="a")
-    reference = yasa.Hypnogram(["LIGHT"] * 19 + ["UNS"], n_stages=4, scorer="b")
-    figure = plot_agreement(reference, hyp)
-    limits = {ax.get_title(loc="left"): ax.get_ylim() for ax in figure.axes}
-    assert limits["a"] == (-0.5, 3.5)
-    assert limits["b"] == (-0.5, 4.5)
-
-
-def find_lightness(colour):
-    """CIE L* of an sRGB colour (CIE 15:2004, section 8.2.1; IEC 61966-2-1)."""
-    rgb = np.asarray(colour)[:3]
+def find_lightness(color):
+    """Find CIE L* of an sRGB color (CIE 15:2004, section 8.2.1; IEC 61966-2-1)."""
+    rgb = np.asarray(color)[:3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     y = linear @ [0.2126, 0.7152, 0.0722]
     return 116 * np.cbrt(y) - 16 if y > 216 / 24389 else 24389 / 27 * y
 
 
-def assert_told_apart(colours):
-    lightness = {name: find_lightness(colour) for name, colour in colours.items()}
+def assert_distinguishable(colors):
+    lightness = {name: find_lightness(color) for name, color in colors.items()}
     assert np.diff(sorted(lightness.values())).min() >= 10, lightness
 
 
-def test_reasons_are_told_apart_without_colour():
-    availability = pd.DataFrame({"ECG": list(REASONS)})
+def test_reasons_are_distinguishable_without_color():
+    availability = pd.DataFrame({"ECG": [reason.label for reason in Reason]})
     _, ax = plt.subplots()
-    plot_availability(availability, make_hypnogram(len(REASONS)), ax)
+    plot_availability(availability, make_staged(len(Reason)), ax)
     (mesh,) = ax.collections
-    drawn = dict(zip(REASONS, mesh.cmap(mesh.norm(mesh.get_array().ravel())), strict=True))
-    assert_told_apart(drawn)
+    drawn = dict(
+        zip(availability["ECG"], mesh.cmap(mesh.norm(mesh.get_array().ravel())), strict=True)
+    )
+    assert_distinguishable(drawn)
     legend = ax.get_legend()
     for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True):
         np.testing.assert_allclose(patch.get_facecolor(), drawn[text.get_text()])
 
 
 @pytest.mark.parametrize("n_stages", [4, 5])
-def test_stages_are_told_apart_without_colour(n_stages):
-    hyp = make_hypnogram(40, n_stages, unknown=range(5))
+def test_stages_are_distinguishable_without_color(n_stages):
+    hyp = make_staged(40, n_stages, unknown=range(5))
     figure = plot_night(hyp, pd.DataFrame({"ECG": ["measured"] * 40}), {})
     drawn = {}
     for area in figure.axes[1].collections:
         *rgb, alpha = area.get_facecolor()[0]  # on white paper
         drawn[area.get_label()] = alpha * np.array(rgb) + 1 - alpha
     assert set(drawn) == {*STAGE_NAMES[n_stages], "UNS"}
-    assert_told_apart(drawn)
+    assert_distinguishable(drawn)
 
 
 ZONES = [
@@ -160,16 +154,16 @@ ZONES = [
 
 @pytest.mark.parametrize("hours", [0.1, 30])
 def test_a_night_is_drawn_on_the_clock_of_its_recording(hours, monkeypatch):
-    """Whatever zone its start is labelled with, and whichever the reader is in."""
+    """Whatever the time zone of its start, and that of the computer."""
     n = round(120 * hours)
     drawn = []
     for zone, local in ZONES:
         monkeypatch.setenv("TZ", local)
         if hasattr(time, "tzset"):
             time.tzset()
-        start = pd.Timestamp(START).tz_localize(zone)
-        hyp = make_hypnogram(n, start=start)
-        reference = make_hypnogram(n, start=start, seed=1)
+        start = pd.Timestamp(CLOCK).tz_localize(zone)
+        hyp = make_staged(n, start=start)
+        reference = make_staged(n, start=start, seed=1)
         with plt.rc_context({"timezone": local}):
             night = plot_night(hyp, pd.DataFrame({"ECG": ["measured"] * n}), {})
             pair = plot_agreement(reference, hyp)
@@ -185,7 +179,7 @@ def test_a_night_is_drawn_on_the_clock_of_its_recording(hours, monkeypatch):
         time.tzset()
     assert all(one == drawn[0] for one in drawn)
     labels, bins, left, right, *area = drawn[0]
-    first = mdates.date2num(START)
+    first = mdates.date2num(CLOCK)
     assert (bins[0], left, area[0]) == (first, first, first)
     assert bins[-1] == pytest.approx(right) == pytest.approx(area[1])
     expected = {0.1: "22:30:00", 30: "Mar-02"}[hours]
@@ -193,26 +187,26 @@ def test_a_night_is_drawn_on_the_clock_of_its_recording(hours, monkeypatch):
         assert expected in some
 
 
-def find_figures(n_modalities, folder):
+def plot_figures(n_modalities, folder):
     names = ["ECG", "Thor", "Pleth", "Abdo"][:n_modalities]
-    raw = fail(make_raw(20).pick(names), ["ECG"], 3, 3.3, np.nan)
+    raw = fail(make_raw(seconds=30 * 20).pick(names), ["ECG"], 3, 3.3, np.nan)
     stager = SleepStagerW2S(raw, weights=folder, verbose="error")
     yield stager.audit().plot()
     yield stager.plot()
     yield stager.plot_signals(3)  # with a legend of what was lost
     yield stager.plot_signals(4)
-    yield plot_agreement(make_hypnogram(20, start=None), stager.predict())
+    yield plot_agreement(make_staged(20, start=None), stager.predict())
 
 
 @pytest.mark.parametrize("n_modalities", [1, 2, 3, 4])
-def test_pictures_are_whole_pixels(n_modalities, small_folder):
-    """At 100 dpi, and in mne.Report, which shows no more than 850 pixels beside each other."""
-    for figure in find_figures(n_modalities, small_folder):
+def test_figures_are_whole_pixels(n_modalities, small_folder):
+    """At 100 dpi, and in mne.Report, which scales figures to a width of 850 pixels."""
+    for figure in plot_figures(n_modalities, small_folder):
         assert isinstance(figure, plt.Figure)
         size = figure.get_size_inches()
         for dpi in (100, min(100, 850 / size[0])):
             np.testing.assert_array_equal(size * dpi, np.round(size * dpi))
-        # Nothing sticks out of it.
+        # Nothing is cut off.
         figure.canvas.draw()
         box, pixels = figure.get_tightbbox(), figure.get_size_inches()
         assert box.x0 >= -0.01
@@ -221,10 +215,10 @@ def test_pictures_are_whole_pixels(n_modalities, small_folder):
         assert box.y1 <= pixels[1] + 0.01
 
 
-def test_scorers_are_no_mathematics():
-    hyp, reference = make_hypnogram(40), make_hypnogram(40, seed=1)
-    name = r"Dr. $\frac$_1 of 100 %"  # which would raise, if it were
-    scored = to_hypnogram(reference.proba, START, name)
+def test_names_of_scorers_are_not_mathematics():
+    hyp, reference = make_staged(40), make_staged(40, seed=1)
+    name = r"Dr. $\frac$_1 of 100 %"  # as mathematics, it would raise
+    scored = to_hypnogram(reference.proba, CLOCK, name)
     night = plot_night(scored, pd.DataFrame({"ECG": ["measured"] * 40}), {})
     pair = plot_agreement(scored, hyp)
     mirrored = plot_agreement(hyp, scored)
@@ -235,10 +229,10 @@ def test_scorers_are_no_mathematics():
     assert night.axes[0].get_title(loc="left") == f"Stages by {name}"
     for figure in (pair, mirrored):
         written = [text.get_text() for text in figure.findobj(Text)]
-        assert written.count(name) == 2  # above the hypnogram, and beside the confusion
+        assert written.count(name) == 2  # above the hypnogram, and beside the confusion matrix
 
 
-def test_a_night_of_the_stager_is_what_it_says():
+def test_the_stager_plots_its_own_results():
     raw = simulate_night(duration=3600, seed=0, sfreq=64, verbose="error")
     stager = SleepStagerW2S(raw, weights="mini", verbose="error")
     figure = stager.plot()
@@ -246,58 +240,4 @@ def test_a_night_of_the_stager_is_what_it_says():
     assert np.nanmedian(heart) == pytest.approx(stager.quality().loc["ECG", "rate"], rel=0.02)
     # Top to bottom, the areas of the hypnodensity are the probabilities.
     area = figure.axes[1].collections[0].get_paths()[0].vertices[:, 1].max()
-    assert area == pytest.approx(stager.predict_proba()["WAKE"].max())
-
-
-def test_agreement_is_what_yasa_says():
-    hyp = make_hypnogram(100, seed=1)
-    reference = make_hypnogram(100, seed=2)
-    figure = plot_agreement(reference, hyp)
-    axes = {ax.get_title(loc="left"): ax for ax in figure.axes}
-    found = yasa.EpochByEpochAgreement([reference], [hyp]).get_agreement()
-    n_both = ((reference.hypno != "UNS").to_numpy() & (hyp.hypno != "UNS").to_numpy()).sum()
-    scores = f"kappa {found['kappa']:.2f}, accuracy {found['accuracy']:.0f} %"
-    ax = axes[f"{scores}\nin {n_both} of 100 epochs"]
-    counts = np.array([int(text.get_text()) for text in ax.texts]).reshape(4, 4)
-    assert counts.sum() == 100
-    same = (reference.hypno.to_numpy() == hyp.hypno.to_numpy()).sum()
-    assert np.trace(counts) == same
-    assert {"scorer 1", "scorer 2"} <= set(axes)
-
-
-def test_a_reference_is_put_in_place_by_the_clock():
-    hyp = make_hypnogram(100)
-    later = yasa.Hypnogram(
-        ["N2"] * 30, n_stages=5, start=START + datetime.timedelta(minutes=10), scorer="expert"
-    )
-    aligned = align_stages(later, hyp)
-    assert list(aligned.hypno) == ["UNS"] * 20 + ["LIGHT"] * 30 + ["UNS"] * 50
-    before = yasa.Hypnogram(
-        ["N3"] * 30, n_stages=5, start=START - datetime.timedelta(minutes=10), scorer="expert"
-    )
-    assert list(align_stages(before, hyp).hypno) == ["DEEP"] * 10 + ["UNS"] * 90
-
-
-@pytest.mark.parametrize(
-    ("reference", "message"),
-    [
-        (yasa.Hypnogram(["WAKE"] * 30, n_stages=4), "30 epochs, and 100 were staged"),
-        (
-            make_hypnogram(100, start=START + datetime.timedelta(seconds=10)),
-            r"begins 10\.0 s after what was staged.*Crop the recording by 10\.0 s",
-        ),
-        (make_hypnogram(100, start=START + datetime.timedelta(days=1)), "no epoch in common"),
-        (yasa.Hypnogram(["WAKE"] * 100, n_stages=2), "has 2 stages, and 4 were staged"),
-        (yasa.Hypnogram(["WAKE"] * 100, n_stages=4, freq="20s"), "epochs of 20s"),
-        (make_hypnogram(100), "have one scorer, 'scorer 0'.*scorer='expert'"),
-    ],
-)
-def test_a_reference_that_does_not_fit_is_refused(reference, message):
-    with pytest.raises(ValueError, match=message):
-        plot_agreement(reference, make_hypnogram(100))
-
-
-def test_who_staged_has_to_be_said():
-    hyp = yasa.Hypnogram(["WAKE"] * 100, n_stages=4)
-    with pytest.raises(ValueError, match=r"has no scorer.*scorer='wav2sleep'"):
-        plot_agreement(make_hypnogram(100), hyp)
+    assert area == pytest.approx(stager.predict().proba["WAKE"].max())

@@ -1,12 +1,11 @@
-"""Days of recording."""
+"""Recordings of several days, in windows."""
 
 from contextlib import nullcontext
 from itertools import chain, pairwise
 
-import mne
 import numpy as np
 import pytest
-from builders import make_wave, toy_recordings
+from builders import HOUR, make_raw, toy_recordings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +15,11 @@ from mne_wav2sleep.staging.windows import LONGEST, blend, divide, plan_windows
 
 pytestmark = toy_recordings
 
-HOUR = 3600
 SFREQ = 8.0
 
 
 def make_belts(hours):
-    data = np.array([make_wave(SFREQ, hours * HOUR, seed) for seed in range(2)])
-    return mne.io.RawArray(data, mne.create_info(["Thor", "Abdo"], SFREQ, "misc"), verbose="error")
+    return make_raw(["Thor", "Abdo"], SFREQ, hours * HOUR)
 
 
 @given(st.integers(1, 20_000))
@@ -37,7 +34,7 @@ def test_windows_cover_a_recording_and_overlap(n_epochs):
 
 
 @given(st.integers(1, 20_000))
-def test_of_each_epoch_that_window_speaks_whose_edge_is_further(n_epochs):
+def test_an_epoch_is_assigned_to_the_window_whose_edge_is_further_away(n_epochs):
     windows = plan_windows(n_epochs)
     parts = divide(windows)
     assert [*chain.from_iterable(range(*part) for part in parts)] == [*range(n_epochs)]
@@ -50,7 +47,7 @@ def test_of_each_epoch_that_window_speaks_whose_edge_is_further(n_epochs):
             assert sign * (own - other) >= -1
 
 
-def test_blending_goes_from_one_window_to_the_next():
+def test_blending_fades_from_one_window_to_the_next():
     windows = plan_windows(2000)
     parts = [np.full((1200, 2), [1.0, 0.0]), np.full((1200, 2), [0.0, 1.0])]
     parts[0][900:950] = np.nan
@@ -66,7 +63,7 @@ def test_blending_goes_from_one_window_to_the_next():
 
 
 @pytest.mark.parametrize("hours", [11, 12])
-def test_up_to_twelve_hours_are_one_pass(hours, small_folder):
+def test_up_to_twelve_hours_are_one_window(hours, small_folder):
     stager = SleepStagerW2S(make_belts(hours), weights=small_folder)
     assert stager.predict().n_epochs == 120 * hours
 
@@ -96,16 +93,16 @@ def test_days_are_staged_window_by_window(small_folder, monkeypatch):
         assert any(message.startswith(found) for message in messages), messages
     assert hyp.n_epochs == 3600
     assert np.flatnonzero(hyp.hypno == "UNS").tolist() == list(range(1560, 1680))
-    assert np.flatnonzero(stager.availability["ABD"] != "measured").tolist() == list(
+    assert np.flatnonzero(stager.availability()["ABD"] != "measured").tolist() == list(
         range(1560, 1680)
     )
-    assert stager.availability["THX"].iloc[2400:].eq("not finite").all()
-    # However long it is, no more than a window at a time is there.
+    assert stager.availability()["THX"].iloc[2400:].eq("not finite").all()
+    # Only one window is in memory at a time, however long the recording.
     assert len(lengths) == 4
     assert max(lengths) <= 10 * HOUR * SFREQ + 1
 
 
-def test_days_show_a_bar_unless_told_not_to(small_folder, capsys):
+def test_long_recordings_show_a_progress_bar_unless_told_not_to(small_folder, capsys):
     for verbose, bars in (("error", 0), (True, 1)):
         with pytest.warns(RuntimeWarning) if bars else nullcontext():
             stager = SleepStagerW2S(make_belts(13), weights=small_folder, verbose=verbose)
@@ -114,7 +111,7 @@ def test_days_show_a_bar_unless_told_not_to(small_folder, capsys):
         assert ("Staging: 100%" in capsys.readouterr().err) == bool(bars)
 
 
-def test_nobody_sees_the_seam(monkeypatch):
+def test_windows_give_the_stages_of_a_single_pass(monkeypatch):
     raw = simulate_night(duration=12 * HOUR, sfreq=64, seed=5, verbose="error")
     whole = SleepStagerW2S(raw, weights="mini", verbose="error").predict()
     monkeypatch.setattr(pipeline, "plan_windows", lambda _: [(0, 1200), (240, 1440)])

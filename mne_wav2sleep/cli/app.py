@@ -1,0 +1,47 @@
+"""The command, assembled from its groups."""
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from ..sys_info import sys_info
+from . import cohorts, staging, weights
+
+# Without Rich's boxes, every help text fits a terminal of 80 columns and 30 lines.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+for _group in (staging, cohorts):
+    app.add_typer(_group.commands)
+app.add_typer(weights.commands, name="weights")
+
+
+def _show_version(wanted: bool) -> None:
+    """Print the version and exit."""
+    if wanted:
+        typer.echo(metadata.version("mne-wav2sleep"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Stage sleep from ECG, PPG and respiratory belts.
+
+    Example: mne-wav2sleep demo
+    """
+
+
+@app.command("sys-info")
+def sys_info_command() -> None:
+    """Print system information for bug reports. Example: mne-wav2sleep sys-info."""
+    sys_info(sys.stdout)
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(app())

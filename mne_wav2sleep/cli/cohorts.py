@@ -1,0 +1,207 @@
+"""Commands for many nights: evaluate, train, fine-tune."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+import yaml
+from pydantic import ValidationError
+
+from ..cohorts import PreparedNight, evaluate, prepare_nights, read_nights
+from ..errors import summarize_validation
+from ..network.folder import read_info
+from ..output import check_output, write_whole
+from .shared import (
+    DebugOption,
+    DeviceOption,
+    OverwriteOption,
+    WeightsOption,
+    check_choice,
+    check_suffix,
+    clean_errors,
+    show_table,
+)
+
+commands = typer.Typer(rich_markup_mode=None)
+
+_Table = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV with recording and subject; optional: hypnogram, dataset, ABD, ECG, PPG, THX.",
+        show_default=False,
+    ),
+]
+_ModelFolder = Annotated[Path, typer.Argument(help="Model folder to write.", show_default=False)]
+_Validation = Annotated[
+    Path | None, typer.Option(help="CSV of validation nights; default: some of the subjects.")
+]
+_SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Skip nights that cannot be used.")
+]
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A training setting, such as learning_rate=1e-4; repeatable.",
+    ),
+]
+_NDevices = Annotated[int, typer.Option(help="Number of such devices.")]
+
+
+def _import_training() -> ModuleType:
+    """Import the training package, which needs PyTorch Lightning."""
+    try:
+        from .. import training
+    except ModuleNotFoundError as error:
+        if error.name != "pytorch_lightning":
+            raise
+        raise ValueError(
+            "Training needs PyTorch Lightning, which is not installed. Run "
+            "`pip install 'pytorch-lightning>=2.6.4'`."
+        ) from error
+    return training
+
+
+def _prepare(table: Path, folder: Path, skip_broken: bool) -> list[PreparedNight]:
+    """Read a table of nights and prepare them."""
+    on_error = "warn" if skip_broken else "raise"
+    return prepare_nights(read_nights(table), folder, on_error=on_error)
+
+
+def _change_settings(settings: Any, assignments: Sequence[str] | None) -> Any:
+    """Change settings by assignments name=value, whose values are YAML."""
+    # Masking is not a single value.
+    known = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "masking"}
+    changes = {}
+    for assignment in assignments or []:
+        name, _, value = assignment.partition("=")
+        if not value or name not in known:
+            shown = ", ".join(f"{k}={'null' if v is None else v}" for k, v in known.items())
+            raise typer.BadParameter(
+                f"takes name=value for a setting of TrainingSettings, got {assignment!r}. "
+                f"Settings: {shown}.",
+                param_hint="--set",
+            )
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise typer.BadParameter(
+                f"{assignment} has no value that YAML can read.", param_hint="--set"
+            ) from error
+        # YAML reads 1e-4 as a string.
+        changes[name] = float(value) if re.fullmatch(r"\d+e-?\d+", value) else read
+    try:
+        return replace(settings, **changes)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{summarize_validation(error)}.", param_hint="--set") from error
+
+
+@commands.command("evaluate")
+def evaluate_command(
+    table: _Table,
+    weights: WeightsOption = "wav2sleep",
+    folder: Annotated[Path, typer.Option(help="Folder for the prepared nights.")] = Path(
+        "prepared-nights"
+    ),
+    subsets: Annotated[str, typer.Option(help="Subsets of the signals: all or recorded.")] = "all",
+    out: Annotated[Path | None, typer.Option(help="Scores of each night to write, .csv.")] = None,
+    device: DeviceOption = "auto",
+    skip_broken: _SkipBroken = False,
+    overwrite: OverwriteOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measure agreement with a scorer, for every subset of the signals.
+
+    Example: mne-wav2sleep evaluate nights.csv --weights model
+    """
+    out = check_suffix(out, [".csv"], "--out")
+    check_choice(subsets, ["all", "recorded"], "--subsets")
+    with clean_errors(debug=debug):
+        if out is not None:  # checked before hours of work
+            if out.exists() and table.exists() and out.samefile(table):
+                raise ValueError(f"{out} is the table of nights, which would be lost.")
+            check_output(out, overwrite=overwrite)
+        nights = _prepare(table, folder, skip_broken)
+        found = evaluate(nights, weights, subsets=subsets, device=device)
+        if out is not None:
+            with write_whole(out, overwrite=overwrite) as unfinished:
+                found.by_night.to_csv(unfinished, index=False)
+    show_table(found.pooled.round(3))
+
+
+@commands.command("train")
+def train_command(
+    table: _Table,
+    folder: _ModelFolder,
+    validation: _Validation = None,
+    config_from: Annotated[
+        Path | None, typer.Option(help="Model folder with the architecture to use.")
+    ] = None,
+    skip_broken: _SkipBroken = False,
+    settings: _Settings = None,
+    device: DeviceOption = "auto",
+    n_devices: _NDevices = 1,
+    debug: DebugOption = False,
+) -> None:
+    """Train a network. Run the same command again to resume.
+
+    Example: mne-wav2sleep train nights.csv model
+    """
+    with clean_errors(debug=debug):
+        training = _import_training()
+        chosen = _change_settings(training.TrainingSettings(), settings)
+        info = None if config_from is None else read_info(config_from)
+        nights = folder / "nights"
+        training.train(
+            _prepare(table, nights, skip_broken),
+            folder,
+            config=info and info.config,
+            preprocessing=info and info.preprocessing,
+            validation=validation and _prepare(validation, nights, skip_broken),
+            settings=chosen,
+            device=device,
+            n_devices=n_devices,
+        )
+    typer.echo(f"{folder} contains the weights and their model card, README.md")
+
+
+@commands.command("fine-tune")
+def fine_tune_command(
+    table: _Table,
+    folder: _ModelFolder,
+    weights: WeightsOption = "wav2sleep",
+    trainable: Annotated[
+        list[str] | None,
+        typer.Option(help="Part to train, such as sequence_mixer; repeatable."),
+    ] = None,
+    validation: _Validation = None,
+    skip_broken: _SkipBroken = False,
+    settings: _Settings = None,
+    device: DeviceOption = "auto",
+    n_devices: _NDevices = 1,
+    debug: DebugOption = False,
+) -> None:
+    """Adapt weights to scored nights. Run the same command again to resume.
+
+    Example: mne-wav2sleep fine-tune nights.csv model --weights wav2sleep
+    """
+    with clean_errors(debug=debug):
+        training = _import_training()
+        chosen = _change_settings(training.FINE_TUNING, settings)
+        nights = folder / "nights"
+        training.fine_tune(
+            _prepare(table, nights, skip_broken),
+            folder,
+            weights=weights,
+            trainable=trainable or ("sequence_mixer", "classifier"),
+            validation=validation and _prepare(validation, nights, skip_broken),
+            settings=chosen,
+            device=device,
+            n_devices=n_devices,
+        )
+    typer.echo(f"{folder} contains the weights and their model card, README.md")

@@ -1,0 +1,300 @@
+"""What the commands share: options, tables, warnings and errors."""
+
+import ast
+import dis
+import re
+import shlex
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from pydantic import ValidationError
+
+from ..errors import summarize_validation
+from ..modalities import MODALITIES
+from ..progress import show_bars
+from ..recordings.channels import ChannelName
+from ..verbosity import use_log_level
+
+_BUG = 70
+"""Exit code for a bug in the package: EX_SOFTWARE of sysexits.h."""
+
+_OUTSIDE = (OSError, MemoryError)
+"""Errors that the system raises; whoever called it, they are not bugs."""
+
+_RAISED = (ValueError, TypeError, RuntimeError)
+"""Errors that we and MNE raise for the user; an assertion or a KeyError is a bug."""
+
+RecordingArgument = Annotated[
+    Path, typer.Argument(help="EDF, BDF, FIF, BrainVision, ...", show_default=False)
+]
+WeightsOption = Annotated[str, typer.Option(help="Name of weights, or a model folder.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show MNE's log as well.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
+ChannelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ch-name",
+        metavar="MODALITY=CHANNEL",
+        help="Channel of a modality, such as ECG='EKG II' or PPG=none; repeatable. ECG twice: the "
+        "difference of two channels.",
+        show_default=False,
+    ),
+]
+
+
+def read_ch_names(values: Sequence[str] | None) -> dict[str, ChannelName]:
+    """Parse the values of ``--ch-name``.
+
+    Parameters
+    ----------
+    values : sequence of str or None
+        Values such as ``"ECG=EKG II"``.
+
+    Returns
+    -------
+    ch_names : dict
+        Modality -> channel, pair of channels or None, for
+        :class:`~mne_wav2sleep.SleepStagerW2S`.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a value is not MODALITY=CHANNEL, or a modality has too many channels.
+
+    Examples
+    --------
+    >>> read_ch_names(["ECG=EKG II", "PPG=none"])
+    {'ECG': 'EKG II', 'PPG': None}
+    >>> read_ch_names(["ECG=EKG", "ECG=EKG2"])
+    {'ECG': ('EKG', 'EKG2')}
+    """
+    given: dict[str, list[str]] = {}
+    for value in values or ():
+        modality, is_given, name = value.partition("=")
+        modality = modality.strip().upper()
+        if not is_given or not name.strip() or modality not in MODALITIES:
+            raise typer.BadParameter(
+                f"takes MODALITY=CHANNEL, with a modality of {', '.join(MODALITIES)}, got "
+                f"{value!r}.",
+                param_hint="--ch-name",
+            )
+        given.setdefault(modality, []).append(name)
+    ch_names: dict[str, ChannelName] = {}
+    for modality, names in given.items():
+        words = {name.lower() for name in names} & {"auto", "none"}
+        if len(names) > 2 or (len(names) == 2 and (words or modality != "ECG")):
+            raise typer.BadParameter(
+                f"takes one channel for {modality}"
+                + (", or two for their difference" if modality == "ECG" else "")
+                + f", got {names}.",
+                param_hint="--ch-name",
+            )
+        if len(names) == 2:
+            ch_names[modality] = (names[0], names[1])
+        else:
+            ch_names[modality] = None if names[0].lower() == "none" else names[0]
+    return ch_names
+
+
+def show_table(table: pd.DataFrame) -> None:
+    """Print a table without truncating it.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table.
+    """
+    with pd.option_context("display.max_colwidth", None, "display.width", None):
+        typer.echo(table.to_string())
+
+
+def show_mapping(mapping: pd.DataFrame, modalities: Sequence[str]) -> None:
+    """Print a channel mapping, and the network's modalities without a channel.
+
+    Parameters
+    ----------
+    mapping : pandas.DataFrame
+        One row per modality, as in :func:`~mne_wav2sleep.match_channels`.
+    modalities : sequence of str
+        Modalities that the network reads.
+    """
+    show_table(mapping)
+    for modality in sorted(set(modalities) - set(mapping.index)):
+        typer.echo(f"{modality}: none; name a channel with --ch-name {modality}=...")
+
+
+def _is_deliberate(error: BaseException) -> bool:
+    """Tell errors meant for the user, which we or MNE raise, from bugs in the package."""
+    if isinstance(error, (*_OUTSIDE, ValidationError)):
+        return True
+    if not isinstance(error, _RAISED):
+        return False
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    if tb is None:
+        return False
+    # Extension modules have no frame: an error from NumPy seems to come from our line that called
+    # it, but that line is not a `raise` statement.
+    is_raise = any(
+        one.offset == tb.tb_lasti and one.opname == "RAISE_VARARGS"
+        for one in dis.get_instructions(tb.tb_frame.f_code)
+    )
+    package = str(tb.tb_frame.f_globals.get("__name__")).partition(".")[0]
+    return is_raise and package in ("mne", "mne_wav2sleep")
+
+
+def _parse_ch_names(text: str) -> tuple[dict[str, ChannelName], str] | None:
+    """Split a text into the channel names that it begins with, as a dict, and the rest."""
+    for end in (match.end() for match in re.finditer("}", text)):
+        try:
+            ch_names = ast.literal_eval(text[:end])
+        except (SyntaxError, TypeError, ValueError):  # a brace within the name of a channel
+            continue
+        values = [
+            value
+            for given in ch_names.values()
+            for value in (given if isinstance(given, tuple) else (given,))
+        ]
+        is_known = values and all(value is None or isinstance(value, str) for value in values)
+        return (ch_names, text[end:]) if is_known else None
+    return None
+
+
+def _write_options(ch_names: Mapping[str, ChannelName]) -> str:
+    """Write channel names as options of the command."""
+    options = []
+    for modality, given in ch_names.items():
+        for name in given if isinstance(given, tuple) else (given,):
+            quoted = "none" if name is None else shlex.quote(name)
+            options.append(f"--ch-name {modality}={quoted}")
+    return " ".join(options)
+
+
+def _in_options(text: str) -> str:
+    """Replace Python arguments in a message by the options of the command."""
+    first, *others = re.split(r"\bch_names=(?=\{)", text)
+    for other in others:
+        found = _parse_ch_names(other)
+        first += f"ch_names={other}" if found is None else _write_options(found[0]) + found[1]
+    text = re.sub(r"(?<![\w.'\"])ch_names(?![\w=.'\"])", "--ch-name", first)
+    text = re.sub(
+        r"(?<![\w./-])(device|weights|precision)='([^']*)'",
+        lambda match: f"--{match[1]} {shlex.quote(match[2])}",
+        text,
+    )
+    return re.sub(r"\boverwrite=True(?: \(--overwrite [^)]*\))?", "--overwrite", text)
+
+
+@contextmanager
+def clean_errors(verbose: str | None = None, *, debug: bool = False) -> Iterator[None]:
+    """Turn errors into a message on stderr and an exit code.
+
+    The exit code is 1, or 70 with a traceback for a bug in the package. Warnings, each once, and
+    MNE's log go to stderr; so do progress bars, on a terminal.
+
+    Parameters
+    ----------
+    verbose : str or None
+        MNE's verbosity.
+    debug : bool
+        Whether to print the traceback of every error.
+    """
+    shown = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in shown:
+            typer.echo(f"Warning: {_in_options(str(message))}", err=True)
+        shown.add(str(message))
+
+    try:
+        with (
+            show_bars(sys.stderr.isatty()),
+            redirect_stdout(sys.stderr),
+            use_log_level(verbose),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("always", RuntimeWarning)  # MNE's and ours
+            warnings.showwarning = show
+            yield
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:
+        is_deliberate = _is_deliberate(error)
+        if debug or not is_deliberate:
+            traceback.print_exc()
+        if not is_deliberate:
+            typer.echo(
+                "This is a bug in mne-wav2sleep. Please report it, with the lines above and the "
+                "output of `mne-wav2sleep sys-info`.",
+                err=True,
+            )
+            raise typer.Exit(_BUG) from error
+        text = str(error)
+        if isinstance(error, ValidationError):
+            text = f"{summarize_validation(error)}."
+        typer.echo(f"Error: {_in_options(text)}", err=True)
+        raise typer.Exit(1) from error
+
+
+def check_suffix(path: Path | None, suffixes: Sequence[str], option: str) -> Path | None:
+    """Check the suffix of an output file.
+
+    Parameters
+    ----------
+    path : Path or None
+        The output file, or None for no output.
+    suffixes : sequence of str
+        Allowed suffixes.
+    option : str
+        Name of the option.
+
+    Returns
+    -------
+    path : Path or None
+        The absolute path.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the suffix is another one.
+    """
+    if path is None:
+        return None
+    if path.suffix.lower() not in suffixes:
+        raise typer.BadParameter(
+            f"must end in {', '.join(suffixes)}, got {path}.", param_hint=option
+        )
+    return path.expanduser().absolute()
+
+
+def check_choice(value: str, choices: Sequence[str] | Mapping[str, Any], option: str) -> None:
+    """Check that the value of an option is one of its choices.
+
+    Parameters
+    ----------
+    value : str
+        Value of the option.
+    choices : sequence of str, or mapping
+        Allowed values.
+    option : str
+        Name of the option.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is another value.
+    """
+    if value not in choices:
+        raise typer.BadParameter(
+            f"must be one of {', '.join(choices)}, got {value!r}.", param_hint=option
+        )

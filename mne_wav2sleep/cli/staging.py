@@ -1,0 +1,142 @@
+"""Commands for one recording: channels, stage, demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..hypnograms.writing import SUFFIXES, write_hypnogram
+from ..network.backends import PRECISIONS
+from ..network.load import describe_weights
+from ..output import check_output
+from ..recordings import open_recording
+from ..recordings.channels import map_channels, tabulate_channels
+from ..recordings.opening import set_rates
+from ..reports.html import write_report
+from ..signals import Validity
+from ..stager import SleepStagerW2S
+from ..staging.provenance import provenance_path, write_provenance
+from .demo import stage_demo_night
+from .shared import (
+    ChannelOption,
+    DebugOption,
+    DeviceOption,
+    OverwriteOption,
+    RecordingArgument,
+    VerboseOption,
+    WeightsOption,
+    check_choice,
+    check_suffix,
+    clean_errors,
+    read_ch_names,
+    show_mapping,
+    show_table,
+)
+
+commands = typer.Typer(rich_markup_mode=None)
+
+
+@commands.command()
+def channels(
+    recording: RecordingArgument,
+    ch_name: ChannelOption = None,
+    weights: WeightsOption = "wav2sleep",
+    debug: DebugOption = False,
+) -> None:
+    """Show which channel feeds which modality, without staging.
+
+    Example: mne-wav2sleep channels night.edf
+    """
+    ch_names = read_ch_names(ch_name)
+    with clean_errors("warning", debug=debug):
+        modalities = describe_weights(weights).modalities
+        opened = open_recording(recording)
+        found = set_rates(opened, map_channels(opened.raw, ch_names, modalities))
+    show_mapping(tabulate_channels(found), modalities)
+
+
+@commands.command()
+def stage(
+    recording: RecordingArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Hypnogram to write, with its provenance: .json (YASA), .csv or .tsv (events as "
+            "in BIDS), .edf (EDF+ annotations), .txt (one stage per line)."
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Report to write, .html.")] = None,
+    ch_name: ChannelOption = None,
+    weights: WeightsOption = "wav2sleep",
+    device: DeviceOption = "auto",
+    precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
+    checks: Annotated[bool, typer.Option(help="Exclude flat and saturated spans.")] = True,
+    overwrite: OverwriteOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Stage a recording and print its sleep statistics.
+
+    Example: mne-wav2sleep stage night.edf --out hyp.json
+    """
+    out = check_suffix(out, SUFFIXES, "--out")
+    report = check_suffix(report, [".html"], "--report")
+    check_choice(precision, PRECISIONS, "--precision")
+    ch_names = read_ch_names(ch_name)
+    with clean_errors("info" if verbose else "warning", debug=debug):
+        _check_outputs(recording, out, report, overwrite=overwrite)
+        stager = SleepStagerW2S(
+            recording,
+            weights,
+            ch_names=ch_names,
+            validity=None if checks else Validity.off(),
+            device=device,
+            precision=precision,
+        )
+        hyp = stager.predict()
+        statistics = stager.statistics()  # before provenance, which includes its warnings
+        if out is not None:
+            write_hypnogram(hyp, out, overwrite=overwrite)
+            write_provenance(stager.provenance(), out, overwrite=overwrite)
+        if report is not None:
+            write_report(stager.report(), report, overwrite=overwrite)
+        modalities = describe_weights(weights).modalities
+    show_mapping(stager.channels, modalities)
+    show_table(statistics)
+
+
+def _check_outputs(
+    recording: Path, out: Path | None, report: Path | None, *, overwrite: bool
+) -> None:
+    """Check that the outputs can be written, before staging, which takes minutes."""
+    for path in (out, report):
+        if path is not None and path.exists() and recording.exists() and path.samefile(recording):
+            raise ValueError(f"{path} is the recording, which would be lost. Choose another.")
+    for path in (out, out and provenance_path(out), report):
+        if path is not None:
+            check_output(path, overwrite=overwrite)
+
+
+@commands.command()
+def demo(
+    recording: Annotated[
+        Path | None,
+        typer.Argument(help="Recording to stage instead of a simulated night."),
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("wav2sleep-demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the simulated night.")] = 0,
+    debug: DebugOption = False,
+) -> None:
+    """Stage a simulated night and compare with its true stages.
+
+    The weights are "mini", which are bundled, for trying out only, never for results.
+
+    Example: mne-wav2sleep demo
+    """
+    folder = folder.expanduser()
+    with clean_errors("warning", debug=debug):
+        stager, agreement = stage_demo_night(folder, recording=recording, seed=seed)
+        statistics = stager.statistics()
+    for table in (stager.channels, statistics, *agreement):
+        show_table(table)
+    typer.echo(f"Hypnogram, provenance, epochs, figures and report.html are in {folder}")

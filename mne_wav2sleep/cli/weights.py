@@ -1,0 +1,51 @@
+"""Commands for named weights: list, fetch, path, verify."""
+
+from typing import Annotated
+
+import typer
+
+from ..network.download import fetch_weights, verify_weights, weights_path
+from ..network.registry import list_weights
+from .shared import DebugOption, clean_errors
+
+commands = typer.Typer(
+    help="List, fetch, locate and verify weights. Example: mne-wav2sleep weights list",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_Name = Annotated[str, typer.Argument(help="Name of weights, from `weights list`.")]
+
+
+@commands.command("list")
+def list_command() -> None:
+    """List the named weights. Example: mne-wav2sleep weights list."""
+    for name, row in list_weights().iterrows():
+        typer.echo(name)
+        for what, value in row.dropna().items():
+            if value != "":
+                typer.echo(f"  {what}: {value}")
+
+
+@commands.command()
+def fetch(name: _Name = "wav2sleep", debug: DebugOption = False) -> None:
+    """Download weights into the cache. Example: mne-wav2sleep weights fetch."""
+    with clean_errors(debug=debug):
+        path = fetch_weights(name, verbose=True)
+    typer.echo(path)
+
+
+@commands.command()
+def path(name: _Name = "wav2sleep", debug: DebugOption = False) -> None:
+    """Print where weights are stored. Example: mne-wav2sleep weights path."""
+    with clean_errors(debug=debug):
+        found = weights_path(name)
+    typer.echo(found)
+
+
+@commands.command()
+def verify(name: _Name = "wav2sleep", debug: DebugOption = False) -> None:
+    """Check downloaded or bundled weights. Example: mne-wav2sleep weights verify."""
+    with clean_errors(debug=debug):
+        found = verify_weights(name)
+    typer.echo(f"{found} is intact")

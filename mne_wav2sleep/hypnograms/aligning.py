@@ -1,0 +1,160 @@
+"""Aligning hypnograms to the epochs of a recording, or of another hypnogram."""
+
+from datetime import datetime
+
+import pandas as pd
+import yasa
+
+from ..clock import subtract_clocks
+from ..modalities import EPOCH_S
+
+
+def change_hypnogram(
+    hyp: yasa.Hypnogram, *, start: datetime | None = None, scorer: str | None = None
+) -> yasa.Hypnogram:
+    """Copy a hypnogram and change its start or scorer.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram, which is not modified.
+    start : datetime or None
+        Start of the first epoch; None to keep it.
+    scorer : str or None
+        Name of the scorer; None to keep it.
+
+    Returns
+    -------
+    changed : yasa.Hypnogram
+        The copy, including probabilities.
+
+    Examples
+    --------
+    >>> change_hypnogram(yasa.Hypnogram(["WAKE", "N2"]), scorer="expert").scorer
+    'expert'
+    """
+    return yasa.Hypnogram(
+        hyp.hypno.to_numpy(dtype=object),
+        n_stages=hyp.n_stages,
+        freq=hyp.freq,
+        start=hyp.start if start is None else start,
+        scorer=hyp.scorer if scorer is None else scorer,
+        proba=hyp.proba,
+    )
+
+
+def cut_hypnogram(hyp: yasa.Hypnogram, first: int, n_epochs: int) -> yasa.Hypnogram:
+    """Crop and pad a hypnogram to the epochs of a recording.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram.
+    first : int
+        Epoch of the recording at which the hypnogram begins; it may be negative.
+    n_epochs : int
+        Number of epochs of the recording; at least one must be in the hypnogram.
+
+    Returns
+    -------
+    cut : yasa.Hypnogram
+        The hypnogram with ``n_epochs`` epochs, padded with ``UNS``, without probabilities.
+
+    Examples
+    --------
+    >>> list(cut_hypnogram(yasa.Hypnogram(["WAKE", "N1", "N2"]), -1, 4).hypno)
+    ['N1', 'N2', 'UNS', 'UNS']
+    """
+    before, after = max(first, 0), max(n_epochs - first - hyp.n_epochs, 0)
+    begin = max(-first, 0)
+    return hyp.pad(before, after).crop(begin, begin + n_epochs - 1)
+
+
+def align_hypnogram(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypnogram:
+    """Align a reference hypnogram to the epochs of another one, by their start times.
+
+    Parameters
+    ----------
+    reference : yasa.Hypnogram
+        The reference, such as the stages of an expert.
+    hyp : yasa.Hypnogram
+        A hypnogram of the same night, for example from
+        :meth:`SleepStagerW2S.predict <mne_wav2sleep.SleepStagerW2S.predict>`.
+
+    Returns
+    -------
+    aligned : yasa.Hypnogram
+        The reference with the epochs, the number of stages and the start of ``hyp``, and with its
+        own scorer; ``UNS`` in epochs that it does not cover.
+
+    Raises
+    ------
+    ValueError
+        If the epochs of either are not 30 s long, if the two have no epoch in common or their
+        epochs do not coincide, or if the reference has fewer stages.
+
+    See Also
+    --------
+    plot_agreement : Plot two hypnograms and their agreement.
+
+    Notes
+    -----
+    If either has no start, both must have the same number of epochs. Time zones are ignored:
+    start times are compared as clock time.
+
+    Examples
+    --------
+    >>> hyp = yasa.Hypnogram(["WAKE", "LIGHT", "DEEP"], n_stages=4, start="2024-03-01 22:30:00")
+    >>> reference = yasa.Hypnogram(["N2", "N3"], start="2024-03-01 22:30:30", scorer="expert")
+    >>> aligned = align_hypnogram(reference, hyp)
+    >>> list(aligned.hypno), aligned.scorer
+    (['UNS', 'LIGHT', 'DEEP'], 'expert')
+    """
+    for name, one in (("reference", reference), ("hypnogram", hyp)):
+        if pd.Timedelta(one.freq).total_seconds() != EPOCH_S:
+            raise ValueError(
+                f"The {name} has epochs of {one.freq}; wav2sleep's are 30 s long. Give one with "
+                "epochs of 30 s."
+            )
+    if reference.n_stages > hyp.n_stages:
+        reference = reference.consolidate_stages(hyp.n_stages)
+    if reference.n_stages != hyp.n_stages:
+        raise ValueError(
+            f"The reference has {reference.n_stages} stages, and {hyp.n_stages} were staged. "
+            f"Consolidate what was staged, hyp.consolidate_stages({reference.n_stages})."
+        )
+    first = _find_first(reference, hyp)
+    if first >= hyp.n_epochs or first + reference.n_epochs <= 0:
+        raise ValueError(
+            f"The reference begins at {reference.start} and has no epoch in common with the "
+            f"hypnogram, which begins at {hyp.start}. Check both start times."
+        )
+    aligned = cut_hypnogram(reference, first, hyp.n_epochs)
+    return yasa.Hypnogram(
+        aligned.hypno.to_numpy(dtype=object),
+        n_stages=hyp.n_stages,
+        freq="30s",
+        start=hyp.start,
+        scorer=reference.scorer or "reference",
+    )
+
+
+def _find_first(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> int:
+    """Find the epoch of a hypnogram at which a reference begins."""
+    if reference.start is None or hyp.start is None:
+        if reference.n_epochs != hyp.n_epochs:
+            raise ValueError(
+                f"The reference has {reference.n_epochs} epochs, and {hyp.n_epochs} were staged; "
+                "unless both have a start, it is unknown which epochs correspond. Give start= to "
+                "yasa.Hypnogram, or the same number of epochs."
+            )
+        return 0
+    offset = subtract_clocks(reference.start, hyp.start) / EPOCH_S
+    if abs(offset - round(offset)) > 1 / EPOCH_S:
+        raise ValueError(
+            f"The reference begins {abs(offset) * EPOCH_S:.1f} s "
+            f"{'after' if offset > 0 else 'before'} what was staged, which is not a multiple of "
+            "30 s, so that their epochs do not coincide. Crop the recording by "
+            f"{offset * EPOCH_S % EPOCH_S:.1f} s at its start, and stage it again."
+        )
+    return round(offset)

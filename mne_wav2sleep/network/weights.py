@@ -1,0 +1,93 @@
+"""A set of weights: network, calibration, preprocessing, stage names and scorer."""
+
+from dataclasses import dataclass
+
+from ..calibration import Calibration
+from .config import Preprocessing, Wav2SleepConfig
+from .model import Wav2Sleep
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Description of a set of weights, which is known before they are loaded.
+
+    Attributes
+    ----------
+    name : str
+        Name of the weights, or path of their model folder.
+    config : Wav2SleepConfig
+        Architecture of the network.
+    preprocessing : Preprocessing
+        Preprocessing of its input.
+    stage_names : tuple of str
+        YASA's names of the stages, in the order of the network's outputs.
+    scorer : str
+        Scorer of the hypnograms that are staged with the weights.
+    caution : str or None
+        Warning that is shown to every user.
+    """
+
+    name: str
+    config: Wav2SleepConfig
+    preprocessing: Preprocessing
+    stage_names: tuple[str, ...]
+    scorer: str
+    caution: str | None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the network reads, in alphabetical order."""
+        return tuple(sorted(self.config.signals))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedWeights(WeightsInfo):
+    """A set of weights, loaded once for any number of recordings.
+
+    Attributes
+    ----------
+    name : str
+        Name of the weights, or path of their model folder.
+    config : Wav2SleepConfig
+        Architecture of the network.
+    preprocessing : Preprocessing
+        Preprocessing of its input.
+    stage_names : tuple of str
+        YASA's names of the stages, in the order of the network's outputs.
+    scorer : str
+        Scorer of the hypnograms that are staged with the weights.
+    caution : str or None
+        Warning that is shown to every user.
+    network : Wav2Sleep
+        The network, in evaluation mode.
+    calibration : Calibration
+        Calibration of its probabilities.
+    file : str
+        Name of the file that the tensors were read from; empty for a network in memory.
+    sha256 : str
+        SHA-256 of that file; empty for a network in memory.
+
+    See Also
+    --------
+    mne_wav2sleep.load_weights : Load weights by name or from a model folder.
+    mne_wav2sleep.save_weights : Write weights to a model folder.
+
+    Examples
+    --------
+    >>> from mne_wav2sleep import load_weights
+    >>> weights = load_weights("mini", verbose="error")
+    >>> weights.modalities, weights.scorer
+    (('ABD', 'ECG', 'PPG', 'THX'), 'wav2sleep-mini')
+    """
+
+    network: Wav2Sleep
+    calibration: Calibration
+    file: str = ""
+    sha256: str = ""
+
+    def __repr__(self) -> str:
+        """Show the name, the modalities and the stages."""
+        return (
+            f"<LoadedWeights | {self.name!r}, {', '.join(self.modalities)} -> "
+            f"{', '.join(self.stage_names)}>"
+        )

@@ -1,0 +1,197 @@
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+import yasa
+from builders import SHARED, make_raw
+
+from mne_wav2sleep import save_weights
+from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
+
+
+def test_stage_writes_hypnograms_and_provenance(invoke, night, small_folder, tmp_path):
+    result = invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "hyp.json")
+    assert result.exit_code == 0, result.output
+    assert "TST" in result.output
+    hyp = yasa.Hypnogram.from_json(tmp_path / "hyp.json")
+    assert (hyp.n_epochs, hyp.n_stages) == (120, 4)
+    provenance = json.loads((tmp_path / "hyp.json.provenance.json").read_text())
+    assert provenance["recording"]["files"] == [str(night)]
+    assert provenance["parameters"]["validity"]["flat_s"]["ECG"] == 5
+    unchecked = tmp_path / "unchecked.json"
+    invoke("stage", night, "--weights", small_folder, "--out", unchecked, "--no-checks")
+    provenance = json.loads((tmp_path / "unchecked.json.provenance.json").read_text())
+    assert provenance["parameters"]["validity"]["flat_s"]["ECG"] is None
+    invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "rows.csv")
+    invoke("stage", night, "--weights", small_folder, "--out", tmp_path / "ROWS.TSV")
+    for events in (
+        pd.read_csv(tmp_path / "rows.csv"),
+        pd.read_csv(tmp_path / "ROWS.TSV", sep="\t"),
+    ):
+        assert list(events["onset"][:2]) == [0, 30]
+        assert list(events["trial_type"]) == list(hyp.hypno)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("name", ["hyp.json", "hyp.tsv"])
+def test_a_full_disk_is_reported_with_the_file(invoke, night, small_folder, tmp_path, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    result = invoke("stage", night, "--weights", small_folder, "--out", tmp_path / name)
+    assert result.exit_code == 1
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert f"could not be written to {tmp_path / name}" in error
+    assert "No space left" in error
+
+
+@pytest.mark.parametrize("there", ["hyp.json", "hyp.json.provenance.json", "night.html"])
+def test_existing_files_are_refused_before_the_work(invoke, there, night, no_work, tmp_path):
+    (tmp_path / there).write_text("of another recording")
+    outputs = ("--out", tmp_path / "hyp.json", "--report", tmp_path / "night.html")
+    result = invoke("stage", night, *outputs)
+    assert result.exit_code == 1
+    assert f"{tmp_path / there} already exists" in result.stderr
+    assert "--overwrite" in result.stderr
+    assert [file.name for file in tmp_path.iterdir()] == [there]
+
+
+def test_existing_files_are_replaced_with_overwrite(invoke, night, small_folder, tmp_path):
+    names = ["hyp.json", "hyp.json.provenance.json", "night.html"]
+    for name in names:
+        (tmp_path / name).write_text("of another recording")
+    outputs = ("--out", tmp_path / "hyp.json", "--report", tmp_path / "night.html")
+    result = invoke("stage", night, "--weights", small_folder, *outputs, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    for name in names:
+        assert "of another recording" not in (tmp_path / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", ["--out", "--report"])
+def test_the_recording_is_never_replaced(invoke, night, small_folder, tmp_path, option):
+    recording = tmp_path / ("night.edf" if option == "--out" else "night.html")
+    recording.write_bytes(night.read_bytes())
+    result = invoke("stage", recording, "--weights", small_folder, option, recording)
+    assert result.exit_code == 1
+    assert "is the recording, which would be lost" in result.stderr
+    assert recording.read_bytes() == night.read_bytes()
+
+
+def test_stage_writes_a_report(invoke, night, small_folder, tmp_path):
+    path = tmp_path / "night.html"
+    result = invoke("stage", night, "--weights", small_folder, "--report", path)
+    assert result.exit_code == 0, result.output
+    assert "Methods, to paste" in path.read_text(encoding="utf-8")
+    missing = invoke("stage", night, "--report", tmp_path / "none" / "night.html")
+    assert "There is no folder" in missing.stderr
+    assert invoke("stage", night, "--report", "night.pdf").exit_code == 2
+
+
+def test_only_tables_go_to_stdout(invoke, night, small_folder):
+    result = invoke("stage", night, "--weights", small_folder)
+    assert "Warning: The recording lasts 1.0 h" in result.stderr
+    assert result.stdout.split()[:2] == ["channel", "reason"]
+    assert "PPG: none; name a channel with --ch-name PPG=" in result.stdout
+    assert "%N1" not in result.stdout
+
+
+def test_stage_takes_channel_names(invoke, night, small_folder):
+    pair = ("--ch-name", "ECG=EKG", "--ch-name", "ecg=EKG2", "--ch-name", "THX=none")
+    result = invoke("stage", night, "--weights", small_folder, *pair)
+    assert result.exit_code == 0, result.output
+    assert "(EKG, EKG2)" in result.output
+    assert "THX: none" in result.output
+
+
+def test_eog_channels_for_weights_that_read_them(invoke, tmp_path):
+    config = Wav2SleepConfig(
+        signals={"EOG-L": "EOG-L", "EOG-R": "EOG-R"},
+        n_classes=5,
+        feature_dim=8,
+        initial_channels=2,
+        max_channels=4,
+    )
+    folder = save_weights(Wav2Sleep(config), tmp_path / "eog")
+    night = tmp_path / "night_raw.fif"
+    make_raw(["E1-M2", "left", "right"], types="eeg").save(night, verbose="error")
+    result = invoke("channels", night, "--weights", folder)
+    assert "E1-M2" in result.output
+    assert "EOG-R: none; name a channel with --ch-name EOG-R=" in result.output
+    result = invoke(
+        "stage", night, "--weights", folder, "--ch-name", "EOG-L=left", "--ch-name", "EOG-R=right"
+    )
+    assert result.exit_code == 0, result.output
+    assert "named by the user" in result.output
+    assert "%N1" in result.output
+
+
+def test_channels_shows_the_mapping(invoke, night):
+    result = invoke("channels", night)
+    assert result.exit_code == 0
+    assert "EKG2" in result.output
+    assert "Thor" in result.output
+    assert "PPG: none; name a channel with --ch-name PPG=" in result.output
+    assert "ECG: none" not in result.output
+
+
+def test_warnings_are_shown_once_and_without_source_lines(invoke, small_folder, tmp_path):
+    night = tmp_path / "short_raw.fif"
+    make_raw(["EKG", "Thor"], seconds=30, types="eeg").save(night, verbose="error")
+    result = invoke("stage", night, "--weights", small_folder, "--verbose")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("Warning: The recording lasts 0.5 min (1 epoch of 30 s).") == 1
+    assert ".py" not in result.stderr
+    assert "ECG: 'EKG'" in result.stderr  # the log that --verbose asks for
+    assert re.search(r"TIB +0\.5 +0\.5 +0\.5 +min", result.stdout)
+    assert re.search(r"SE +\S+ +\S+ +\S+ +%", result.stdout)
+
+
+def test_a_night_with_real_beats_is_staged_and_compared(invoke, small_folder, tmp_path):
+    """The waveform is synthetic; its beats and the expert's stages are real."""
+    path = SHARED / "realdata" / "slpdb" / "slp59.npz"
+    if not path.exists():
+        pytest.skip("needs the shared recordings")
+    record = np.load(path)
+    sfreq, stages = 128.0, record["stages"]
+    t = np.arange(int(stages.size * 30 * sfreq)) / sfreq
+    ecg = np.zeros(t.size)
+    beats = (record["beat_times_s"] * sfreq).round().astype(int)
+    ecg[beats[(beats >= 0) & (beats < t.size)]] = 1e-3
+    ecg = np.convolve(ecg, np.hanning(9), mode="same")
+    raw = mne.io.RawArray(ecg[np.newaxis], mne.create_info(["ECG"], sfreq, "ecg"), verbose="error")
+    raw.save(tmp_path / "slp_raw.fif", verbose="error")
+    out = tmp_path / "hyp.json"
+    result = invoke("stage", tmp_path / "slp_raw.fif", "--weights", small_folder, "--out", out)
+    assert result.exit_code == 0, result.output
+    hyp = yasa.Hypnogram.from_json(out)
+    assert hyp.n_epochs == stages.size > 120
+    assert hyp.sleep_statistics()["TIB"] == stages.size / 2
+    names = {-1: "UNS", 0: "WAKE", 1: "LIGHT", 2: "LIGHT", 3: "DEEP", 4: "REM"}
+    expert = yasa.Hypnogram([names[int(s)] for s in stages], n_stages=4, scorer="expert")
+    agreement = yasa.EpochByEpochAgreement([expert], [hyp])
+    assert np.isfinite(agreement.get_agreement()["accuracy"]).all()
+    for plot in (hyp.plot_hypnogram, hyp.plot_hypnodensity):
+        assert plot().has_data()
+        plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("ABD=Thor",), "Thor"),
+        (("abd = Thor", "THX=none"), "ABD  "),
+        (("ECG=EKG2",), "EKG2"),
+        (("ECG=EKG", "ECG=EKG2"), "(EKG, EKG2)"),
+        (("ECG=auto",), "EKG"),
+        (("ECG=NONE",), "ECG: none; name a channel with --ch-name ECG=..."),
+    ],
+)
+def test_channels_takes_channel_names(options, found, invoke, night):
+    given = [word for option in options for word in ("--ch-name", option.replace(" = T", "=T"))]
+    result = invoke("channels", night, *given)
+    assert result.exit_code == 0, result.output
+    assert found in result.stdout

@@ -1,0 +1,109 @@
+"""Preparing nights: clocks, broken nights, reuse of files, and messages."""
+
+import datetime
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+import yasa
+from builders import START, make_hypnogram, make_raw, toy_recordings
+
+from mne_wav2sleep.cohorts import Night, open_night, prepare_nights
+
+pytestmark = toy_recordings
+
+ECG_AND_BELT = ("ECG", "Thor")
+
+
+def make_short(labels=ECG_AND_BELT, epochs=20):
+    return make_raw(labels, seconds=30 * epochs, types="eeg", start=START)
+
+
+def test_epochs_follow_the_hypnograms_clock(tmp_path):
+    """Stages start after 75 s, so that epochs start at 15 s and the first two are unscored."""
+    raw = make_short(("ECG",), 10)
+    raw._data[0] = raw.times  # each sample is its own time
+    hyp = make_hypnogram(5, start=START.replace(tzinfo=None) + datetime.timedelta(seconds=75))
+    night = prepare_nights([Night(raw, hyp, "a")], tmp_path, dtype="float32")[0]
+    assert night.n_epochs == 9
+    stages = list(night.read_hypnogram(5).hypno)
+    assert stages == ["UNS"] * 2 + list(hyp.hypno) + ["UNS"] * 2
+    wave = night.read_signals(["ECG"])["ECG"]
+    times = np.arange(1, wave.size + 1) * 30 / 1024 + 15
+    expected = np.interp(times, raw.times[15 * 64 :], raw.times[15 * 64 :])
+    fit = np.polyfit(expected[:-100], wave[:-100], 1)
+    np.testing.assert_allclose(np.polyval(fit, expected[:-100]), wave[:-100], atol=1e-4)
+    # A part of it has the same samples.
+    piece = night.read_signals(["ECG"], 3, 2)["ECG"]
+    np.testing.assert_array_equal(piece, wave[3 * 1024 : 5 * 1024])
+
+
+@pytest.mark.parametrize(
+    ("night", "message"),
+    [
+        (Night(make_short(), make_hypnogram(25), "a"), "5 more than the recording"),
+        (Night(make_short(), make_hypnogram(15), "a"), "5 fewer than the recording"),
+        (Night(make_short(), make_hypnogram(start="2024-03-02 22:30"), "a"), "do not overlap"),
+        (Night(make_short(), yasa.Hypnogram(["UNS"] * 20), "a"), "none of its epochs is scored"),
+        (Night(make_short(), None, "a"), "no sleep stage"),
+        (Night(make_short(("EEG",)), make_hypnogram(), "a"), "Name one"),
+        (Night("nowhere.edf", make_hypnogram(), "a"), r"nowhere\.edf"),
+    ],
+)
+def test_a_broken_night_is_named_and_does_not_stop_others(night, message, tmp_path):
+    good = Night(make_short(), make_hypnogram(), "good")
+    with pytest.raises(ValueError, match=f"1 of 2 nights cannot be used. cohort/a.*{message}"):
+        prepare_nights([night, good], tmp_path)
+    with pytest.warns(RuntimeWarning, match=message):
+        prepared = prepare_nights([night, good], tmp_path, on_error="warn")
+    assert [n.subject for n in prepared] == ["good"]
+
+
+def test_prepared_nights_are_reused_until_something_changes(tmp_path):
+    raw = make_short()
+    path = prepare_nights([Night(raw, make_hypnogram(), "a")], tmp_path)[0].path
+    before = path.stat().st_mtime_ns
+    again = prepare_nights([Night(raw, make_hypnogram(), "a")], tmp_path)[0]
+    assert again.path.stat().st_mtime_ns == before
+    assert prepare_nights([again], tmp_path / "other") == [again]
+    assert prepare_nights([Night(raw, make_hypnogram(seed=1), "a")], tmp_path)[0].path != path
+    raw._data[0, 5] += 1e-3
+    assert prepare_nights([Night(raw, make_hypnogram(), "a")], tmp_path)[0].path != path
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match="damaged"):
+        open_night(path)
+
+
+def test_a_recording_has_one_subject(tmp_path):
+    nights = [Night(tmp_path / "a.edf", None, subject) for subject in "pq"]
+    with pytest.raises(ValueError, match="is listed for two subjects, 'p' and 'q'"):
+        prepare_nights(nights, tmp_path / "prepared")
+
+
+def test_warnings_name_the_night_and_point_to_the_users_code(tmp_path):
+    raw = make_short()
+    raw._data[:, : raw.n_times // 3] = np.nan
+    with pytest.warns(RuntimeWarning, match=r"^cohort/p1.*was not measured for") as caught:
+        prepare_nights([Night(raw, make_hypnogram(), "p1")], tmp_path)
+    assert {Path(one.filename).name for one in caught} == {Path(__file__).name}
+
+
+def test_preparing_does_not_log_every_file(tmp_path):
+    make_short().save(tmp_path / "night_raw.fif", verbose="error")
+    with mne.utils.use_log_level("info"), mne.utils.catch_logging() as log:
+        prepare_nights([Night(tmp_path / "night_raw.fif", make_hypnogram(), "a")], tmp_path)
+    assert "Opening" not in log.getvalue()
+
+
+def test_nights_in_parallel_are_the_same(tmp_path):
+    paths = []
+    for i in range(2):
+        paths.append(tmp_path / f"{i}_raw.fif")
+        make_raw(ECG_AND_BELT, seconds=600, start=START, seed=i).save(paths[-1], verbose="error")
+    nights = [Night(path, make_hypnogram(), str(i)) for i, path in enumerate(paths)]
+    one = prepare_nights(nights, tmp_path / "one")
+    two = prepare_nights(nights, tmp_path / "two", n_jobs=2)
+    for a, b in zip(one, two, strict=True):
+        assert a.path.name == b.path.name
+        assert a.path.read_bytes() == b.path.read_bytes()

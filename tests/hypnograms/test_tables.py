@@ -1,0 +1,111 @@
+import pytest
+from builders import START, make_raw
+
+from mne_wav2sleep import read_hypnogram
+from mne_wav2sleep.hypnograms.reading import locate_hypnogram
+
+
+@pytest.fixture
+def raw():
+    return make_raw(["ECG"], 64.0, 360.0, types="ecg", start=START)
+
+
+@pytest.mark.parametrize("text", ["W\nN2\n?\nR\n", 'stage\r\nW\r\nN2\r\n""\r\nR\r\n\r\n'])
+@pytest.mark.parametrize("suffix", [".txt", ".csv"])
+def test_text_and_tables_with_a_stage_per_line(text, suffix, raw, tmp_path):
+    if suffix == ".csv" and not text.startswith("stage"):
+        text = "stage\n" + text
+    if suffix == ".txt":
+        text = text.replace('""', "?")
+    path = tmp_path / f"stages{suffix}"
+    path.write_text("\ufeff" + text, encoding="utf-8", newline="")
+    found, _ = locate_hypnogram(path, raw.crop(0, 119.9))
+    assert list(found.hypno) == ["WAKE", "N2", "UNS", "REM"]
+
+
+def test_events_that_are_not_stages_are_ignored(raw, tmp_path):
+    path = tmp_path / "stages.tsv"
+    path.write_text(
+        "onset\tduration\ttrial_type\n"
+        "0\t30\tW\n30\tn/a\tN2\n35\t1\tn/a\n40\t3\tmovement\n\n60.4\t29.6\tR\n90\t30\tmovement\n"
+    )
+    found, onset = locate_hypnogram(path, raw.crop(0, 119.9))
+    assert (list(found.hypno), onset) == (["WAKE", "N2", "REM", "ART"], 0.0)
+
+
+def test_an_empty_line_of_a_table_is_an_unscored_epoch(raw, tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text("stage\nW\n\nR\n")
+    found, _ = locate_hypnogram(path, raw.crop(0, 89.9))
+    assert list(found.hypno) == ["WAKE", "UNS", "REM"]
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "message"),
+    [
+        ("stage\n0\n4\n", "csv", "4 is another stage"),
+        ("stage\nW\nN7\n", "csv", "unknown stages"),
+        ("time,score\n1,W\n", "csv", "has the columns"),
+        ("onset,duration,stage\n0,30,Sleep stage X\n30,30,W\n", "csv", "unknown stages"),
+        ("onset,duration,stage\n0,30,apnea\n", "csv", "no sleep stage"),
+        ("W\n0\n4\n", "txt", "4 is another stage"),
+        ("W\nhello\n", "txt", "unknown stages"),
+        ("W\n\nR\n", "txt", "has no stage for epoch 2"),
+        ("\nW\nR\n", "txt", "has no stage for epoch 1"),
+        ("onset,duration,stage\nx,30,W\n", "csv", "'x' for the onset of event 1"),
+        ("onset,duration,stage\n0,30,W\n,30,N2\n", "csv", "nan for the onset of event 2"),
+        ('onset,duration,stage\n0,"30,5",W\n', "csv", "'30,5' for the duration of event 1"),
+        ("onset,duration,stage\n0,30,W\n9e12,30,N2\n", "csv", "more than 31 days"),
+        ("onset,duration,stage\n0,30,W\n30,1e300,N2\n", "csv", "more than 31 days"),
+        # Pages of 20 s, and two scorers.
+        (
+            "onset,duration,stage\n0,20,W\n20,20,N2\n40,20,R\n60,20,W\n",
+            "csv",
+            "has N2 at 20 s in an epoch of 30 s that is also WAKE",
+        ),
+        ("onset,duration,stage\n0,60,W\n30,30,N2\n", "csv", "is also WAKE.*of one scorer"),
+        ("{", "json", "is not a hypnogram in YASA's format"),
+        ("[1, 2]", "json", "is not a hypnogram in YASA's format"),
+        ("\n\n", "txt", "is empty"),
+        ("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "xml", "declares entities"),
+        ("<a><b></a>", "xml", "not well-formed"),
+        (
+            "<a><ScoredEvent><EventConcept>Wake|0</EventConcept><Start>soon</Start>"
+            "<Duration>30</Duration></ScoredEvent></a>",
+            "xml",
+            "onset or duration is not a number",
+        ),
+        (
+            "<a><EpochLength>20</EpochLength><SleepStages><SleepStage>1</SleepStage>"
+            "</SleepStages></a>",
+            "xml",
+            "has the EpochLength 20 .*Export it again",
+        ),
+        ("stage,x\nW,1\nN2,1,3,4\n", "csv", "is not a table .*same number of columns"),
+        ("Stage,stage\nW,N1\n", "csv", "it needs 'stage'.*each once"),
+        ("stage\n", "csv", "has no stages after its header"),
+        ("stage\n", "txt", "has no stages after its header"),
+        ("garbage", "fif", "has no annotations that MNE can read.*Export the stages again"),
+        ("garbage", "xyz", "has no annotations that MNE can read.*Export the stages again"),
+        ("garbage", "edf", "is not an EDF or BDF file"),
+    ],
+)
+def test_invalid_files_are_refused(content, suffix, message, raw, tmp_path):
+    path = tmp_path / f"stages.{suffix}"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        locate_hypnogram(path, raw)
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path):
+    path = tmp_path / "stages.txt"
+    path.write_bytes("Schlaf läuft".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"is not text in UTF-8"):
+        read_hypnogram(path)
+
+
+@pytest.mark.parametrize(("scorers", "found"), [(("", "me"), "me"), (("me", "you"), "expert")])
+def test_the_scorer_of_a_table(scorers, found, tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text("stage;scorer\nW;{}\nN2;{}\n".format(*scorers))
+    assert read_hypnogram(path).scorer == found

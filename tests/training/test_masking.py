@@ -1,0 +1,45 @@
+"""Stochastic masking: probabilities and backups."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from mne_wav2sleep.training import Masking
+
+
+def test_masking_follows_its_probabilities():
+    masking, rng, n = Masking(), np.random.default_rng(0), 10_000
+    drop = {"ABD": 0.7, "THX": 0.7, "ECG": 0.5, "PPG": 0.1}
+    for available, backups in (
+        (("ABD", "ECG", "PPG", "THX"), ("ECG", "PPG")),
+        (("ABD", "ECG", "THX"), ("ECG",)),
+        (("ABD", "THX"), ("ABD", "THX")),
+        (("PPG",), ("PPG",)),
+    ):
+        draws = [masking.draw(available, rng) for _ in range(n)]
+        assert all(draws)
+        nothing = np.prod([drop[name] for name in available])
+        for name in available:
+            p = 1 - drop[name] + nothing / len(backups) * (name in backups)
+            found = np.mean([name in kept for kept in draws])
+            assert abs(found - p) < 4 * np.sqrt(p * (1 - p) / n) + 1e-12, (available, name)
+    signs = [masking.draw_sign(rng) for _ in range(n)]
+    assert abs(np.mean(signs)) < 4 / np.sqrt(n)
+
+
+def test_masking_that_is_off_changes_nothing():
+    rng = np.random.default_rng(0)
+    assert Masking.off().draw(["ECG", "ABD"], rng) == ["ABD", "ECG"]
+    assert {Masking.off().draw_sign(rng) for _ in range(100)} == {1}
+
+
+@pytest.mark.parametrize("wrong", [{"drop": {"ECG": 2.0}}, {"flip": -0.1}, {"dropped": {}}])
+def test_masking_is_checked_when_it_is_made(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))) as caught:
+        Masking(**wrong)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_name_that_is_not_a_modality_is_refused():
+    with pytest.raises(ValueError, match=r"drop\n  Value error, EKG should be among ABD, ECG"):
+        Masking(drop={"EKG": 0.5})

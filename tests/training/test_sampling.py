@@ -1,0 +1,80 @@
+"""Splits by subject, order of nights, and training examples."""
+
+import numpy as np
+import pytest
+from builders import toy_recordings
+
+from mne_wav2sleep.cohorts import Night, prepare_nights
+from mne_wav2sleep.training import Masking
+from mne_wav2sleep.training.sampling import (
+    Draw,
+    NightDataset,
+    PassSampler,
+    make_loader,
+    split_by_subject,
+)
+
+pytestmark = toy_recordings
+
+
+def test_draws_depend_only_on_seed_and_pass(nights):
+    def draw(**kwargs):
+        return list(PassSampler(nights, None, 2, **{"seed": 1, "number": 0} | kwargs))
+
+    assert draw() == draw()
+    assert draw() != draw(number=1) != draw(seed=2)
+    assert sorted(d.night for d in draw()) == list(range(6))
+    # Two processes share the draws of one with twice the batch size.
+    halves = [
+        list(PassSampler(nights, None, 1, seed=1, number=0, rank=r, n_processes=2)) for r in (0, 1)
+    ]
+    assert [d for pair in zip(*halves, strict=True) for d in pair] == draw()
+
+
+def test_datasets_are_drawn_by_weight(nights):
+    weights = {"first": 1.0, "second": 3.0}
+    drawn = [
+        nights[d.night].dataset
+        for number in range(300)
+        for d in PassSampler(nights, weights, 2, seed=0, number=number)
+    ]
+    assert abs(np.mean([d == "second" for d in drawn]) - 0.75) < 0.05
+
+
+def test_no_subject_is_in_both_splits(nights, train_tiny, tmp_path):
+    kept, apart = split_by_subject(nights, 0.3, 0)
+    assert {n.dataset for n in apart} == {"first", "second"}
+    assert not {n.subject for n in kept} & {n.subject for n in apart}
+    with pytest.raises(ValueError, match="two subjects"):
+        split_by_subject(nights[:1], 0.2, 0)
+    with pytest.raises(ValueError, match=r"\['a'\] are in both training and validation"):
+        train_tiny(nights[:3], tmp_path / "m", validation=nights[:1])
+
+
+def test_nights_with_too_few_stages_are_refused(make_nights, tmp_path):
+    (five,) = make_nights(subjects="a")
+    four = Night(five.recording, five.hypnogram.consolidate_stages(4), "a")
+    prepared = prepare_nights([four], tmp_path)
+    with pytest.raises(ValueError, match=r"cohort/a.*scored with 4 stages"):
+        NightDataset(prepared, ["ECG"], 5, crop=None, padded_epochs=0, masking=Masking.off())
+
+
+def test_examples_are_cropped_masked_and_inverted_by_their_seed(nights):
+    options = {"crop": 12, "padded_epochs": 0}
+    names = ["ABD", "ECG", "PPG", "THX"]
+    plain = NightDataset(nights, names, 4, masking=Masking.off(), **options)
+    masked = NightDataset(nights, names, 4, masking=Masking(drop={"ECG": 1.0}, flip=1.0), **options)
+    item, same, other = plain[Draw(0, (1,))], plain[Draw(0, (1,))], plain[Draw(0, (3,))]
+    np.testing.assert_array_equal(item["signals"]["ECG"], same["signals"]["ECG"])
+    assert set(item["signals"]) == {"ECG", "THX"}
+    assert not np.array_equal(item["signals"]["ECG"], other["signals"]["ECG"])
+    found = masked[Draw(0, (1,))]["signals"]
+    assert set(found) == {"THX"}
+    np.testing.assert_array_equal(found["THX"], -item["signals"]["THX"])
+
+
+def test_whole_nights_are_padded_as_the_weights_say(nights):
+    dataset = NightDataset(nights, ["THX"], 4, crop=None, padded_epochs=25, masking=Masking.off())
+    assert [dataset[i]["stages"].size for i in range(6)] == [25] * 6
+    batches = list(make_loader(dataset, None, 4, n_workers=0))
+    assert [tuple(batch["x"]["THX"].shape) for batch in batches] == [(4, 25 * 256), (2, 25 * 256)]
