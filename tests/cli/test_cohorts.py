@@ -70,7 +70,7 @@ def test_training_without_lightning_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
     result = invoke(command, table, tmp_path / "model")
     assert result.exit_code == 1
-    assert "Run `pip install pytorch-lightning`" in result.stderr
+    assert "Run `pip install 'pytorch-lightning>=2.6.4'`" in result.stderr
 
 
 def test_missing_tables_and_wrong_subsets(tmp_path, invoke):
