@@ -92,7 +92,7 @@ def calibrate(
     slightly optimistic. A weak prior keeps temperatures near 1 where few epochs were scored.
 
     To use a calibration, put it into the weights, ``dataclasses.replace(load_weights(weights),
-    calibration=calibration)``, which every ``weights=`` takes and :func:`save_weights` writes.
+    calibration=calibration)``, which every ``weights=`` takes and ``save_weights`` writes.
     """
     if not nights:
         raise ValueError("There are no nights to calibrate on. Give scored nights.")

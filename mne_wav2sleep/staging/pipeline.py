@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,13 +124,7 @@ def stage_recording(
     _check_measured(availability, channels)
     everything = tuple(channel.modality for channel in channels)
     proba = _stage(encoded, windows, availability, weights, engine, [everything])[everything]
-    parameters = {
-        "device": str(engine.device),
-        "precision": engine.precision,
-        "validity": asdict(validity),
-        "calibration": asdict(weights.calibration),
-        "preprocessing": asdict(weights.preprocessing),
-    }
+    parameters = _describe_parameters(weights, engine, validity)
     return StagingResult(
         proba=proba,
         start=recording.start,
@@ -140,6 +135,19 @@ def stage_recording(
         provenance=make_provenance(recording, channels, availability, weights, parameters),
         cautions=tuple(get_cautions()),
     )
+
+
+def _describe_parameters(
+    weights: LoadedWeights, engine: Engine, validity: Validity
+) -> dict[str, Any]:
+    """Describe how a recording is staged, ready for JSON."""
+    return {
+        "device": str(engine.device),
+        "precision": engine.precision,
+        "validity": asdict(validity),
+        "calibration": asdict(weights.calibration),
+        "preprocessing": asdict(weights.preprocessing),
+    }
 
 
 def stage_subsets(
