@@ -12,26 +12,26 @@ _shown: ContextVar[bool] = ContextVar("shown", default=True)
 
 
 @contextmanager
-def keep_cautions(kept: list[str], *, say: bool = True) -> Iterator[None]:
+def keep_cautions(kept: list[str], *, show: bool = True) -> Iterator[None]:
     """Record warnings, and do not show recorded ones again.
 
     Parameters
     ----------
     kept : list of str
         The warnings so far, to which new ones are appended.
-    say : bool
+    show : bool
         Whether to show new warnings, or only to record them.
 
     Examples
     --------
     >>> kept = ["The belt is flat."]
-    >>> with keep_cautions(kept, say=False):
+    >>> with keep_cautions(kept, show=False):
     ...     warn("The belt is flat.")
     ...     warn("The recording is short.")
     >>> kept
     ['The belt is flat.', 'The recording is short.']
     """
-    tokens = _kept.set(kept), _shown.set(say)
+    tokens = _kept.set(kept), _shown.set(show)
     try:
         yield
     finally:

@@ -140,7 +140,7 @@ class SleepStagerW2S:
         self._statistics: dict[float, pd.DataFrame] = {}
         if self._info.caution is not None:
             # load_weights has already warned whoever passes LoadedWeights.
-            with keep_cautions(self._cautions, say=not isinstance(weights, LoadedWeights)):
+            with keep_cautions(self._cautions, show=not isinstance(weights, LoadedWeights)):
                 warn(self._info.caution)
         with keep_cautions(self._cautions):
             self._recording = open_recording(raw)
@@ -371,11 +371,12 @@ class SleepStagerW2S:
             signal quality, the audit, provenance, and a methods paragraph with citations. Save it
             with ``report.save("night.html")``.
         """
+        hyp = self.predict()
         return make_report(
-            self.predict(),
+            hyp,
             channels=self._channels,
             night=self.plot(show=False),
-            epoch=self.plot_signals(find_least_certain(self.predict()), show=False),
+            epoch=self.plot_signals(find_least_certain(hyp), show=False),
             quality=self.quality(),
             statistics=self.statistics(),
             audit=self.audit(),

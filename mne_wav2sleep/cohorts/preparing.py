@@ -39,7 +39,7 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     """
     # For a recording with gaps, MNE has the annotations only in the file.
     own = recording.reader.path if recording.reader.gaps else None
-    with keep_cautions([], say=False):  # those warnings are errors here
+    with keep_cautions([], show=False):  # those warnings are errors here
         hyp, onset = locate_hypnogram(night.hypnogram or own, recording.raw)
     n_samples, sfreq = recording.reader.n_samples, recording.raw.info["sfreq"]
     if onset is None:
@@ -149,7 +149,7 @@ def _prepare_file(
             # MNE logs each file that it opens.
             with (
                 use_log_level(max(logger.level, logging.WARNING)),
-                keep_cautions(cautions, say=False),
+                keep_cautions(cautions, show=False),
             ):
                 tensors, header = _resample_night(night, dtype, validity)
             # Renamed when complete, so that every file that exists is complete.

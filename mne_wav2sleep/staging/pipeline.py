@@ -121,9 +121,10 @@ def stage_recording(
         for doubt in find_doubts(found, channel.modality, channel.name):
             warn(doubt)
     availability = join(parts, windows)
-    _check_measured(availability, channels)
+    measured = availability == Reason.MEASURED.label
+    _check_measured(measured, channels)
     everything = tuple(channel.modality for channel in channels)
-    proba = _stage(encoded, windows, availability, weights, engine, [everything])[everything]
+    proba = _stage(encoded, windows, measured, weights, engine, [everything])[everything]
     parameters = _describe_parameters(weights, engine, validity)
     return StagingResult(
         proba=proba,
@@ -172,7 +173,7 @@ def stage_subsets(
     """
     measured = result.measured
     subsets = list_subsets([name for name in measured if measured[name].any()])
-    probas = _stage(result.encoded, result.windows, result.availability, weights, engine, subsets)
+    probas = _stage(result.encoded, result.windows, measured, weights, engine, subsets)
     return {subset: result.make_hypnogram(proba) for subset, proba in probas.items()}
 
 
@@ -241,7 +242,7 @@ def read_epoch(
     windows = plan_windows(recording.n_epochs)
     number = next(i for i, (_, end) in enumerate(divide(windows)) if epoch < end)
     start, stop = _find_span(recording, windows[number])
-    with keep_cautions([], say=False):
+    with keep_cautions([], show=False):
         recorded = dict(read_recorded(recording, channels, validity, start=start, stop=stop))
         signals = {name: fill_in(one, validity) for name, one in recorded.items()}
         x, _ = make_batch(signals, padded_epochs=preprocessing.padded_epochs)
@@ -305,9 +306,9 @@ def _tabulate(signals: Mapping[str, Signal], used: Container[str]) -> pd.DataFra
     return pd.DataFrame(columns).rename_axis(index="Epoch")
 
 
-def _check_measured(availability: pd.DataFrame, channels: Sequence[Channel]) -> None:
+def _check_measured(measured: pd.DataFrame, channels: Sequence[Channel]) -> None:
     """Refuse a recording in which nothing was measured."""
-    if not (availability == Reason.MEASURED.label).any(axis=None):
+    if not measured.any(axis=None):
         names = ", ".join(repr(channel.name) for channel in channels)
         raise ValueError(
             f"None of the mapped channels ({names}) has a signal in it, so there is nothing to "
@@ -319,14 +320,13 @@ def _check_measured(availability: pd.DataFrame, channels: Sequence[Channel]) -> 
 def _stage(
     encoded: Sequence[EncodedWindow],
     windows: Sequence[tuple[int, int]],
-    availability: pd.DataFrame,
+    measured: pd.DataFrame,
     weights: LoadedWeights,
     engine: Engine,
     subsets: Sequence[Subset],
 ) -> dict[Subset, pd.DataFrame]:
     """Compute the probabilities of subsets in each window, and blend the windows."""
     parts = [_stage_window(window, weights, engine, subsets) for window in encoded]
-    measured = availability == Reason.MEASURED.label
     named = {}
     for subset in subsets:
         proba = blend([part[subset] for part in parts], windows)
