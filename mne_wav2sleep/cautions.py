@@ -55,8 +55,3 @@ def warn(text: str) -> None:
         mne.utils.warn(text, ignore_namespaces=("mne", "mne_wav2sleep"))
     if kept is not None:
         kept.append(text)
-
-
-def get_cautions() -> list[str]:
-    """Return the warnings recorded so far by the innermost :func:`keep_cautions`."""
-    return list(_kept.get() or [])

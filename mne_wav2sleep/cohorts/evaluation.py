@@ -34,12 +34,17 @@ class Evaluation:
     by_night : pandas.DataFrame
         One row per ``dataset``, ``subset`` and ``night``: ``subject``, ``kappa``, ``accuracy`` (%).
     confusion : dict
-        (dataset, subset) -> DataFrame with numbers of epochs; rows are the scorer's stages.
+        (dataset, subset) -> DataFrame with the number of epochs of each stage by the scorer (rows)
+        and by the network (columns).
     """
 
     pooled: pd.DataFrame
     by_night: pd.DataFrame
     confusion: dict[tuple[str, str], pd.DataFrame]
+
+    def __repr__(self) -> str:
+        table = self.pooled[["nights", "epochs", "kappa", "accuracy"]].round(3)
+        return f"<Evaluation |\n{table.to_string()}>"
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,11 @@ def _compute_agreement(
         "accuracy": pooled["accuracy"],
         **{f"F1 {stage}": value for stage, value in f1.items()},
     }
-    return row, by_night, together.get_confusion_matrix()
+    # YASA leaves out stages that do not occur.
+    stages = [stage for stage in scored[0].labels if stage not in ("UNS", "ART")]
+    confusion = together.get_confusion_matrix()
+    confusion = confusion.reindex(index=stages, columns=stages, fill_value=0)
+    return row, by_night, confusion
 
 
 def _concatenate(hyps: Sequence[yasa.Hypnogram]) -> yasa.Hypnogram:
@@ -179,16 +188,31 @@ def evaluate(
 
     Raises
     ------
+    TypeError
+        If ``nights`` is not a sequence of nights.
     ValueError
-        If no night has a subset with all of its signals, or a night cannot be used.
+        If no night has a subset with all of its signals, a night is given twice, or a night cannot
+        be used.
 
     See Also
     --------
     prepare_nights : Prepare nights once, for several evaluations.
+
+    Examples
+    --------
+    A simulated hour, with its true stages and the bundled weights:
+
+    >>> from mne_wav2sleep import simulate_night
+    >>> raw = simulate_night(duration=3600, modalities=["ECG", "THX"], seed=0, verbose="error")
+    >>> night = Night(raw, None, subject="simulated")
+    >>> found = evaluate([night], "mini", subsets=[("ECG",)], verbose="error")
+    >>> found.pooled[["nights", "epochs"]].to_dict("records")
+    [{'nights': 1, 'epochs': 120}]
     """
     if isinstance(subsets, str):
         check_option("subsets", subsets, ["all", "recorded"])
     loaded = load_weights(weights)
+    check_option("n_stages", n_stages, [None, 2, 3, len(loaded.stage_names)])
     engine = Engine(loaded.network, device)
     found: dict[tuple[str, str], list[tuple[PreparedNight, yasa.Hypnogram, yasa.Hypnogram]]] = {}
     with open_prepared(nights, folder) as prepared:

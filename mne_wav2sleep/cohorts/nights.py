@@ -38,6 +38,12 @@ class Night:
         Name of the cohort that the night belongs to.
     ch_names : mapping of str to str, (str, str) or None
         Overrides the mapping of channels, as in :class:`~mne_wav2sleep.SleepStagerW2S`.
+
+    Examples
+    --------
+    >>> night = Night("s1.edf", "s1.csv", subject="s1", ch_names={"PPG": None})
+    >>> night.name
+    'cohort/s1 (s1.edf)'
     """
 
     recording: mne.io.BaseRaw | str | Path

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from ..cautions import keep_cautions, warn
 from ..clock import count_epochs
+from ..errors import summarize_error
 from ..hypnograms.aligning import cut_hypnogram
 from ..hypnograms.reading import locate_hypnogram
 from ..modalities import EPOCH_S, MODALITIES, STAGE_NAMES
@@ -27,8 +28,16 @@ from ..recordings.channels import map_channels
 from ..recordings.opening import set_rates
 from ..recordings.reading import read_signals, warn_of_slow_channels
 from ..signals import Reason, Validity
-from ..signals.grid import interpolate_to_grid
-from ..verbosity import Verbosity, check_option, logger, pluralize, use_log_level, verbose
+from ..signals.batch import resample_signal
+from ..verbosity import (
+    Verbosity,
+    check_option,
+    check_type,
+    logger,
+    pluralize,
+    use_log_level,
+    verbose,
+)
 from .nights import FORMAT, MEASURED, UNSCORED, Night, PreparedNight, open_night
 
 
@@ -95,8 +104,9 @@ def _resample_night(
             continue
         data = signal.data - signal.data.mean()
         data /= data.std() or 1.0
-        samples = MODALITIES[modality].samples_per_epoch
-        grid = interpolate_to_grid(data, signal.sfreq, samples, n_epochs)
+        grid = resample_signal(modality, data, signal.sfreq, n_epochs)
+        if grid is None:
+            continue
         tensors[modality] = grid.astype(dtype)
         tensors[MEASURED.format(modality)] = measured
     if set(tensors) == {"stages"}:
@@ -161,6 +171,33 @@ def _prepare_file(
         return error, cautions
 
 
+def _describe(error: Exception) -> str:
+    """Describe why a night cannot be prepared; other types of errors may be faults of the code."""
+    expected = isinstance(error, ValueError | OSError | RuntimeError)
+    return str(error) if expected else summarize_error(error)
+
+
+def _check_nights(nights: Sequence[Night | PreparedNight]) -> None:
+    """Check that there are only nights, each once."""
+    if isinstance(nights, Night | PreparedNight):
+        raise TypeError("nights must be a list of nights, got a single one. Put it in a list.")
+    for night in nights:
+        check_type(night, (Night, PreparedNight), "each of the nights")
+    seen = set()
+    for night in nights:
+        if isinstance(night, PreparedNight):
+            key = str(night.path)
+        else:  # Raws and hypnograms have no useful equality
+            sources = (night.recording, night.hypnogram)
+            names = [str(s) if isinstance(s, str | Path) else str(id(s)) for s in sources]
+            key = f"{names} {night.subject} {night.dataset} {dict(night.ch_names)}"
+        if key in seen:
+            raise ValueError(
+                f"{night.name} is given twice and would count twice. Give each night once."
+            )
+        seen.add(key)
+
+
 def _check_subjects(nights: Sequence[Night]) -> None:
     """Refuse a recording of two subjects, which could end up in both splits."""
     subjects: dict[Path, str] = {}
@@ -215,9 +252,23 @@ def prepare_nights(
 
     Raises
     ------
+    TypeError
+        If ``nights`` is not a sequence of nights.
     ValueError
-        If nights cannot be prepared; the message gives the reason for each.
+        If a night is given twice, or nights cannot be prepared; the message gives the reason for
+        each, and the first error is its cause.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mne_wav2sleep import simulate_night
+    >>> raw = simulate_night(duration=3600, modalities=["THX"], seed=0, verbose="error")
+    >>> night = Night(raw, None, subject="simulated")
+    >>> [prepared] = prepare_nights([night], tempfile.mkdtemp(), verbose="error")
+    >>> prepared.modalities, prepared.n_epochs
+    (('THX',), 120)
     """
+    _check_nights(nights)
     check_option("dtype", dtype, ["float16", "float32"])
     check_option("on_error", on_error, ["raise", "warn"])
     folder = Path(folder)
@@ -228,7 +279,8 @@ def prepare_nights(
     jobs = (joblib.delayed(_prepare_file)(night, folder, dtype, limits) for night in todo)
     results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     done = iter(track(results, "Preparing", "night", total=len(todo)))
-    prepared, failed = [], []
+    prepared: list[PreparedNight] = []
+    failed: dict[str, Exception] = {}
     for night in nights:
         result, cautions = (night, []) if isinstance(night, PreparedNight) else next(done)
         for caution in cautions:
@@ -236,14 +288,14 @@ def prepare_nights(
         if isinstance(result, PreparedNight):
             prepared.append(result)
         else:
-            failed.append(f"{night.name}: {result}")
+            failed[night.name] = result
     if failed:
         message = (
             f"{len(failed)} of {len(nights)} night{pluralize(nights)} cannot be used. "
-            + "\n".join(failed)
+            + "\n".join(f"{name}: {_describe(error)}" for name, error in failed.items())
         )
         if on_error == "raise":
-            raise ValueError(message)
+            raise ValueError(message) from next(iter(failed.values()))
         warn(message)
     return prepared
 

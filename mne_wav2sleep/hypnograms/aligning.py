@@ -7,6 +7,7 @@ import yasa
 
 from ..clock import subtract_clocks
 from ..modalities import EPOCH_S
+from ..verbosity import check_type
 
 
 def change_hypnogram(
@@ -110,6 +111,8 @@ def align_hypnogram(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypn
     >>> list(aligned.hypno), aligned.scorer
     (['UNS', 'LIGHT', 'DEEP'], 'expert')
     """
+    check_type(reference, yasa.Hypnogram, "reference")
+    check_type(hyp, yasa.Hypnogram, "hyp")
     for name, one in (("reference", reference), ("hypnogram", hyp)):
         if pd.Timedelta(one.freq).total_seconds() != EPOCH_S:
             raise ValueError(
@@ -120,8 +123,9 @@ def align_hypnogram(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypn
         reference = reference.consolidate_stages(hyp.n_stages)
     if reference.n_stages != hyp.n_stages:
         raise ValueError(
-            f"The reference has {reference.n_stages} stages, and {hyp.n_stages} were staged. "
-            f"Consolidate what was staged, hyp.consolidate_stages({reference.n_stages})."
+            f"The reference has {reference.n_stages} stages, and {hyp.n_stages} were staged. If "
+            "the arguments are not in the wrong order, consolidate what was staged: "
+            f"hyp.consolidate_stages({reference.n_stages})."
         )
     first = _find_first(reference, hyp)
     if first >= hyp.n_epochs or first + reference.n_epochs <= 0:

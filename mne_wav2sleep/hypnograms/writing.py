@@ -75,6 +75,8 @@ def write_hypnogram(
           of the hypnogram, which is the start of the recording if the hypnogram is from a stager;
         - ``.edf``: EDF+ annotations without signals, ``Sleep stage W`` and so on, with the date;
         - ``.txt``: one stage per line, W, N1, N2, N3, R, LIGHT, DEEP, or ``?`` for unscored epochs.
+
+        ``.edf`` and ``.txt`` do not keep the scorer; only ``.json`` keeps probabilities.
     overwrite : bool
         Whether to replace an existing file. Recordings are never replaced.
 

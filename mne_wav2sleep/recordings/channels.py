@@ -243,9 +243,11 @@ def _check_arguments(
         )
     ch_names = dict(ch_names or {})
     if unknown := sorted(map(str, set(ch_names) - set(modalities))):
+        meant = [name for name in modalities if name == unknown[0].strip().upper()]
         raise ValueError(
             f"ch_names contains {', '.join(unknown)}, but the network reads only "
-            f"{', '.join(sorted(modalities))}. Remove the entry, or use other weights."
+            f"{', '.join(sorted(modalities))}. "
+            + (f"Write {meant[0]!r}." if meant else "Remove the entry, or use other weights.")
         )
     return {
         modality: None if name is None else _check_name(raw, modality, name)

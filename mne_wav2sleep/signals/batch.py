@@ -39,19 +39,46 @@ def make_batch(
         measured = signal.epochs == Reason.MEASURED
         if not measured.any():
             continue
-        samples = MODALITIES[name].samples_per_epoch
         n_padded = max(measured.size, padded_epochs)
-        grid = interpolate_to_grid(signal.data, signal.sfreq, samples, n_padded)
-        # Without the padding, which holds the mean: a single glitch between grid points changes it.
-        n_recorded = max(int((signal.data.size - 1) / signal.sfreq / EPOCH_S * samples), 1)
-        if is_constant(grid[:n_recorded]):
-            warn(
-                f"{name} is left out, because its channel is constant at the network's sampling "
-                "times. Check the sensor, or map another channel."
-            )
+        grid = resample_signal(name, signal.data, signal.sfreq, n_padded)
+        if grid is None:
             continue
         x[name] = zscore(grid)[np.newaxis]
         if not measured.all():
             whole = np.pad(measured, (0, n_padded - measured.size), constant_values=True)
             available[name] = whole[np.newaxis]
     return x, available
+
+
+def resample_signal(
+    name: str, data: NDArray[np.floating], sfreq: float, n_epochs: int
+) -> NDArray[np.float64] | None:
+    """Resample a signal to the network's grid.
+
+    Parameters
+    ----------
+    name : str
+        The modality.
+    data : array, shape (n_samples,)
+        The signal at its recorded rate, in any unit.
+    sfreq : float
+        Its sampling rate in Hz.
+    n_epochs : int
+        Number of epochs; epochs after the end of the signal are padded with its mean.
+
+    Returns
+    -------
+    grid : array, shape (n_epochs * samples_per_epoch,), or None
+        The signal on the grid; None, with a warning, if it is constant there.
+    """
+    samples = MODALITIES[name].samples_per_epoch
+    grid = interpolate_to_grid(data, sfreq, samples, n_epochs)
+    # Without the padding, which holds the mean: a single glitch between grid points changes it.
+    n_recorded = max(int((data.size - 1) / sfreq / EPOCH_S * samples), 1)
+    if is_constant(grid[:n_recorded]):
+        warn(
+            f"{name} is left out, because its channel is constant at the network's sampling "
+            "times. Check the sensor, or map another channel."
+        )
+        return None
+    return grid

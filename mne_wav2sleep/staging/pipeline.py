@@ -9,7 +9,7 @@ import pandas as pd
 import yasa
 from numpy.typing import NDArray
 
-from ..cautions import get_cautions, keep_cautions, warn
+from ..cautions import keep_cautions, warn
 from ..hypnograms.probabilities import find_temperatures, name_stages, to_proba
 from ..modalities import EPOCH_S, MODALITIES
 from ..network import Engine, LoadedWeights, Preprocessing
@@ -134,7 +134,6 @@ def stage_recording(
         windows=tuple(windows),
         encoded=tuple(encoded),
         provenance=make_provenance(recording, channels, availability, weights, parameters),
-        cautions=tuple(get_cautions()),
     )
 
 

@@ -55,8 +55,6 @@ class StagingResult:
         Features of each window, from which subsets of the modalities are staged.
     provenance : mapping
         Where the stages come from, ready for JSON.
-    cautions : tuple of str
-        Warnings until the recording was staged.
     """
 
     proba: pd.DataFrame
@@ -66,7 +64,6 @@ class StagingResult:
     windows: tuple[tuple[int, int], ...]
     encoded: tuple[EncodedWindow, ...]
     provenance: Mapping[str, Any]
-    cautions: tuple[str, ...]
 
     @property
     def measured(self) -> pd.DataFrame:

@@ -53,6 +53,12 @@ def test_evaluation_stages_as_the_stager_does(weights, tmp_path):
     three = evaluate(night, weights, subsets=[("ECG",)], n_stages=3)
     assert list(three.pooled.index) == [("cohort", "ECG")]
     assert "F1 NREM" in three.pooled
+    stages = ["WAKE", "NREM", "REM"]
+    matrix = three.confusion[("cohort", "ECG")]
+    assert list(matrix.index) == list(matrix.columns) == stages
+    assert repr(three).count("\n") == 3
+    with pytest.raises(ValueError, match="n_stages"):
+        evaluate(night, weights, n_stages=5)
     with pytest.raises(ValueError, match="nothing to evaluate"):
         evaluate(night, weights, subsets=[("EOG-L",)])
     with pytest.raises(ValueError, match="subsets"):

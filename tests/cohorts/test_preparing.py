@@ -107,3 +107,39 @@ def test_nights_in_parallel_are_the_same(tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a.path.name == b.path.name
         assert a.path.read_bytes() == b.path.read_bytes()
+
+
+def test_a_list_of_different_nights_is_needed(tmp_path):
+    raw, hyp = make_short(), make_hypnogram()
+    night = Night(raw, hyp, "a")
+    with pytest.raises(TypeError, match="Put it in a list"):
+        prepare_nights(night, tmp_path)
+    with pytest.raises(TypeError, match="each of the nights"):
+        prepare_nights([raw], tmp_path)
+    with pytest.raises(ValueError, match="cohort/a is given twice"):
+        prepare_nights([night, Night(raw, hyp, "a")], tmp_path)
+    prepared = prepare_nights([night, Night(raw, make_hypnogram(), "a")], tmp_path)  # two scorers
+    with pytest.raises(ValueError, match="is given twice"):
+        prepare_nights([prepared[0], *prepared], tmp_path)
+
+
+def test_faults_of_the_code_are_told_from_unusable_nights(tmp_path, monkeypatch):
+    def fail(*_args, **_options):
+        raise KeyError("ECG")
+
+    monkeypatch.setattr("mne_wav2sleep.cohorts.preparing.read_signals", fail)
+    with pytest.raises(ValueError, match="cohort/a: KeyError: 'ECG'") as caught:
+        prepare_nights([Night(make_short(), make_hypnogram(), "a")], tmp_path)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_channel_that_is_constant_on_the_grid_is_left_out_as_in_staging(tmp_path):
+    info = mne.create_info(["ECG", "Thor"], 1000.0, "misc")
+    data = np.zeros((2, 300_000))
+    data[1] = np.sin(np.arange(300_000) / 500)
+    # Halfway between two points of the grid, so that it has none of these samples.
+    data[0, np.round((np.arange(0, 10_240, 8) + 0.5) * 30_000 / 1024).astype(int)] = 1e-3
+    raw = mne.io.RawArray(data, info, verbose="error").set_meas_date(START)
+    with pytest.warns(RuntimeWarning, match="cohort/a: ECG is left out, because its channel is co"):
+        [night] = prepare_nights([Night(raw, make_hypnogram(10), "a")], tmp_path)
+    assert night.modalities == ("THX",)

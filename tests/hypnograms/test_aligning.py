@@ -39,7 +39,7 @@ def test_epochs_correspond_in_order_if_either_has_no_start():
     [
         (yasa.Hypnogram(["WAKE"] * 9, freq="20s"), "reference has epochs of 20s.*30 s long"),
         (yasa.Hypnogram(["WAKE"] * 3), "has 3 epochs, and 2 were staged.*Give start="),
-        (yasa.Hypnogram(["WAKE", "SLEEP"], n_stages=2), "has 2 stages, and 5 were.*Consolidate"),
+        (yasa.Hypnogram(["WAKE", "SLEEP"], n_stages=2), "has 2 stages, and 5 were.*consolidate"),
         (
             yasa.Hypnogram(["WAKE"], start=START + datetime.timedelta(seconds=60)),
             "no epoch in common.*Check both start times",

@@ -220,6 +220,7 @@ def test_the_reason_contains_doubts_about_a_named_channel():
         ({"ECG": ("auto", "ECG")}, "must be a channel name"),
         ({"ECG": "odd", "PPG": "odd"}, "more than one modality"),
         ({"EEG": "ECG"}, "the network reads only"),
+        ({"ecg": "ECG"}, "Write 'ECG'"),
         (dict.fromkeys(["ABD", "ECG", "PPG", "THX"]), "are excluded"),
         ({"ECG": "ecg "}, "Did you mean 'ECG'"),
         ({"PPG": "PLETH"}, "Did you mean 'Pleth'"),
