@@ -20,7 +20,8 @@ NAMES = {
     ),
     "from mne_wav2sleep import weights as w": (
         "import types\nfrom mne_wav2sleep.network import download, registry\n"
-        "w = types.SimpleNamespace(REGISTRY=registry.REGISTRY, fetch_weights=download.fetch_weights)"
+        "w = types.SimpleNamespace(\n"
+        "    REGISTRY=registry.REGISTRY, fetch_weights=download.fetch_weights\n)"
     ),
     '"finetune"': '"fine-tune"',
     '"--accelerator", "gpu"': '"--device", "cuda"',
