@@ -14,13 +14,15 @@ from .edf import SUFFIXES, EdfFile, open_edf
 from .start import open_header
 
 
-def find_start(raw: mne.io.BaseRaw) -> datetime | None:
+def find_start(raw: mne.io.BaseRaw, file: EdfFile | None = None) -> datetime | None:
     """Find the time of the first sample of a Raw.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
         The recording.
+    file : EdfFile or None
+        Its file; None to open it if it is an EDF or BDF file.
 
     Returns
     -------
@@ -30,7 +32,7 @@ def find_start(raw: mne.io.BaseRaw) -> datetime | None:
         Raw was not changed since, it is corrected, with a warning.
     """
     date = raw.info["meas_date"]
-    file = _open_first(raw)
+    file = file or _open_first(raw)
     if file is not None:
         start = file.read_start()
         is_misread = start.time != date and file.start_in_mne == date
@@ -40,20 +42,22 @@ def find_start(raw: mne.io.BaseRaw) -> datetime | None:
     return None if date is None else date + timedelta(seconds=raw.first_time)
 
 
-def correct_start(raw: mne.io.BaseRaw) -> datetime | None:
+def correct_start(raw: mne.io.BaseRaw, file: EdfFile | None = None) -> datetime | None:
     """Correct the date of a recording that was just opened, if MNE has misread it.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
         The recording, which is modified.
+    file : EdfFile or None
+        As in :func:`find_start`.
 
     Returns
     -------
     start : datetime or None
         As in :func:`find_start`.
     """
-    start = find_start(raw)
+    start = find_start(raw, file)
     date = None if start is None else start - timedelta(seconds=raw.first_time)
     if date != raw.info["meas_date"]:
         raw.set_meas_date(date)

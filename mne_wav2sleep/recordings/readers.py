@@ -30,6 +30,8 @@ class RawReader:
         The recording, preloaded or not.
     path : Path or None
         The file, if the user passed a path.
+    file : EdfFile or None
+        Its header, if it is an EDF or BDF file.
 
     Attributes
     ----------
@@ -53,11 +55,14 @@ class RawReader:
     make_reader : Choose a reader for a recording.
     """
 
-    def __init__(self, raw: mne.io.BaseRaw, path: Path | None = None) -> None:
+    def __init__(
+        self, raw: mne.io.BaseRaw, path: Path | None = None, file: EdfFile | None = None
+    ) -> None:
         self.raw = raw
         self.path = path
         # A Raw of the user is not modified.
-        self.start: datetime | None = find_start(raw) if path is None else correct_start(raw)
+        self.start: datetime | None
+        self.start = find_start(raw) if path is None else correct_start(raw, file)
         self.rates: dict[str, float] = dict.fromkeys(raw.ch_names, float(raw.info["sfreq"]))
         self.gaps: list[tuple[float, float]] = []
         self.annotations: mne.Annotations = raw.annotations
@@ -160,7 +165,7 @@ class EdfReader(RawReader):
     """
 
     def __init__(self, raw: mne.io.BaseRaw, path: Path, file: EdfFile) -> None:
-        super().__init__(raw, path)
+        super().__init__(raw, path, file)
         self._file = file
         rates = [rate for _, rate in file.rates]
         self.rates = dict(zip(raw.ch_names, rates, strict=True))
