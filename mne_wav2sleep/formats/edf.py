@@ -260,7 +260,8 @@ class EdfFile:
         spans = self._annotation_spans
         if not spans or min(self.counts) < 0 or not len(self._records):
             return 0.0
-        stamp, *texts = self._records[0, spans[0]].tobytes().split(b"\0")[0].split(b"\x14")
+        first, _, _ = self._records[0, spans[0]].tobytes().partition(b"\0")
+        stamp, *texts = first.split(b"\x14", 2)
         try:
             return float(stamp.partition(b"\x15")[0]) if texts and not texts[0] else 0.0
         except ValueError:  # not valid EDF+, but MNE reads such files
@@ -283,15 +284,25 @@ class EdfFile:
             return HeaderStart(None, False, doubt)
         return start._replace(time=start.time + timedelta(seconds=stamp))
 
-    @property
-    def start_in_mne(self) -> datetime | None:
-        """Start time that MNE reads from the header; None if it reads none, or fails."""
+    def is_read_as(self, date: datetime | None) -> bool:
+        """Find out whether MNE reads a start time from the header.
+
+        Parameters
+        ----------
+        date : datetime or None
+            The start time.
+
+        Returns
+        -------
+        is_read_as : bool
+            False also if that cannot be found out.
+        """
         try:
-            size = self.size + sum(self.counts) * self.sample_size
-            date: datetime | None = open_header(self.path, size).info["meas_date"]
+            size = self.size + sum(self.counts) * self.sample_size  # one record
+            size = min(size, self.path.stat().st_size)
+            return bool(open_header(self.path, size).info["meas_date"] == date)
         except Exception:  # of any type, depending on the header
-            return None
-        return date
+            return False
 
 
 def _decode_text(text: bytes) -> str:

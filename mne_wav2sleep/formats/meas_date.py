@@ -22,7 +22,8 @@ def find_start(raw: mne.io.BaseRaw, file: EdfFile | None = None) -> datetime | N
     raw : mne.io.BaseRaw
         The recording.
     file : EdfFile or None
-        Its file; None to open it if it is an EDF or BDF file.
+        Its EDF or BDF file, if MNE has just opened it; None to find out whether the date of the
+        Raw was changed since.
 
     Returns
     -------
@@ -32,11 +33,12 @@ def find_start(raw: mne.io.BaseRaw, file: EdfFile | None = None) -> datetime | N
         Raw was not changed since, it is corrected, with a warning.
     """
     date = raw.info["meas_date"]
+    is_new = file is not None
     file = file or _open_first(raw)
     if file is not None:
         start = file.read_start()
-        is_misread = start.time != date and file.start_in_mne == date
-        if (start.time == date and start.doubt) or is_misread:
+        is_misread = start.time != date and (is_new or file.is_read_as(date))
+        if is_misread or (start.time == date and start.doubt):
             _warn_of_header(file, date)
             date = start.time
     return None if date is None else date + timedelta(seconds=raw.first_time)
