@@ -6,7 +6,7 @@ the start time of a file that holds only annotations. This module follows the ED
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -14,11 +14,10 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from .start import HeaderStart, open_header, parse_start
+
 SUFFIXES = (".edf", ".bdf")
 """Suffixes of these files. GDF, whose channels may also differ in rate, is left to MNE."""
-
-NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
-"""Placeholder date in the header of an anonymized EDF, which MNE reads as a real date."""
 
 _DRIFT_S = 0.1
 """Tolerance in seconds for the onset of a record, since time stamps are rounded and jitter."""
@@ -191,7 +190,7 @@ class EdfFile:
             If the annotations violate the EDF+ specification (2.2.2 and 2.2.4).
         """
         found: list[tuple[float, float, str]] = []
-        zero: float | None = None
+        zero = self._first_stamp
         spans = self._annotation_spans
         try:
             for record in self._records if spans else ():
@@ -201,7 +200,6 @@ class EdfFile:
                     if not texts:
                         continue
                     onset, _, duration = stamp.partition(b"\x15")
-                    zero = float(onset) if zero is None else zero
                     found += [
                         (float(onset) - zero, float(duration or 0), _decode_text(text))
                         for text in texts
@@ -252,46 +250,59 @@ class EdfFile:
                 shift += length
         return gaps
 
-    def read_start(self) -> tuple[datetime | None, bool]:
+    @cached_property
+    def _first_stamp(self) -> float:
+        """Onset of the first record in s after the time in the header, 0 unless it has one.
+
+        It is in the first annotation, which has no text (EDF+ specification, 2.2.4). Some files
+        leave it out, and begin with an annotation of another time.
+        """
+        spans = self._annotation_spans
+        if not spans or min(self.counts) < 0 or not len(self._records):
+            return 0.0
+        first, _, _ = self._records[0, spans[0]].tobytes().partition(b"\0")
+        stamp, *texts = first.split(b"\x14", 2)
+        try:
+            return float(stamp.partition(b"\x15")[0]) if texts and not texts[0] else 0.0
+        except ValueError:  # not valid EDF+, but MNE reads such files
+            return 0.0
+
+    def read_start(self) -> HeaderStart:
         """Read the start time, which :func:`mne.read_annotations` does not return.
 
         Returns
         -------
-        start : datetime or None
-            Local time, labeled UTC as by MNE; None if the header contains no valid time. For a
-            file that holds only annotations, it includes the fraction of a second in the first
-            record; for a recording it does not, as in MNE.
-        is_dated : bool
-            False if the date is a placeholder (EDF+ specification, 2.1.3.3).
+        start : HeaderStart
+            Time of the first record. It includes the time stamp of that record, except, in a
+            recording, a fraction of a second, as in MNE.
         """
-        fixed = self.fixed.decode("latin-1")
-        words = fixed[88:168].split()
-        spelled_out = words[1] if words[:1] == ["Startdate"] and len(words) > 1 else ""
-        try:
-            start = datetime.strptime(fixed[168:184], "%d.%m.%y%H.%M.%S").replace(tzinfo=UTC)
-        except ValueError:
-            return None, False
-        try:
-            date = datetime.strptime(spelled_out, "%d-%b-%Y").date()
-            start = datetime.combine(date, start.time(), UTC)
-        except ValueError:
-            # In EDF, a year of two digits is in 1985 to 2084; in strptime, in 1969 to 2068.
-            year = start.year % 100
-            start = start.replace(year=year + (1900 if year >= 85 else 2000))
-            is_dated = start.date() != NO_DATE.date()
-        else:
-            is_dated = True
-        return start + timedelta(seconds=self._read_fraction()), is_dated
+        start, stamp = parse_start(self.fixed), self._first_stamp
+        if start.time is None or not stamp or (self.signals and abs(stamp) < 1):
+            return start
+        if not abs(stamp) < _LONGEST_GAP_S:
+            doubt = f"is followed by a first record at {stamp:.6g} s, which is not a plausible time"
+            return HeaderStart(None, False, doubt)
+        return start._replace(time=start.time + timedelta(seconds=stamp))
 
-    def _read_fraction(self) -> float:
-        """Read the fraction of a second of the start time of a file with annotations only."""
-        if self.signals or not len(self._records):
-            return 0.0
+    def is_read_as(self, date: datetime | None) -> bool:
+        """Find out whether MNE reads a start time from the header.
+
+        Parameters
+        ----------
+        date : datetime or None
+            The start time.
+
+        Returns
+        -------
+        is_read_as : bool
+            False also if that cannot be found out.
+        """
         try:
-            fraction = float(self._records[0, :32].tobytes().split(b"\x14")[0])
-        except ValueError:  # not valid EDF+, but MNE reads such files
-            return 0.0
-        return fraction if 0 <= fraction < 1 else 0.0
+            size = self.size + sum(self.counts) * self.sample_size  # one record
+            size = min(size, self.path.stat().st_size)
+            return bool(open_header(self.path, size).info["meas_date"] == date)
+        except Exception:  # of any type, depending on the header
+            return False
 
 
 def _decode_text(text: bytes) -> str:

@@ -71,7 +71,9 @@ def cut_hypnogram(hyp: yasa.Hypnogram, first: int, n_epochs: int) -> yasa.Hypnog
     return hyp.pad(before, after).crop(begin, begin + n_epochs - 1)
 
 
-def align_hypnogram(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypnogram:
+def align_hypnogram(
+    reference: yasa.Hypnogram, hyp: yasa.Hypnogram, *, meas_date_is_local: bool | None = None
+) -> yasa.Hypnogram:
     """Align a reference hypnogram to the epochs of another one, by their start times.
 
     Parameters
@@ -81,6 +83,10 @@ def align_hypnogram(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypn
     hyp : yasa.Hypnogram
         A hypnogram of the same night, for example from
         :meth:`SleepStagerW2S.predict <mne_wav2sleep.SleepStagerW2S.predict>`.
+    meas_date_is_local : bool or None
+        Whether a start without a time zone, or labeled UTC as MNE does, is local time, as in
+        :meth:`yasa.Hypnogram.upsample_to_data`. It only matters if the other start has another
+        time zone. None for local time, with a warning then.
 
     Returns
     -------
@@ -100,8 +106,7 @@ def align_hypnogram(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypn
 
     Notes
     -----
-    If either has no start, both must have the same number of epochs. Time zones are ignored:
-    start times are compared as clock time.
+    If either has no start, both must have the same number of epochs. Two time zones are honored.
 
     Examples
     --------
@@ -127,7 +132,7 @@ def align_hypnogram(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypn
             "the arguments are not in the wrong order, consolidate what was staged: "
             f"hyp.consolidate_stages({reference.n_stages})."
         )
-    first = _find_first(reference, hyp)
+    first = _find_first(reference, hyp, meas_date_is_local)
     if first >= hyp.n_epochs or first + reference.n_epochs <= 0:
         raise ValueError(
             f"The reference begins at {reference.start} and has no epoch in common with the "
@@ -143,7 +148,9 @@ def align_hypnogram(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> yasa.Hypn
     )
 
 
-def _find_first(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> int:
+def _find_first(
+    reference: yasa.Hypnogram, hyp: yasa.Hypnogram, meas_date_is_local: bool | None
+) -> int:
     """Find the epoch of a hypnogram at which a reference begins."""
     if reference.start is None or hyp.start is None:
         if reference.n_epochs != hyp.n_epochs:
@@ -153,7 +160,8 @@ def _find_first(reference: yasa.Hypnogram, hyp: yasa.Hypnogram) -> int:
                 "yasa.Hypnogram, or the same number of epochs."
             )
         return 0
-    offset = subtract_clocks(reference.start, hyp.start) / EPOCH_S
+    seconds = subtract_clocks(reference.start, hyp.start, meas_date_is_local=meas_date_is_local)
+    offset = seconds / EPOCH_S
     if abs(offset - round(offset)) > 1 / EPOCH_S:
         raise ValueError(
             f"The reference begins {abs(offset) * EPOCH_S:.1f} s "

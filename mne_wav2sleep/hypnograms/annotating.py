@@ -1,11 +1,13 @@
 """Writing stages to a Raw, as annotations."""
 
 from collections.abc import Collection
+from datetime import timedelta
 
 import mne
 import yasa
 
 from ..clock import subtract_clocks
+from ..formats.meas_date import find_start
 from ..modalities import EPOCH_S
 from ..verbosity import check_type, pluralize
 from .names import is_stage
@@ -100,9 +102,10 @@ def annotate_raw(
 
 def _find_offset(raw: mne.io.BaseRaw, hyp: yasa.Hypnogram) -> float:
     """Find the onset of a hypnogram in s, relative to the first sample of a Raw."""
-    begin, sfreq = raw.info["meas_date"], raw.info["sfreq"]
+    begin, sfreq = find_start(raw), raw.info["sfreq"]
     if hyp.start is not None and begin is not None:
-        offset = subtract_clocks(hyp.start, begin) - raw.first_time
+        date = begin - timedelta(seconds=raw.first_time)
+        offset = subtract_clocks(hyp.start, date) - raw.first_time
         # Times are stored to the microsecond, and most samples lie between two of them.
         sample = round(offset * sfreq) / sfreq
         return sample if abs(offset - sample) < _CLOCK_S else offset

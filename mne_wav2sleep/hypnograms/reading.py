@@ -1,7 +1,6 @@
 """Reading scored stages from files and annotations, as a yasa.Hypnogram."""
 
-import math
-from datetime import datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,22 +10,19 @@ import pandas as pd
 import yasa
 
 from ..cautions import warn
-from ..clock import count_epochs, find_start, subtract_clocks
 from ..errors import summarize_error
-from ..formats.edf import NO_DATE, SUFFIXES, open_edf
+from ..formats.edf import SUFFIXES, open_edf
 from ..modalities import EPOCH_S
-from ..verbosity import Verbosity, check_type, verbose
+from ..verbosity import Verbosity, check_option, check_type, verbose
 from .aligning import change_hypnogram, cut_hypnogram
 from .events import read_events
 from .names import is_stage
+from .placing import Scoring, is_placeholder, place_scoring
 from .tables import read_table, read_text
 from .xml import read_xml
 
 HypnogramSource: TypeAlias = yasa.Hypnogram | str | Path | None
 """A hypnogram, a file, or None for the annotations of a recording."""
-
-_Onset = float | None
-"""Seconds from the first sample of a recording to the first epoch; None if unknown."""
 
 _FOLDER = ".ds"
 """Suffix of the only format that is a folder and has annotations, CTF."""
@@ -38,6 +34,8 @@ def read_hypnogram(
     raw: mne.io.BaseRaw | None = None,
     *,
     scorer: str | None = None,
+    onsets_from: str | None = None,
+    meas_date_is_local: bool | None = None,
     verbose: Verbosity = None,
 ) -> yasa.Hypnogram:
     """Read scored stages from a file, or from the annotations of a recording.
@@ -58,6 +56,14 @@ def read_hypnogram(
         converted to clock time.
     scorer : str or None
         Name of the scorer; None for the name in the source, or ``"expert"`` if it has none.
+    onsets_from : str or None
+        From where onsets in s count, if the Raw was cropped (``raw.first_samp`` is not 0):
+        ``"recording"``, the start of the recording from which it was cropped, or ``"raw"``, its
+        first sample. None for the recording, with a warning. Dates are not affected.
+    meas_date_is_local : bool or None
+        Whether the date of the recording, which MNE labels UTC, is local time, as in
+        :meth:`yasa.Hypnogram.upsample_to_data`. It only matters for a hypnogram with another time
+        zone. None for local time, with a warning then.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -91,7 +97,13 @@ def read_hypnogram(
     >>> hyp.n_epochs, hyp.scorer, str(hyp.start)
     (120, 'simulated', '2000-01-01 22:30:00+00:00')
     """
-    hyp, onset = locate_hypnogram(source, raw, scorer=scorer)
+    hyp, onset = locate_hypnogram(
+        source,
+        raw,
+        scorer=scorer,
+        onsets_from=onsets_from,
+        meas_date_is_local=meas_date_is_local,
+    )
     if hyp.start is not None or not onset:
         return hyp
     first = round(onset / EPOCH_S)
@@ -110,13 +122,18 @@ def read_hypnogram(
 
 
 def locate_hypnogram(
-    source: HypnogramSource, raw: mne.io.BaseRaw | None, *, scorer: str | None = None
+    source: HypnogramSource,
+    raw: mne.io.BaseRaw | None,
+    *,
+    scorer: str | None = None,
+    onsets_from: str | None = None,
+    meas_date_is_local: bool | None = None,
 ) -> tuple[yasa.Hypnogram, float | None]:
     """Read stages, and find their onset in a recording.
 
     Parameters
     ----------
-    source, raw, scorer
+    source, raw, scorer, onsets_from, meas_date_is_local
         As in :func:`read_hypnogram`.
 
     Returns
@@ -129,8 +146,9 @@ def locate_hypnogram(
     """
     check_type(source, (yasa.Hypnogram, "path-like", None), "source")
     check_type(raw, (mne.io.BaseRaw, None), "raw")
-    start = None if raw is None else find_start(raw)
-    hyp, onset = _read(source, raw, start)
+    check_option("onsets_from", onsets_from, [None, "recording", "raw"])
+    scoring = _read(source, raw)
+    hyp = scoring.hyp
     if scorer is not None or hyp.scorer is None:
         hyp = change_hypnogram(hyp, scorer=scorer or "expert")
     if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S:
@@ -142,34 +160,34 @@ def locate_hypnogram(
         raise ValueError(
             f"The hypnogram has {hyp.n_stages} stages; wav2sleep needs 4 or 5. Give one with more."
         )
-    if raw is not None and hyp.start is None:
-        _warn_of_end(hyp, onset, raw)
-    if start is not None and onset is not None and hyp.start is None:
-        return change_hypnogram(hyp, start=start + timedelta(seconds=onset)), onset
-    if onset is None and hyp.start is not None and start is not None:
-        onset = subtract_clocks(hyp.start, start)
-    if onset is None and raw is not None:
-        _warn_of_length(hyp, raw)
-    return hyp, onset
+    return place_scoring(
+        replace(scoring, hyp=hyp),
+        raw,
+        onsets_from=onsets_from,
+        meas_date_is_local=meas_date_is_local,
+    )
 
 
-def _read(
-    source: HypnogramSource, raw: mne.io.BaseRaw | None, start: datetime | None
-) -> tuple[yasa.Hypnogram, _Onset]:
-    """Read the stages, and their onset if the source defines it."""
+def _read(source: HypnogramSource, raw: mne.io.BaseRaw | None) -> Scoring:
+    """Read the stages, and their time if the source defines it."""
     if isinstance(source, yasa.Hypnogram):
-        return source, None
+        return _describe_hypnogram(source)
     if source is not None:
-        return _read_file(Path(source).expanduser(), raw, start)
+        return _read_file(Path(source).expanduser(), raw)
     if raw is None:
         raise ValueError("There is nothing to read: source and raw are both None. Give one.")
     # Onsets are relative to the date, or, if there is none, to sample 0.
-    return _read_annotations(_drop_crop_remains(raw), "The recording", raw.first_time)
+    hyp, onset = _read_annotations(_drop_crop_remains(raw), "The recording", raw.first_time)
+    return Scoring(hyp, onset=onset, is_of_raw=True)
 
 
-def _read_file(
-    path: Path, raw: mne.io.BaseRaw | None, start: datetime | None
-) -> tuple[yasa.Hypnogram, _Onset]:
+def _describe_hypnogram(hyp: yasa.Hypnogram) -> Scoring:
+    """Find the start of a hypnogram."""
+    is_dated = hyp.start is not None and not is_placeholder(hyp.start)
+    return Scoring(hyp, begin=hyp.start, is_dated=is_dated)
+
+
+def _read_file(path: Path, raw: mne.io.BaseRaw | None) -> Scoring:
     """Read a file, by its suffix."""
     suffix = path.suffix.lower()
     if not path.exists():
@@ -177,12 +195,13 @@ def _read_file(
     if path.is_dir() and suffix != _FOLDER:
         raise ValueError(f"{path} is a folder, not a hypnogram. Give the file in it.")
     if suffix in SUFFIXES:
-        return _read_edf(path, raw, start)
+        return _read_edf(path, raw)
     if suffix == ".json":
-        return _read_json(path), None
+        return _describe_hypnogram(_read_json(path))
     readers = {".xml": read_xml, ".txt": read_text, ".csv": read_table, ".tsv": read_table}
     if reader := readers.get(suffix):
-        return reader(path)
+        hyp, onset = reader(path)
+        return Scoring(hyp, onset=onset)
     try:
         annotations = mne.read_annotations(path)
     except Exception as error:  # of any type, if the file is damaged
@@ -190,14 +209,10 @@ def _read_file(
             f"{path} has no annotations that MNE can read ({summarize_error(error)}). Export the "
             "stages again, or in another format, such as .csv."
         ) from error
-    if raw is None and annotations.orig_time is not None:
-        hyp, first = _read_annotations(annotations, str(path), 0.0)
-        begin = annotations.orig_time + timedelta(seconds=first)
-        return change_hypnogram(hyp, start=begin), None
-    offset = 0.0
-    if annotations.orig_time is not None and start is not None:
-        offset = subtract_clocks(start, annotations.orig_time)
-    return _read_annotations(annotations, str(path), offset)
+    hyp, first = _read_annotations(annotations, str(path))
+    begin = annotations.orig_time
+    is_dated = begin is not None and not is_placeholder(begin)
+    return Scoring(hyp, begin=begin, first=first, is_dated=is_dated, onset=first)
 
 
 def _drop_crop_remains(raw: mne.io.BaseRaw) -> mne.Annotations:
@@ -212,9 +227,9 @@ def _drop_crop_remains(raw: mne.io.BaseRaw) -> mne.Annotations:
 
 
 def _read_annotations(
-    annotations: mne.Annotations, source: str, offset: float
+    annotations: mne.Annotations, source: str, offset: float = 0.0
 ) -> tuple[yasa.Hypnogram, float]:
-    """Read annotations whose onsets are relative to ``offset`` s before the recording."""
+    """Read annotations whose onsets are relative to ``offset`` s before what they are read for."""
     onsets = annotations.onset - offset
     return read_events(onsets, annotations.duration, list(annotations.description), source)
 
@@ -230,54 +245,22 @@ def _read_json(path: Path) -> yasa.Hypnogram:
         ) from error
 
 
-def _read_edf(
-    path: Path, raw: mne.io.BaseRaw | None, start: datetime | None
-) -> tuple[yasa.Hypnogram, _Onset]:
-    """Read the annotations of an EDF or BDF file, placed by its start time."""
+def _read_edf(path: Path, raw: mne.io.BaseRaw | None) -> Scoring:
+    """Read the annotations of an EDF or BDF file, with its start time."""
     try:
         file = open_edf(path)
     except ValueError as error:
         raise ValueError(
             f"{path} is not an EDF or BDF file ({summarize_error(error)}). Export it again."
         ) from error
-    hyp, first = _read_annotations(file.annotations, str(path), 0.0)
+    hyp, first = _read_annotations(file.annotations, str(path))
     files = [] if raw is None else [Path(name) for name in raw.filenames if name is not None]
     if raw is not None and len(files) == 1 and files[0].exists() and files[0].samefile(path):
-        return hyp, first - raw.first_time
-    begin, is_dated = file.read_start()
-    if raw is not None and start is not None and begin is not None and not is_dated:
-        # If the dates of both were removed, which MNE reads as NO_DATE, their times of day still
-        # place the stages; midnight only does if the recording begins then too.
-        is_dated = start.date() == NO_DATE.date() and (
-            begin != NO_DATE or raw.info["meas_date"] == NO_DATE
-        )
-    if begin is None or not is_dated:
-        # Onsets are relative to the recording, except 0, which may stand for an unknown onset.
-        return hyp, first or None
-    if start is None:
-        return change_hypnogram(hyp, start=begin + timedelta(seconds=first)), None
-    return hyp, first + subtract_clocks(begin, start)
-
-
-def _warn_of_end(hyp: yasa.Hypnogram, onset: _Onset, raw: mne.io.BaseRaw) -> None:
-    """Warn if stages without a date end after the recording."""
-    end = 0.0 if onset is None else onset + (hyp.n_epochs - 1) * EPOCH_S
-    if end > (lasts := raw.n_times / raw.info["sfreq"]):
-        warn(
-            f"The hypnogram ends {(end + EPOCH_S) / 60:.1f} min after the start of the recording, "
-            f"which lasts {lasts / 60:.1f} min: it may belong to another recording, or to this one "
-            "before it was cropped. Give stages with a date, or those of this recording."
-        )
-
-
-def _warn_of_length(hyp: yasa.Hypnogram, raw: mne.io.BaseRaw) -> None:
-    """Warn if stages of unknown onset do not match the epochs of the recording."""
-    sfreq = raw.info["sfreq"]
-    n_epochs = count_epochs(raw.n_times, sfreq)
-    # A last epoch that is incomplete may be scored.
-    if not n_epochs <= hyp.n_epochs <= max(n_epochs, math.ceil(raw.n_times / sfreq / EPOCH_S)):
-        warn(
-            f"The hypnogram has {hyp.n_epochs} epochs of 30 s and the recording {n_epochs}, and "
-            "they do not both have a date, so the stages may be misplaced. Give the hypnogram a "
-            "start and the recording a date, or crop both to the same length."
-        )
+        return Scoring(hyp, onset=first - raw.first_time, is_of_raw=True)
+    start = file.read_start()
+    if start.doubt:
+        remedy = "its onsets count from the recording" if start.time is None else "the rest is used"
+        warn(f"The header of {path.name} {start.doubt}; {remedy}. Correct the header.")
+    # Onsets are relative to the recording, except 0, which may stand for an unknown onset.
+    onset = None if start.is_dated else first or None
+    return Scoring(hyp, begin=start.time, first=first, is_dated=start.is_dated, onset=onset)

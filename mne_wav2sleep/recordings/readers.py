@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cautions import warn
-from ..clock import find_start
 from ..errors import summarize_error
 from ..formats.edf import SUFFIXES, EdfFile, open_edf
+from ..formats.meas_date import correct_start, find_start, open_without_clock
 from ..verbosity import pluralize
 
 
@@ -30,6 +30,8 @@ class RawReader:
         The recording, preloaded or not.
     path : Path or None
         The file, if the user passed a path.
+    file : EdfFile or None
+        Its header, if it is an EDF or BDF file.
 
     Attributes
     ----------
@@ -53,10 +55,14 @@ class RawReader:
     make_reader : Choose a reader for a recording.
     """
 
-    def __init__(self, raw: mne.io.BaseRaw, path: Path | None = None) -> None:
+    def __init__(
+        self, raw: mne.io.BaseRaw, path: Path | None = None, file: EdfFile | None = None
+    ) -> None:
         self.raw = raw
         self.path = path
-        self.start: datetime | None = find_start(raw)
+        # A Raw of the user is not modified.
+        self.start: datetime | None
+        self.start = find_start(raw) if path is None else correct_start(raw, file)
         self.rates: dict[str, float] = dict.fromkeys(raw.ch_names, float(raw.info["sfreq"]))
         self.gaps: list[tuple[float, float]] = []
         self.annotations: mne.Annotations = raw.annotations
@@ -159,7 +165,7 @@ class EdfReader(RawReader):
     """
 
     def __init__(self, raw: mne.io.BaseRaw, path: Path, file: EdfFile) -> None:
-        super().__init__(raw, path)
+        super().__init__(raw, path, file)
         self._file = file
         rates = [rate for _, rate in file.rates]
         self.rates = dict(zip(raw.ch_names, rates, strict=True))
@@ -296,9 +302,12 @@ def _open_raw(path: Path, *, is_cut: bool) -> mne.io.BaseRaw:
         warnings.simplefilter("always")
         raw = _read_raw(path)
     for one in caught:
-        # MNE's warning that a file was cut off does not tell how much is missing.
-        if not (is_cut and str(one.message).startswith("Number of records from the header")):
-            warn(str(one.message))
+        # MNE's warning that a file was cut off does not tell how much is missing, and that of an
+        # invalid date not which it is; correct_start does.
+        text = str(one.message)
+        is_repeated = is_cut and text.startswith("Number of records from the header")
+        if not is_repeated and not text.startswith("Invalid measurement date"):
+            warn(text)
     return raw
 
 
@@ -310,6 +319,8 @@ def _read_raw(path: Path, **options: Any) -> mne.io.BaseRaw:
         is_edf = path.suffix.lower() in SUFFIXES
         if is_edf and "latin1" in str(error) and not options:
             return _read_raw(path, encoding="latin1")
+        if is_edf and (raw := open_without_clock(path)) is not None:
+            return raw
         hint = "; for a BrainVision recording, pass the .vhdr file"
         is_brainvision = path.suffix.lower() in (".eeg", ".vmrk")
         raise ValueError(

@@ -243,7 +243,7 @@ def test_a_length_that_differs_from_an_undated_recording_warns(n_epochs, suffix,
 def test_events_after_the_end_of_the_recording_warn(raw, tmp_path):
     write_hypnogram(yasa.Hypnogram(STAGES, start=START), tmp_path / "hyp.csv")
     with pytest.warns(RuntimeWarning, match=r"ends 6\.0 min after the start.*lasts 4\.0 min"):
-        locate_hypnogram(tmp_path / "hyp.csv", raw.crop(120))
+        locate_hypnogram(tmp_path / "hyp.csv", raw.crop(0, 240, include_tmax=False))
 
 
 def test_an_incomplete_last_epoch_may_be_scored(raw):
