@@ -15,7 +15,7 @@ from ..formats.edf import open_edf
 from ..modalities import EPOCH_S
 from ..verbosity import check_type
 from .channels import Channel
-from .readers import RawReader, list_edf_files, make_reader, warn_of_joins
+from .readers import RawReader, list_edf_files, make_reader
 
 _FOLDERS = (".ds", ".mff")
 """Suffixes of formats in which a recording is a folder."""
@@ -119,7 +119,6 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     """
     check_type(raw, (mne.io.BaseRaw, "path-like"), "raw")
     reader = make_reader(raw if isinstance(raw, mne.io.BaseRaw) else _check_path(raw))
-    warn_of_joins(reader.raw)
     sfreq = reader.raw.info["sfreq"]
     n_epochs = count_epochs(reader.n_samples, sfreq)
     if n_epochs == 0:

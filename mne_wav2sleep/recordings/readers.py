@@ -17,8 +17,20 @@ from numpy.typing import NDArray
 from ..cautions import warn
 from ..clock import find_start
 from ..errors import summarize_error
+from ..formats import brainvision
 from ..formats.edf import SUFFIXES, EdfFile, open_edf
-from ..verbosity import pluralize
+from .joins import (
+    find_joins,
+    find_paused_files,
+    list_gaps,
+    move_annotations,
+    warn_of_joins,
+    warn_of_late_date,
+)
+
+_CUT = "Number of records from the header"
+_BOUNDARIES = "The data contains 'boundary' events"
+"""Beginnings of warnings of MNE for which this package has its own."""
 
 
 class RawReader:
@@ -30,6 +42,8 @@ class RawReader:
         The recording, preloaded or not.
     path : Path or None
         The file, if the user passed a path.
+    gaps : sequence of (float, float)
+        For each gap that MNE ignores, the seconds of data before it and its length in seconds.
 
     Attributes
     ----------
@@ -40,9 +54,11 @@ class RawReader:
     rates : dict of str to float
         Channel -> sampling rate in Hz at which it is read.
     gaps : list of (float, float)
-        For each gap that MNE ignores, the seconds of data before it and its length in seconds.
+        For each gap that MNE ignores, the seconds of data before it and its length in seconds. A
+        Raw has none, since it may have been changed after it was read.
     annotations : mne.Annotations
-        Annotations, with onsets as in the Raw.
+        Annotations, with onsets as in the Raw; if there are gaps, they count in onsets and
+        durations.
     start : datetime or None
         Time of the first sample, after any cropping; None if the recording has no date.
     n_samples : float
@@ -53,13 +69,20 @@ class RawReader:
     make_reader : Choose a reader for a recording.
     """
 
-    def __init__(self, raw: mne.io.BaseRaw, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        raw: mne.io.BaseRaw,
+        path: Path | None = None,
+        gaps: Sequence[tuple[float, float]] = (),
+    ) -> None:
         self.raw = raw
         self.path = path
         self.start: datetime | None = find_start(raw)
         self.rates: dict[str, float] = dict.fromkeys(raw.ch_names, float(raw.info["sfreq"]))
-        self.gaps: list[tuple[float, float]] = []
+        self.gaps = list(gaps)
         self.annotations: mne.Annotations = raw.annotations
+        if gaps:
+            self.annotations = move_annotations(raw, gaps)
 
     @property
     def n_samples(self) -> float:
@@ -204,13 +227,20 @@ def make_reader(raw: mne.io.BaseRaw | Path) -> RawReader:
     """
     if isinstance(raw, mne.io.BaseRaw):
         _warn_of_ignored_gaps(raw)
+        warn_of_late_date(raw)
         return RawReader(raw)
     path = raw
     file = _open_edf(path)
     is_cut = file is not None and _warn_of_cut(file)
+    if path.suffix.lower() in brainvision.SUFFIXES:
+        brainvision.check_claims(path)
     raw = _open_raw(path, is_cut=is_cut)
+    if warn_of_late_date(raw):
+        raw.set_meas_date(None)
+    joins = find_joins(raw, path)
+    warn_of_joins(raw, joins)
     if path.suffix.lower() not in SUFFIXES:
-        return RawReader(raw, path)
+        return RawReader(raw, path, list_gaps(joins, float(raw.info["sfreq"])))
     n_signals = 0 if file is None else len(file.signals)
     if file is not None and n_signals == len(raw.ch_names):
         return EdfReader(raw, path, file)
@@ -241,21 +271,27 @@ def list_edf_files(raw: mne.io.BaseRaw) -> list[Path]:
 
 def _warn_of_ignored_gaps(raw: mne.io.BaseRaw) -> None:
     """Warn if the files of a Raw have gaps, which MNE ignores."""
-    for file in list_edf_files(raw):
-        try:
-            edf = open_edf(file)
-        except ValueError:  # which is not an EDF any more
-            continue
-        try:
-            has_gaps = bool(edf.gaps)
-        except ValueError:  # it has gaps, and does not say where
-            has_gaps = True
-        if has_gaps:
-            warn(
-                f"This Raw reads {file.name}, a discontinuous recording, without its gaps, so that "
-                f"stages after a gap are too early. Pass the path instead, "
-                f"SleepStagerW2S({str(file)!r})."
-            )
+    paused = find_paused_files(raw)
+    for file in [*filter(_has_gaps, list_edf_files(raw)), *paused]:
+        warn(
+            f"This Raw reads {file.name}, a discontinuous recording, without its gaps, so that "
+            f"stages after a gap are too early. Pass the path instead, "
+            f"SleepStagerW2S({str(file)!r})."
+        )
+    joins = find_joins(raw)
+    warn_of_joins(raw, [join for join in joins if not (paused and join.mark.startswith("New"))])
+
+
+def _has_gaps(path: Path) -> bool:
+    """Return whether an EDF or BDF file has gaps."""
+    try:
+        file = open_edf(path)
+    except ValueError:  # which is not an EDF any more
+        return False
+    try:
+        return bool(file.gaps)
+    except ValueError:  # it has gaps, and does not say where
+        return True
 
 
 def _open_edf(path: Path) -> EdfFile | None:
@@ -296,9 +332,11 @@ def _open_raw(path: Path, *, is_cut: bool) -> mne.io.BaseRaw:
         warnings.simplefilter("always")
         raw = _read_raw(path)
     for one in caught:
-        # MNE's warning that a file was cut off does not tell how much is missing.
-        if not (is_cut and str(one.message).startswith("Number of records from the header")):
-            warn(str(one.message))
+        text = str(one.message)
+        # MNE does not tell how much is missing of a file that was cut off, nor where a boundary is.
+        is_told = text.startswith(_BOUNDARIES) or (is_cut and text.startswith(_CUT))
+        if not is_told:
+            warn(text)
     return raw
 
 
@@ -316,23 +354,3 @@ def _read_raw(path: Path, **options: Any) -> mne.io.BaseRaw:
             f"{path} cannot be read as a recording ({summarize_error(error)}). Check that the file "
             f"is complete and in a format that mne.io.read_raw reads{hint * is_brainvision}."
         ) from error
-
-
-def warn_of_joins(raw: mne.io.BaseRaw) -> None:
-    """Warn if a recording was concatenated from pieces, so that clock times are wrong.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording.
-    """
-    boundaries = np.isin(raw.annotations.description, ("BAD boundary", "EDGE boundary"))
-    if boundaries.any():
-        onsets = raw.annotations.onset[boundaries]
-        first, count = (onsets.min() - raw.first_time) / 60, np.unique(onsets).size
-        warn(
-            f"The recording was concatenated from pieces. Clock times are wrong after {count} "
-            f"boundar{pluralize(count, 'y', 'ies')}, the first after {first:.1f} min (annotated "
-            "BAD boundary and EDGE boundary). Split it there with raw.crop, and stage each part "
-            "separately."
-        )
