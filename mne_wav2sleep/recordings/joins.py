@@ -16,6 +16,7 @@ import numpy as np
 
 from ..cautions import warn
 from ..formats import brainvision
+from ..formats.edf import SUFFIXES, open_edf
 from ..verbosity import pluralize
 
 _MARKS = ("bad boundary", "edge boundary", "boundary", "new segment")
@@ -164,18 +165,10 @@ def _compare_pieces(raw: mne.io.BaseRaw) -> list[Join]:
     return joins
 
 
-def find_paused_files(raw: mne.io.BaseRaw) -> list[Path]:
+def _find_paused_files(raw: mne.io.BaseRaw) -> list[Path]:
     """Find the BrainVision files of a Raw that were paused before its end.
 
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording, which may have been cropped, so that the marks are gone.
-
-    Returns
-    -------
-    paths : list of Path
-        The header files.
+    If the Raw was cropped, its marks are gone.
     """
     found = []
     for name in raw.filenames:
@@ -287,3 +280,76 @@ def warn_of_joins(raw: mne.io.BaseRaw, joins: Iterable[Join]) -> None:
         f"{first:.1f} min (annotated {marks}). Split it there with raw.crop, set the date of each "
         "later part with raw.set_meas_date, and stage each part separately."
     )
+
+
+def list_edf_files(raw: mne.io.BaseRaw) -> list[Path]:
+    """List the existing EDF and BDF files of a Raw.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+
+    Returns
+    -------
+    files : list of Path
+        Its files, whose channels may differ in rate.
+    """
+    files = [Path(name) for name in raw.filenames if name is not None]
+    return [file for file in files if file.suffix.lower() in SUFFIXES and file.exists()]
+
+
+def warn_of_ignored_gaps(raw: mne.io.BaseRaw) -> None:
+    """Warn if a Raw, or one of its files, has gaps, which MNE ignores.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        A Raw that the user passed, which may have been changed after it was read.
+    """
+    paused = _find_paused_files(raw)
+    edf_files = list_edf_files(raw)
+    for file in [*filter(_has_gaps, edf_files), *paused]:
+        warn(
+            f"This Raw reads {file.name}, a discontinuous recording, without its gaps, so that "
+            f"stages after a gap are too early. Pass the path instead, "
+            f"SleepStagerW2S({str(file)!r})."
+        )
+    for file in edf_files:
+        warn_of_jumps(file)
+    joins = find_joins(raw)
+    warn_of_joins(raw, [join for join in joins if not (paused and join.mark.startswith("New"))])
+
+
+def _has_gaps(path: Path) -> bool:
+    """Return whether an EDF or BDF file has gaps."""
+    try:
+        file = open_edf(path)
+    except ValueError:  # which is not an EDF any more
+        return False
+    try:
+        return bool(file.gaps)
+    except ValueError:  # it has gaps, and does not say where
+        return True
+
+
+def warn_of_jumps(path: Path) -> None:
+    """Warn if the time stamps of a continuous EDF or BDF file say that it was paused.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    try:
+        jumps = open_edf(path).find_jumps()
+    except ValueError:  # which is not an EDF any more
+        return
+    if jumps:
+        at, length = jumps[0]
+        warn(
+            f"{path.name} is a continuous recording (EDF+C) according to its header, but the time "
+            f"stamps of its records jump at {len(jumps)} place{pluralize(len(jumps))}, first by "
+            f"{length:.4g} s after {at / 60:.1f} min. It is read as continuous, and clock times "
+            "after that are wrong if it was paused. If it was, export it as EDF+D."
+        )
