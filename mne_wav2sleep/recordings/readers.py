@@ -346,7 +346,7 @@ def _warn_of_length(path: Path, expected: float, found: float) -> None:
     """Warn that a file contains fewer seconds than expected."""
     # A header can claim more than a timedelta holds.
     is_long = expected > 1000 * DAY_S
-    claimed = f"{expected / DAY_S:,.4g} days" if is_long else timedelta(seconds=round(expected))
+    claimed = f"{expected / DAY_S:,.0f} days" if is_long else timedelta(seconds=round(expected))
     warn(
         f"The header of {path.name} gives a duration of {claimed} (h:min:s), but the file contains "
         f"{timedelta(seconds=round(found))}: the file was cut off. Copy or export it again, or "

@@ -156,6 +156,19 @@ def test_a_raw_of_a_paused_recording_warns_also_when_it_was_cropped(tmp_path):
     open_recording(raw.copy().crop(0, 599))  # it ends before the pause
 
 
+def test_pieces_too_short_to_be_judged_are_not_recorded(tmp_path):
+    """Each quarter of a second contains samples that were not recorded."""
+    markers = [segment(0, i, sample=7 * i) for i in range(4000)]
+    path = write_brainvision(tmp_path, markers)
+    recording = open_recording(path)
+    assert len(recording.reader.gaps) == 3999
+    data, recorded = recording.reader.read(["Thor"], stop=2000.0)
+    np.testing.assert_allclose(data["Thor"][recorded][:9000], WAVES[1, :9000], atol=1e-9)
+    channels = set_rates(recording, map_channels(recording.raw))
+    _, said = catch(read_signals, recording, channels, Validity())
+    assert all("not recorded" in text for text in said)
+
+
 @pytest.mark.parametrize("first", [[], [segment(0)], [("Comment,lights off", 1, "")]])
 def test_the_date_of_a_later_segment_is_not_the_start(first, tmp_path):
     path = write_brainvision(tmp_path, [*first, segment(12, 0)])
@@ -248,3 +261,35 @@ def test_a_split_fif_whose_second_file_begins_later(pause_s, tmp_path):
         assert recording.duration == 1800 + pause_s
     else:
         assert "the next file of a split" in catch(open_recording, path)[1][0]
+
+
+@pytest.mark.parametrize("n_channels", [10**9, 10**30, 921_601])
+def test_more_channels_than_the_data_file_has_bytes_raise(n_channels, tmp_path):
+    path = write_brainvision(tmp_path, [segment(0, 0)], n_channels=n_channels)
+    with pytest.raises(ValueError, match=r"claims \d+ channels, but its data file night"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("points", "claimed"),
+    [(230_400, "1:00:00"), (116_000, "0:30:12"), (10**25, r"[\d,]{10,} days")],
+)
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_a_brainvision_recording_that_was_cut_off_warns(vectorized, points, claimed, tmp_path):
+    points = f"DataPoints={points}\n"
+    path = write_brainvision(tmp_path, [], points=points, vectorized=vectorized)
+    recording, said = catch(open_recording, path)
+    assert re.search(rf"duration of {claimed} .* but the file contains 0:30:00: .*cut", said[0])
+    assert recording.n_epochs == 60
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_a_continuous_edf_whose_time_stamps_jump_warns(is_raw, tmp_path):
+    path = builders.write_discontinuous(tmp_path / "night.edf", np.r_[0:120, 1320:1400])
+    content = path.read_bytes()
+    path.write_bytes(content[:192] + b"EDF+C" + content[197:])
+    recording, said = catch(
+        open_recording, mne.io.read_raw(path, verbose="error") if is_raw else path
+    )
+    assert "jump at 1 place, first by 1200 s after 2.0 min. It is read as continuous" in said[0]
+    assert recording.n_epochs == 6
