@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from ..cautions import keep_cautions, warn
 from ..clock import count_epochs
 from ..errors import summarize_error
+from ..formats.edf import SUFFIXES
 from ..hypnograms.aligning import cut_hypnogram
 from ..hypnograms.reading import locate_hypnogram
 from ..modalities import EPOCH_S, MODALITIES, STAGE_NAMES
@@ -48,6 +49,12 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     """
     # For a recording with gaps, MNE has the annotations only in the file.
     own = recording.reader.path if recording.reader.gaps else None
+    if own is not None and night.hypnogram is None and own.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"the recording was paused, first after {recording.reader.gaps[0][0] / 60:.1f} min, "
+            "and the stages in its own annotations do not count the pauses. Give a hypnogram with "
+            "clock times."
+        )
     with keep_cautions([], show=False):  # those warnings are errors here
         hyp, onset = locate_hypnogram(night.hypnogram or own, recording.raw)
     n_samples, sfreq = recording.reader.n_samples, recording.raw.info["sfreq"]

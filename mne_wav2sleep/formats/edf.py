@@ -21,6 +21,8 @@ SUFFIXES = (".edf", ".bdf")
 
 _DRIFT_S = 0.1
 """Tolerance in seconds for the onset of a record, since time stamps are rounded and jitter."""
+_JUMP_S = 1.0
+"""Shortest jump in seconds of the time stamps of a continuous file that counts as a pause."""
 _LONGEST_GAP_S = 48 * 3600.0
 """Longest plausible gap in seconds; a longer one means that the clock was changed."""
 _ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
@@ -210,6 +212,11 @@ class EdfFile:
                 f"The annotations of {self.path} do not follow the EDF+ specification ({error}). "
                 "Export the file again."
             ) from error
+        if not np.isfinite([one[:2] for one in found]).all():
+            raise ValueError(
+                f"The annotations of {self.path} do not follow the EDF+ specification (a time is "
+                "not finite). Export the file again."
+            )
         return mne.Annotations(*([one[i] for one in found] for i in range(3)))
 
     @cached_property
@@ -227,15 +234,12 @@ class EdfFile:
         if self.fixed[192:197] not in (b"EDF+D", b"BDF+D"):
             return []
         try:
-            span = self._annotation_spans[0]
-            stamps = [record[span].tobytes().split(b"\x14")[0] for record in self._records]
-            onsets = np.array([float(stamp) for stamp in stamps])
+            delays = self._read_delays()
         except (IndexError, ValueError) as error:
             raise ValueError(
                 f"{self.path} is a discontinuous recording without the onsets of its records, so "
                 "that stages cannot be assigned to clock times. Export it as a continuous file."
             ) from error
-        delays = onsets - onsets[:1] - np.arange(onsets.size) * self.record_s
         gaps, shift = [], 0.0
         for i in np.flatnonzero(np.abs(delays) > _DRIFT_S):
             length = float(delays[i]) - shift
@@ -249,6 +253,35 @@ class EdfFile:
                 gaps.append((float(i * self.record_s), length))
                 shift += length
         return gaps
+
+    def _read_delays(self) -> NDArray[np.float64]:
+        """Read how much later each record begins than it would without gaps, in seconds."""
+        span = self._annotation_spans[0]
+        stamps = [record[span].tobytes().split(b"\x14")[0] for record in self._records]
+        onsets = np.array([float(stamp) for stamp in stamps])
+        if not np.isfinite(onsets).all():
+            raise ValueError("a time stamp is not finite")
+        return np.asarray(onsets - onsets[:1] - np.arange(onsets.size) * self.record_s)
+
+    def find_jumps(self) -> list[tuple[float, float]]:
+        """Find where a continuous file (EDF+C, BDF+C) was paused according to its time stamps.
+
+        Returns
+        -------
+        jumps : list of (float, float)
+            For each jump, the seconds of data before it and its length in seconds. Empty if the
+            time stamps cannot be read or do not count seconds, since they are not needed.
+        """
+        if self.fixed[192:197] not in (b"EDF+C", b"BDF+C"):
+            return []
+        try:
+            jumps = np.diff(self._read_delays())
+        except (IndexError, ValueError):
+            return []
+        found = np.flatnonzero(jumps > max(_JUMP_S, self.record_s / 2))
+        if found.size > jumps.size / 2:
+            return []
+        return [((int(i) + 1) * self.record_s, float(jumps[i])) for i in found]
 
     @cached_property
     def _first_stamp(self) -> float:

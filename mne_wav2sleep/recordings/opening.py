@@ -15,10 +15,18 @@ from ..formats.edf import open_edf
 from ..modalities import EPOCH_S
 from ..verbosity import check_type
 from .channels import Channel
-from .readers import RawReader, list_edf_files, make_reader, warn_of_joins
+from .joins import list_edf_files
+from .readers import DAY_S, LONGEST_DAYS, RawReader, make_reader
 
 _FOLDERS = (".ds", ".mff")
 """Suffixes of formats in which a recording is a folder."""
+
+
+_WINDOW_S = 12 * 3600.0
+"""Longest part of a recording in seconds that is read at once."""
+_N_SAMPLES = 2**26
+"""Samples of a channel (0.5 GB) that may be read at once even if the files are smaller, because
+gaps take no space in a file: those of 12 h at 1.5 kHz."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,9 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
     """
     check_type(raw, (mne.io.BaseRaw, "path-like"), "raw")
     reader = make_reader(raw if isinstance(raw, mne.io.BaseRaw) else _check_path(raw))
-    warn_of_joins(reader.raw)
     sfreq = reader.raw.info["sfreq"]
+    _check_size(reader)
+    reader.find_bad()  # which raises an error if one has no place
     n_epochs = count_epochs(reader.n_samples, sfreq)
     if n_epochs == 0:
         raise ValueError(
@@ -128,6 +137,35 @@ def open_recording(raw: mne.io.BaseRaw | str | PathLike[str]) -> Recording:
             f"epoch of {EPOCH_S:.0f} s. Use a longer recording."
         )
     return Recording(reader, n_epochs, _describe(reader.raw))
+
+
+def _check_size(reader: RawReader) -> None:
+    """Refuse a recording that is longer than any, or claims more samples than its files hold."""
+    duration = reader.n_samples / float(reader.raw.info["sfreq"])
+    gaps = sum(length for _, length in reader.gaps)
+    if duration > LONGEST_DAYS * DAY_S:
+        raise ValueError(
+            f"The recording lasts {duration / DAY_S:,.5g} days according to its header"
+            + (f", of which {gaps / DAY_S:,.5g} were not recorded" if gaps else "")
+            + f"; up to {LONGEST_DAYS} days can be staged. Check the header, or export it in parts."
+        )
+    if reader.raw.preload:
+        return
+    rate = max(reader.rates.values(), default=0.0)
+    planned = rate * min(duration, _WINDOW_S)
+    size = sum(_measure_size(Path(name)) for name in reader.raw.filenames if name is not None)
+    if planned > max(_N_SAMPLES, size):
+        raise ValueError(
+            f"The recording claims {planned:,.5g} samples of a channel ({rate:,.6g} Hz) in "
+            f"{min(duration, _WINDOW_S) / 3600:.3g} h, but its files have only {size:,} bytes. "
+            "Check the header; if most was not recorded, export it in parts or at a lower rate."
+        )
+
+
+def _measure_size(path: Path) -> int:
+    """Measure the size of a file or folder in bytes."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _check_path(path: str | PathLike[str]) -> Path:
@@ -161,7 +199,8 @@ def set_rates(recording: Recording, channels: Iterable[Channel]) -> tuple[Channe
     Raises
     ------
     ValueError
-        If the channels of a pair have different rates, or a channel has no samples.
+        If the channels of a pair have different rates, or a channel has less than one
+        sample per epoch.
     """
     changed = []
     for channel in channels:
@@ -171,10 +210,10 @@ def set_rates(recording: Recording, channels: Iterable[Channel]) -> tuple[Channe
                 f"The channels {channel.name!r} were recorded at different rates, {found} Hz, so "
                 "that their difference is undefined. Name one of them."
             )
-        if not found[0] > 0:
+        if not found[0] * EPOCH_S >= 1:
             raise ValueError(
-                f"The channel {channel.name!r} has no samples: its rate is {found[0]:g} Hz. Name "
-                "another channel, or None."
+                f"The channel {channel.name!r} has less than one sample per epoch of "
+                f"{EPOCH_S:.0f} s: its rate is {found[0]:g} Hz. Name another channel, or None."
             )
         changed.append(replace(channel, sfreq=found[0]))
     if recording.reader.path is None:

@@ -16,9 +16,33 @@ from numpy.typing import NDArray
 
 from ..cautions import warn
 from ..errors import summarize_error
+from ..formats import brainvision
 from ..formats.edf import SUFFIXES, EdfFile, open_edf
 from ..formats.meas_date import correct_start, find_start, open_without_clock
-from ..verbosity import pluralize
+from .joins import (
+    find_joins,
+    list_gaps,
+    move_annotations,
+    warn_of_ignored_gaps,
+    warn_of_joins,
+    warn_of_jumps,
+    warn_of_late_date,
+)
+
+LONGEST_DAYS = 31
+"""Longest recording in days. Patches that record an ECG are worn for 14 days, event monitors for up
+to 30; a longer recording has a header that is wrong."""
+DAY_S = 86400.0
+
+_CUT = "Number of records from the header"
+_BOUNDARIES = "The data contains 'boundary' events"
+_INVALID_DATE = "Invalid measurement date"
+"""Beginnings of warnings of MNE for which this package has its own."""
+
+
+BadSpan = tuple[float, float, tuple[str, ...]]
+"""Onset in seconds after the first sample, duration in seconds, and channels of an annotation that
+begins with BAD; no channels stand for all."""
 
 
 class RawReader:
@@ -32,6 +56,8 @@ class RawReader:
         The file, if the user passed a path.
     file : EdfFile or None
         Its header, if it is an EDF or BDF file.
+    gaps : sequence of (float, float)
+        For each gap that MNE ignores, the seconds of data before it and its length in seconds.
 
     Attributes
     ----------
@@ -42,9 +68,11 @@ class RawReader:
     rates : dict of str to float
         Channel -> sampling rate in Hz at which it is read.
     gaps : list of (float, float)
-        For each gap that MNE ignores, the seconds of data before it and its length in seconds.
+        For each gap that MNE ignores, the seconds of data before it and its length in seconds. A
+        Raw has none, since it may have been changed after it was read.
     annotations : mne.Annotations
-        Annotations, with onsets as in the Raw.
+        Annotations, with onsets as in the Raw; if there are gaps, they count in onsets and
+        durations.
     start : datetime or None
         Time of the first sample, after any cropping; None if the recording has no date.
     n_samples : float
@@ -56,22 +84,56 @@ class RawReader:
     """
 
     def __init__(
-        self, raw: mne.io.BaseRaw, path: Path | None = None, file: EdfFile | None = None
+        self,
+        raw: mne.io.BaseRaw,
+        path: Path | None = None,
+        file: EdfFile | None = None,
+        gaps: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.raw = raw
         self.path = path
-        # A Raw of the user is not modified.
-        self.start: datetime | None
-        self.start = find_start(raw) if path is None else correct_start(raw, file)
+        self.start: datetime | None = _find_start(raw, path, file)
         self.rates: dict[str, float] = dict.fromkeys(raw.ch_names, float(raw.info["sfreq"]))
-        self.gaps: list[tuple[float, float]] = []
+        self.gaps = list(gaps)
         self.annotations: mne.Annotations = raw.annotations
+        if gaps:
+            self.annotations = move_annotations(raw, gaps)
 
     @property
     def n_samples(self) -> float:
         """Length in samples at the rate of the Raw, including gaps."""
         gaps = sum(length for _, length in self.gaps)
         return float(self.raw.n_times + gaps * self.raw.info["sfreq"])
+
+    def find_bad(self) -> list[BadSpan]:
+        """Find the annotations that begin with BAD.
+
+        Returns
+        -------
+        spans : list of (float, float, tuple of str)
+            For each, its onset in seconds after the first sample, its duration in seconds, and the
+            channels that it applies to; none if it applies to all.
+
+        Raises
+        ------
+        ValueError
+            If an onset or a duration is not finite.
+        """
+        all_of = self.annotations
+        # Millions of annotations take minutes to iterate over, but a moment as arrays.
+        bad = [i for i, text in enumerate(all_of.description) if text[:3].upper() == "BAD"]
+        onsets, durations = all_of.onset[bad], all_of.duration[bad]
+        for i, onset, duration in zip(bad, onsets, durations, strict=True):
+            if not np.isfinite([onset, duration]).all():
+                raise ValueError(
+                    f"The annotation {str(all_of.description[i])[:60]!r} has the onset {onset:g} s "
+                    f"and the duration {duration:g} s, so that what it excludes is unknown. "
+                    "Correct or remove it."
+                )
+        return [
+            (float(onset - self.raw.first_time), float(duration), tuple(all_of.ch_names[i] or ()))
+            for i, onset, duration in zip(bad, onsets, durations, strict=True)
+        ]
 
     def read(
         self, names: Sequence[str], start: float = 0.0, stop: float | None = None
@@ -88,8 +150,9 @@ class RawReader:
         Returns
         -------
         data : dict of str to array, shape (n_samples,)
-            Samples in MNE's units at the rate of the channels, NaN in gaps. The sample at ``stop``
-            is included if it exists, because the network's grid includes the end of the last epoch.
+            Samples in MNE's units at the rate of the channels, NaN in gaps; none if the whole span
+            is in a gap. The sample at ``stop`` is included if it exists, because the network's grid
+            includes the end of the last epoch.
         recorded : array of bool, shape (n_samples,)
             False in gaps.
 
@@ -111,16 +174,22 @@ class RawReader:
         if not gaps:
             rows = self._get_samples(names, begin, end)
             return dict(zip(names, rows, strict=True)), np.ones(end - begin, dtype=bool)
+        pieces = [
+            (max(first + moved, begin), min(last + moved, end), moved)
+            for first, last, moved in zip([0, *ends], ends, moves, strict=False)
+        ]
+        pieces = [(i, j, moved) for i, j, moved in pieces if i < j]
+        if not pieces:  # a gap of days would take as long as data
+            return {name: np.empty(0) for name in names}, np.empty(0, dtype=bool)
         data = {name: np.full(end - begin, np.nan) for name in names}
         recorded = np.zeros(end - begin, dtype=bool)
-        for first, last, moved in zip([0, *ends], ends, moves, strict=False):
-            i, j = max(first + moved, begin), min(last + moved, end)
-            if i < j:
-                for name, row in zip(
-                    names, self._get_samples(names, i - moved, j - moved), strict=True
-                ):
-                    data[name][i - begin : j - begin] = row
-                recorded[i - begin : j - begin] = True
+        # In the file, the pieces follow each other.
+        offset = pieces[0][0] - pieces[0][2]
+        rows = self._get_samples(names, offset, pieces[-1][1] - pieces[-1][2])
+        for i, j, moved in pieces:
+            for name, row in zip(names, rows, strict=True):
+                data[name][i - begin : j - begin] = row[i - moved - offset : j - moved - offset]
+            recorded[i - begin : j - begin] = True
         return data, recorded
 
     def _count_samples(self, name: str) -> int:
@@ -209,14 +278,23 @@ def make_reader(raw: mne.io.BaseRaw | Path) -> RawReader:
         If the file cannot be read as a recording.
     """
     if isinstance(raw, mne.io.BaseRaw):
-        _warn_of_ignored_gaps(raw)
+        warn_of_ignored_gaps(raw)
+        warn_of_late_date(raw)
         return RawReader(raw)
     path = raw
     file = _open_edf(path)
     is_cut = file is not None and _warn_of_cut(file)
+    if path.suffix.lower() in brainvision.SUFFIXES:
+        brainvision.check_channels(path)
     raw = _open_raw(path, is_cut=is_cut)
+    if path.suffix.lower() in brainvision.SUFFIXES:
+        _check_brainvision(path, raw)
+    joins = find_joins(raw, path)
+    warn_of_joins(raw, joins)
+    if file is not None:
+        warn_of_jumps(path)
     if path.suffix.lower() not in SUFFIXES:
-        return RawReader(raw, path)
+        return RawReader(raw, path, gaps=list_gaps(joins, float(raw.info["sfreq"])))
     n_signals = 0 if file is None else len(file.signals)
     if file is not None and n_signals == len(raw.ch_names):
         return EdfReader(raw, path, file)
@@ -228,40 +306,18 @@ def make_reader(raw: mne.io.BaseRaw | Path) -> RawReader:
     return RawReader(raw, path)
 
 
-def list_edf_files(raw: mne.io.BaseRaw) -> list[Path]:
-    """List the existing EDF and BDF files of a Raw.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording.
-
-    Returns
-    -------
-    files : list of Path
-        Its files, whose channels may differ in rate.
-    """
-    files = [Path(name) for name in raw.filenames if name is not None]
-    return [file for file in files if file.suffix.lower() in SUFFIXES and file.exists()]
-
-
-def _warn_of_ignored_gaps(raw: mne.io.BaseRaw) -> None:
-    """Warn if the files of a Raw have gaps, which MNE ignores."""
-    for file in list_edf_files(raw):
-        try:
-            edf = open_edf(file)
-        except ValueError:  # which is not an EDF any more
-            continue
-        try:
-            has_gaps = bool(edf.gaps)
-        except ValueError:  # it has gaps, and does not say where
-            has_gaps = True
-        if has_gaps:
-            warn(
-                f"This Raw reads {file.name}, a discontinuous recording, without its gaps, so that "
-                f"stages after a gap are too early. Pass the path instead, "
-                f"SleepStagerW2S({str(file)!r})."
-            )
+def _find_start(raw: mne.io.BaseRaw, path: Path | None, file: EdfFile | None) -> datetime | None:
+    """Find the time of the first sample; None, with a warning, if it is implausible."""
+    days = raw.first_time / DAY_S
+    if raw.info["meas_date"] is None or abs(days) <= LONGEST_DAYS:
+        # A Raw of the user is not modified.
+        return find_start(raw) if path is None else correct_start(raw, file)
+    warn(
+        f"The start of the recording is unknown: its header says that the first sample was taken "
+        f"{days:,.4g} days after the date of the recording, {raw.info['meas_date']:%Y-%m-%d}. "
+        "Export it again, with the date of the first sample."
+    )
+    return None
 
 
 def _open_edf(path: Path) -> EdfFile | None:
@@ -286,14 +342,30 @@ def _warn_of_cut(file: EdfFile) -> bool:
         cut = file.cut
     except ValueError:  # records without samples, for which MNE raises an error
         return False
-    if cut is None:
-        return False
-    expected, found = (str(timedelta(seconds=round(length))) for length in cut)
+    if cut is not None:
+        _warn_of_length(file.path, *cut)
+    return cut is not None
+
+
+def _warn_of_length(path: Path, expected: float, found: float) -> None:
+    """Warn that a file contains fewer seconds than expected."""
+    # A header can claim more than a timedelta holds.
+    is_long = expected > 1000 * DAY_S
+    claimed = f"{expected / DAY_S:,.0f} days" if is_long else timedelta(seconds=round(expected))
     warn(
-        f"The header of {file.path.name} gives a duration of {expected} (h:min:s), but the file "
-        f"contains {found}: the file was cut off. Copy or export it again, or stage only this part."
+        f"The header of {path.name} gives a duration of {claimed} (h:min:s), but the file contains "
+        f"{timedelta(seconds=round(found))}: the file was cut off. Copy or export it again, or "
+        "stage only this part."
     )
-    return True
+
+
+def _check_brainvision(path: Path, raw: mne.io.BaseRaw) -> None:
+    """Warn if samples are missing, or the start is unknown, in which case the date is dropped."""
+    n_samples = brainvision.read_length(path)
+    if n_samples > raw.n_times:
+        _warn_of_length(path, *(n / raw.info["sfreq"] for n in (n_samples, raw.n_times)))
+    if warn_of_late_date(raw):
+        raw.set_meas_date(None)
 
 
 def _open_raw(path: Path, *, is_cut: bool) -> mne.io.BaseRaw:
@@ -302,12 +374,18 @@ def _open_raw(path: Path, *, is_cut: bool) -> mne.io.BaseRaw:
         warnings.simplefilter("always")
         raw = _read_raw(path)
     for one in caught:
-        # MNE's warning that a file was cut off does not tell how much is missing, and that of an
-        # invalid date not which it is; correct_start does.
         text = str(one.message)
-        is_repeated = is_cut and text.startswith("Number of records from the header")
-        if not is_repeated and not text.startswith("Invalid measurement date"):
+        # MNE does not tell how much is missing of a file that was cut off, nor where a boundary is,
+        # nor which date is invalid.
+        told = (_BOUNDARIES, _INVALID_DATE, *((_CUT,) if is_cut else ()))
+        is_told = text.startswith(told)
+        if not is_told:
             warn(text)
+    if not (np.isfinite(raw.info["sfreq"]) and raw.info["sfreq"] > 0):
+        raise ValueError(
+            f"The header of {path} gives a sampling rate of {raw.info['sfreq']:g} Hz. Export the "
+            "file again."
+        )
     return raw
 
 
@@ -321,29 +399,12 @@ def _read_raw(path: Path, **options: Any) -> mne.io.BaseRaw:
             return _read_raw(path, encoding="latin1")
         if is_edf and (raw := open_without_clock(path)) is not None:
             return raw
-        hint = "; for a BrainVision recording, pass the .vhdr file"
-        is_brainvision = path.suffix.lower() in (".eeg", ".vmrk")
+        hint = ""
+        if path.suffix.lower() in (".eeg", ".vmrk"):
+            hint = "; for a BrainVision recording, pass the .vhdr file"
+        elif isinstance(error, OverflowError):
+            hint = ", and that its dates and the times of its annotations are possible"
         raise ValueError(
             f"{path} cannot be read as a recording ({summarize_error(error)}). Check that the file "
-            f"is complete and in a format that mne.io.read_raw reads{hint * is_brainvision}."
+            f"is complete and in a format that mne.io.read_raw reads{hint}."
         ) from error
-
-
-def warn_of_joins(raw: mne.io.BaseRaw) -> None:
-    """Warn if a recording was concatenated from pieces, so that clock times are wrong.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording.
-    """
-    boundaries = np.isin(raw.annotations.description, ("BAD boundary", "EDGE boundary"))
-    if boundaries.any():
-        onsets = raw.annotations.onset[boundaries]
-        first, count = (onsets.min() - raw.first_time) / 60, np.unique(onsets).size
-        warn(
-            f"The recording was concatenated from pieces. Clock times are wrong after {count} "
-            f"boundar{pluralize(count, 'y', 'ies')}, the first after {first:.1f} min (annotated "
-            "BAD boundary and EDGE boundary). Split it there with raw.crop, and stage each part "
-            "separately."
-        )

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ..cautions import warn
 from ..clock import count_epochs
 from ..modalities import EPOCH_S, MODALITIES
-from ..signals.validity import Reason, Signal, Validity, find_invalid, judge_epochs
+from ..signals.validity import Reason, Signal, Validity, find_invalid, judge_epochs, mark_span
 from ..verbosity import logger, pluralize
 from .channels import Channel
 from .opening import Recording
+from .readers import BadSpan
 
 _EXTREME = 50
 """Standard deviations from the mean beyond which a sample is extreme. There is no source for this
@@ -102,20 +103,15 @@ def warn_of_slow_channels(channels: Sequence[Channel]) -> None:
 
 
 def _mark_bad(
-    reasons: NDArray[np.int8], channel: Channel, recording: Recording, start: float
+    reasons: NDArray[np.int8], channel: Channel, spans: Sequence[BadSpan], start: float
 ) -> None:
     """Mark samples within annotations that begin with BAD and apply to the channel."""
     names = channel.electrodes
-    for annotation in recording.reader.annotations:
-        # The key is missing if no annotation of the recording names channels.
-        concerned = annotation.get("ch_names") or names
-        if annotation["description"].upper().startswith("BAD") and set(concerned) & set(names):
-            onset = annotation["onset"] - recording.raw.first_time - start
-            first = onset * channel.sfreq
-            last = first + annotation["duration"] * channel.sfreq
-            # An annotation of duration 0, such as "BAD boundary", contains no samples.
-            span = reasons[max(round(first), 0) : max(round(last), 0)]
-            span[span == Reason.MEASURED] = Reason.BAD
+    for onset, duration, ch_names in spans:
+        if not ch_names or set(ch_names) & set(names):
+            first = (onset - start) * channel.sfreq
+            last = first + duration * channel.sfreq
+            mark_span(reasons, first, last, Reason.BAD)
 
 
 def read_recorded(
@@ -146,6 +142,7 @@ def read_recorded(
     n_epochs = count_epochs(end - start * rate, rate)
     is_part = stop is not None or start > EPOCH_S
     when = f", hours {start / 3600:.1f} to {end / rate / 3600:.1f}" if is_part else ""
+    bad = recording.reader.find_bad()
     by_rate = sorted(channels, key=lambda channel: channel.sfreq)
     for sfreq, group in groupby(by_rate, key=lambda channel: channel.sfreq):
         together = list(group)
@@ -156,7 +153,7 @@ def read_recorded(
             first, *second = channel.electrodes
             wave = data[first] - data[second[0]] if second else data[first]
             reasons = known.copy()
-            _mark_bad(reasons, channel, recording, start)
+            _mark_bad(reasons, channel, bad, start)
             reasons = find_invalid(wave, sfreq, channel.modality, validity, reasons)
             name = f"{channel.modality} (channel {channel.name!r}{when})"
             yield channel.modality, RecordedSignal(wave, sfreq, reasons, n_epochs, name)

@@ -131,6 +131,32 @@ class Signal:
     epochs: NDArray[np.int8]
 
 
+def mark_span(reasons: NDArray[np.int8], first: float, last: float, code: Reason) -> None:
+    """Mark the measured samples of a span as not measured.
+
+    Parameters
+    ----------
+    reasons : array of int8, shape (n_samples,)
+        Whether each sample was measured, or why not; changed in place.
+    first, last : float
+        The span in samples, which may begin before or end after the array. A span of less than
+        half a sample may contain none.
+    code : Reason
+        Why the samples do not count as measured.
+
+    Examples
+    --------
+    >>> reasons = np.zeros(5, dtype=np.int8)
+    >>> mark_span(reasons, 2.8, 1e300, Reason.BAD)
+    >>> reasons
+    array([0, 0, 0, 3, 3], dtype=int8)
+    """
+    # A float of any size is clipped before it becomes an index.
+    begin, end = (round(min(max(edge, 0.0), reasons.size)) for edge in (first, last))
+    span = reasons[begin:end]
+    span[span == Reason.MEASURED] = code
+
+
 def _grow(
     data: NDArray[np.floating], found: NDArray[np.bool_], size: int, level: float
 ) -> NDArray[np.bool_]:
@@ -194,6 +220,8 @@ def find_invalid(
     # One NaN makes the whole block NaN, which does not count as flat.
     clean = data if finite.all() else np.where(finite, data, np.nan)
     low, high = np.minimum.reduceat(clean, starts), np.maximum.reduceat(clean, starts)
+    if np.isnan(low).all():  # too little was measured at a time to judge it
+        return reasons
     level = _find_level(low, high, validity)
     for code, longest in ((Reason.FLAT, validity.flat_s), (Reason.SATURATED, validity.rail_s)):
         seconds = longest.get(modality)
@@ -270,7 +298,8 @@ def judge_epochs(
     counts = np.zeros((len(Reason), n_epochs))
     for code in range(len(Reason)) if begun.size else ():
         same = reasons[: edges[-1]] == code
-        counts[code, : begun.size] = np.add.reduceat(same, begun, dtype=np.int64)
+        if same.any():  # most reasons do not occur
+            counts[code, : begun.size] = np.add.reduceat(same, begun, dtype=np.int64)
     counts[:, np.diff(edges) == 0] = 0  # reduceat returns the next sample for empty epochs
     counts[Reason.NOT_RECORDED] += np.maximum(per_epoch - counts.sum(0), 0)
     epochs = counts[1:].argmax(0) + 1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yasa
 from builders import START, make_hypnogram, make_raw, toy_recordings
+from scipy.io import savemat
 
 from mne_wav2sleep.cohorts import Night, open_night, prepare_nights
 
@@ -143,3 +144,27 @@ def test_a_channel_that_is_constant_on_the_grid_is_left_out_as_in_staging(tmp_pa
     with pytest.warns(RuntimeWarning, match="cohort/a: ECG is left out, because its channel is co"):
         [night] = prepare_nights([Night(raw, make_hypnogram(10), "a")], tmp_path)
     assert night.modalities == ("THX",)
+
+
+def test_stages_in_the_annotations_of_a_paused_recording_are_refused(tmp_path):
+    """They do not count the pause; those of a file with clock times do."""
+    path = tmp_path / "night.set"
+    raw = make_short(("ECG",))
+    names = ["boundary", *["Sleep stage N2"] * 20]
+    latency = [5 * 60 * 64 + 0.5, *(1.0 + np.arange(20) * 30 * 64)]
+    events = np.array(
+        list(zip(names, latency, [90 * 64.0] + [30 * 64.0] * 20, strict=True)),
+        dtype=[("type", object), ("latency", object), ("duration", object)],
+    )
+    labels = np.array([("ECG",)], dtype=[("labels", object)])
+    eeg = {"srate": 64.0, "nbchan": 1, "pnts": raw.n_times, "trials": 1, "data": raw.get_data()}
+    savemat(path, {"EEG": {**eeg, "chanlocs": labels, "event": events, "epoch": [], "icawinv": []}})
+    with pytest.raises(
+        ValueError, match=r"was paused, first after 5\.0 min, and the stages in its"
+    ):
+        prepare_nights([Night(path, None, "a")], tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"1\.5 min not recorded\): 3 of 23 epochs are masked"):
+        night = prepare_nights([Night(path, make_hypnogram(23), "a")], tmp_path)[0]
+    grid = night.read_signals(["ECG"])["ECG"].reshape(23, -1)[:, :-1]  # the last is the next's
+    measured = grid.std(axis=1) > 0
+    assert np.flatnonzero(~measured).tolist() == [10, 11, 12]

@@ -218,3 +218,35 @@ def test_headers_without_numbers_raise(content, tmp_path):
     (tmp_path / "night.edf").write_bytes(content)
     with pytest.raises(ValueError, match="invalid literal"):
         open_edf(tmp_path / "night.edf")
+
+
+@pytest.mark.parametrize(
+    ("begins", "jumps"),
+    [
+        (np.r_[0:20, 1220:1260], [(20.0, 1200.0)]),
+        (np.r_[7:17, 20:30, 3600:3610], [(10.0, 3.0), (20.0, 3570.0)]),
+        (np.arange(60) * 1.001, []),  # a clock that drifts
+        (np.zeros(60), []),  # stamps that do not count
+        (np.arange(60) * 1000.0, []),  # stamps in ms
+        (np.r_[0:20, 10:30], []),
+        (np.r_[0:30, [np.nan], 31:60], []),
+    ],
+)
+def test_time_stamps_of_a_continuous_file_may_tell_of_a_pause(begins, jumps, tmp_path):
+    path = write_discontinuous(tmp_path / "night.edf", begins)
+    content = path.read_bytes()
+    path.write_bytes(content[:192] + b"EDF+C" + content[197:])
+    assert open_edf(path).find_jumps() == jumps
+    assert open_edf(path).gaps == []
+    path.write_bytes(content[:192] + b"     " + content[197:])  # plain EDF
+    assert open_edf(path).find_jumps() == []
+
+
+@pytest.mark.parametrize("stamp", ["nan", "inf"])
+def test_time_stamps_that_are_not_finite_raise(stamp, tmp_path):
+    path = write_discontinuous(tmp_path / "night.edf", [0, 1, float(stamp), 500])
+    with pytest.raises(ValueError, match="without the onsets of its records"):
+        _ = open_edf(path).gaps
+    path = write_discontinuous(tmp_path / "night.edf", [0, 1, 50], notes=f"+{stamp}\x14BAD\x14\0")
+    with pytest.raises(ValueError, match=r"EDF\+ specification \(a time is not finite\)\. Export"):
+        _ = open_edf(path).annotations

@@ -261,7 +261,7 @@ CASES = {
     "no samples per record": (
         lambda f: patch_edf(f, (locate_field(0, 8, 216), b"0       ")),
         ValueError,
-        "has no samples",
+        "has less than one sample per epoch",
     ),
     "records of 0 s": (lambda f: patch_edf(f, (244, b"0       ")), N, None),
     "truncated in the data": (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mne_wav2sleep import Validity
 from mne_wav2sleep.signals import Reason
-from mne_wav2sleep.signals.validity import find_invalid, judge_epochs
+from mne_wav2sleep.signals.validity import find_invalid, judge_epochs, mark_span
 
 SFREQ = 64.0
 
@@ -131,3 +131,32 @@ def test_epochs_are_judged_by_their_samples(sfreq, n_epochs, share, length, span
         else:
             assert measured <= share * 30 * sfreq + 1
             assert code in (Reason.FLAT, Reason.NOT_RECORDED)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "marked"),
+    [
+        (1.6, 3.4, [2]),
+        (-1e300, 1.0, [0]),
+        (4.0, np.inf, [4]),
+        (2.1, 2.4, []),
+        (3.0, 1.0, []),
+        (9.0, 1e308, []),
+        (-np.inf, -5.0, []),
+    ],
+)
+def test_spans_of_any_size_are_marked(first, last, marked):
+    reasons = np.array([0, 0, 0, Reason.NOT_RECORDED, 0], dtype=np.int8)
+    mark_span(reasons, first, last, Reason.BAD)
+    assert np.flatnonzero(reasons == Reason.BAD).tolist() == marked
+    assert reasons[3] == Reason.NOT_RECORDED
+
+
+@pytest.mark.parametrize("lost", [2, 7, 16])
+def test_a_wave_with_lost_samples_in_every_block_is_not_judged(lost):
+    """A block has 16 samples."""
+    wave = make_wave(SFREQ, 60)
+    wave[::lost] = np.nan
+    found = find_invalid(wave, SFREQ, "ECG", Validity())
+    assert (found[::lost] == Reason.NOT_FINITE).all()
+    assert (np.delete(found, np.s_[::lost]) == Reason.MEASURED).all()
