@@ -1,6 +1,7 @@
 """Reading scored stages from files and annotations, as a yasa.Hypnogram."""
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -17,9 +18,12 @@ from ..formats.edf import NO_DATE, SUFFIXES, open_edf
 from ..modalities import EPOCH_S
 from ..verbosity import Verbosity, check_type, verbose
 from .aligning import change_hypnogram, cut_hypnogram
+from .annotations import read_lines, read_luna
 from .events import read_events
+from .files import check_unpacked
+from .json import read_json
 from .names import is_stage
-from .tables import read_table, read_text
+from .tables import read_table
 from .xml import read_xml
 
 HypnogramSource: TypeAlias = yasa.Hypnogram | str | Path | None
@@ -30,6 +34,13 @@ _Onset = float | None
 
 _FOLDER = ".ds"
 """Suffix of the only format that is a folder and has annotations, CTF."""
+
+_READERS: dict[str, Callable[[Path], tuple[yasa.Hypnogram, _Onset]]] = {
+    **{".json": read_json, ".xml": read_xml, ".rml": read_xml},
+    **{".txt": read_lines, ".eannot": read_lines, ".csv": read_table, ".tsv": read_table},
+    ".annot": read_luna,
+}
+"""Suffix -> reader; EDF is placed by its clock, and other files are left to MNE."""
 
 
 @verbose
@@ -48,9 +59,10 @@ def read_hypnogram(
         One of:
 
         - a hypnogram;
-        - a file: ``.json`` of YASA, ``.xml`` of Compumedics Profusion or NSRR, ``.csv`` or ``.tsv``
-          (one stage per row, or events with onset and duration in s from the start of the
-          recording), ``.txt`` with one stage per line, EDF+ or BDF+, or any other file that
+        - a file: ``.json`` of YASA, ``.xml`` of Compumedics Profusion or NSRR, ``.rml`` of Philips
+          Sleepware, ``.csv`` or ``.tsv`` (one stage per row, or events with onset and duration in s
+          from the start of the recording), ``.txt`` with one stage per line, ``.annot`` or
+          ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE has saved, or any other file that
           :func:`mne.read_annotations` reads;
         - None for the annotations of ``raw``.
     raw : mne.io.BaseRaw or None
@@ -176,13 +188,16 @@ def _read_file(
         raise FileNotFoundError(f"There is no hypnogram at {path}. Check the path.")
     if path.is_dir() and suffix != _FOLDER:
         raise ValueError(f"{path} is a folder, not a hypnogram. Give the file in it.")
+    if not path.is_dir() and not path.is_file():
+        raise ValueError(f"{path} is a pipe or a device, not a file. Write the stages to a file.")
     if suffix in SUFFIXES:
         return _read_edf(path, raw, start)
-    if suffix == ".json":
-        return _read_json(path), None
-    readers = {".xml": read_xml, ".txt": read_text, ".csv": read_table, ".tsv": read_table}
-    if reader := readers.get(suffix):
-        return reader(path)
+    if reader := _READERS.get(suffix):
+        hyp, onset = reader(path)
+        # Two dates place the stages; otherwise, onsets count from the start of the recording.
+        return hyp, None if hyp.start is not None and start is not None else onset
+    if suffix == ".gz":
+        check_unpacked(path)
     try:
         annotations = mne.read_annotations(path)
     except Exception as error:  # of any type, if the file is damaged
@@ -217,17 +232,6 @@ def _read_annotations(
     """Read annotations whose onsets are relative to ``offset`` s before the recording."""
     onsets = annotations.onset - offset
     return read_events(onsets, annotations.duration, list(annotations.description), source)
-
-
-def _read_json(path: Path) -> yasa.Hypnogram:
-    """Read a hypnogram in YASA's format."""
-    try:
-        return yasa.Hypnogram.from_json(str(path))
-    except Exception as error:  # of any type, since YASA does not check the file
-        raise ValueError(
-            f"{path} is not a hypnogram in YASA's format ({summarize_error(error)}). Write it with "
-            "yasa.Hypnogram.to_json, or give a file of another format."
-        ) from error
 
 
 def _read_edf(

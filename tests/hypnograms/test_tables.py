@@ -53,8 +53,8 @@ def test_an_empty_line_of_a_table_is_an_unscored_epoch(raw, tmp_path):
         ("W\n\nR\n", "txt", "has no stage for epoch 2"),
         ("\nW\nR\n", "txt", "has no stage for epoch 1"),
         ("onset,duration,stage\nx,30,W\n", "csv", "'x' for the onset of event 1"),
-        ("onset,duration,stage\n0,30,W\n,30,N2\n", "csv", "nan for the onset of event 2"),
-        ('onset,duration,stage\n0,"30,5",W\n', "csv", "'30,5' for the duration of event 1"),
+        ("onset,duration,stage\n0,30,W\n,30,N2\n", "csv", "'' for the onset of event 2"),
+        ('onset,duration,stage\n9,30,W\n"1,020",30,W\n', "csv", "'1,020' for the onset of event 2"),
         ("onset,duration,stage\n0,30,W\n9e12,30,N2\n", "csv", "more than 31 days"),
         ("onset,duration,stage\n0,30,W\n30,1e300,N2\n", "csv", "more than 31 days"),
         # Pages of 20 s, and two scorers.
@@ -79,9 +79,9 @@ def test_an_empty_line_of_a_table_is_an_unscored_epoch(raw, tmp_path):
             "<a><EpochLength>20</EpochLength><SleepStages><SleepStage>1</SleepStage>"
             "</SleepStages></a>",
             "xml",
-            "has the EpochLength 20 .*Export it again",
+            "has the EpochLength '20' .*Export it again",
         ),
-        ("stage,x\nW,1\nN2,1,3,4\n", "csv", "is not a table .*same number of columns"),
+        ("stage,x\nW,1\nN2,1,3,4\n", "csv", "is not a table: row 2 .* same number of columns"),
         ("Stage,stage\nW,N1\n", "csv", "it needs 'stage'.*each once"),
         ("stage\n", "csv", "has no stages after its header"),
         ("stage\n", "txt", "has no stages after its header"),
@@ -97,9 +97,10 @@ def test_invalid_files_are_refused(content, suffix, message, raw, tmp_path):
         locate_hypnogram(path, raw)
 
 
-def test_text_that_is_not_utf8_is_refused(tmp_path):
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_that_is_not_utf8_is_refused(encoding, tmp_path):
     path = tmp_path / "stages.txt"
-    path.write_bytes("Schlaf läuft".encode("utf-16"))
+    path.write_bytes("W\nSchlaf läuft".encode(encoding))
     with pytest.raises(ValueError, match=r"is not text in UTF-8"):
         read_hypnogram(path)
 
