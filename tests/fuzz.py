@@ -117,10 +117,10 @@ def limit_memory():
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def find_causes(error):
-    """Find the errors from which an error comes, itself included."""
+def assert_in_memory(error):
+    """Check that an error does not come from a lack of memory, which readers also catch."""
     while error is not None:
-        yield error
+        assert not isinstance(error, MemoryError), repr(error)
         error = error.__cause__ or error.__context__
 
 
@@ -134,8 +134,7 @@ def run_clean(target, data, folder, weights):
             TARGETS[target](data, folder, weights)
         except Exception as error:
             assert_clean(error)
-            # Readers also catch those.
-            assert not any(isinstance(one, MemoryError) for one in find_causes(error))
+            assert_in_memory(error)
 
 
 def make_stages(target, folder):
