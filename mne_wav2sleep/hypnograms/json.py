@@ -16,6 +16,9 @@ from .files import MOST_EVENTS, load_bytes, quote
 _REMEDY = "Write it with yasa.Hypnogram.to_json, or give a file of another format."
 
 
+_MOST_LISTS = 1000
+"""Most lists and objects that are parsed; YASA writes up to 8, and names may contain brackets."""
+
 _Value = TypeVar("_Value")
 _Values = Annotated[list[_Value], Field(max_length=MOST_EVENTS, fail_fast=True)]
 
@@ -55,6 +58,12 @@ def read_json(path: Path) -> tuple[yasa.Hypnogram, None]:
         If the file is too large, is not YASA's, or has epochs that do not last 30 s.
     """
     data = load_bytes(path)
+    # Millions of lists would take minutes to parse.
+    if (n_lists := data.count(b"[") + data.count(b"{")) > _MOST_LISTS:
+        raise ValueError(
+            f"{path} is not a hypnogram in YASA's format (it has {n_lists} lists and objects). "
+            f"{_REMEDY}"
+        )
     try:
         file = _File.model_validate(json.loads(data))
         if file.start is not None:

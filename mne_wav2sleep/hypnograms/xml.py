@@ -19,6 +19,10 @@ _ALICE = {"NotScored": "UNS", "NonREM1": "N1", "NonREM2": "N2", "NonREM3": "N3",
 """Names of stages in Philips Sleepware -> YASA's; others are read as all labels are."""
 
 
+class _DoctypeError(Exception):
+    """A document type, in which entities could be declared."""
+
+
 def read_xml(path: Path) -> tuple[yasa.Hypnogram, float]:
     """Read an XML file of Compumedics Profusion, NSRR or Philips Sleepware (Alice's ``.rml``).
 
@@ -57,11 +61,9 @@ def _parse(path: Path) -> ElementTree.Element:
     """Parse a file; its encoding does not matter to the refusal of entities."""
 
     def refuse(*_: object) -> None:
-        raise ValueError(
-            f"{path} declares entities or a document type, which are not read for security; files "
-            "of stages need none. Remove them, or export the stages again."
-        )
+        raise _DoctypeError
 
+    data = load_bytes(path)
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -71,8 +73,13 @@ def _parse(path: Path) -> ElementTree.Element:
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(load_bytes(path), True)
-    except (expat.ExpatError, LookupError) as error:  # LookupError: an unknown encoding
+        parser.Parse(data, True)
+    except _DoctypeError as error:
+        raise ValueError(
+            f"{path} declares entities or a document type, which are not read for security; files "
+            "of stages need none. Remove them, or export the stages again."
+        ) from error
+    except (expat.ExpatError, LookupError, ValueError) as error:  # also unknown encodings
         raise ValueError(
             f"{path} is not well-formed XML: {summarize_error(error)}. Export it again."
         ) from error
