@@ -91,8 +91,11 @@ def check_unpacked(path: Path) -> None:
     Raises
     ------
     ValueError
-        If it unpacks to more than :data:`LARGEST_UNPACKED`, or cannot be unpacked.
+        If it unpacks to more than :data:`LARGEST_UNPACKED`, cannot be unpacked, or is not FIF,
+        the only compressed format that MNE reads.
     """
+    if not path.name.lower().endswith(".fif.gz"):
+        raise ValueError(f"{path} is compressed. Unpack it, and give the file in it.")
     size = 0
     try:
         with gzip.open(path) as file:

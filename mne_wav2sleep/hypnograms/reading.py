@@ -196,7 +196,7 @@ def _read_file(
         hyp, onset = reader(path)
         # Two dates place the stages; otherwise, onsets count from the start of the recording.
         return hyp, None if hyp.start is not None and start is not None else onset
-    if suffix == ".gz":
+    if suffix in (".gz", ".zip"):
         check_unpacked(path)
     try:
         annotations = mne.read_annotations(path)

@@ -178,6 +178,13 @@ def test_a_pipe_is_refused(tmp_path):
         read_hypnogram(tmp_path / "endless.csv")
 
 
+@pytest.mark.parametrize("name", ["stages.csv.gz", "stages.zip", "STAGES.XML.GZ"])
+def test_compressed_text_is_refused(name, tmp_path):
+    (tmp_path / name).write_bytes(gzip.compress(b"W\nN2\n"))
+    with pytest.raises(ValueError, match=r"is compressed\. Unpack it"):
+        read_hypnogram(tmp_path / name)
+
+
 def test_compressed_files(tmp_path):
     raw = make_raw(["ECG"], 64.0, 60.0, types="ecg", start=START)
     path = tmp_path / "stages-annot.fif.gz"
