@@ -41,11 +41,11 @@ def read_lines(path: Path) -> tuple[yasa.Hypnogram, float | None]:
         return read_text(path)
     # mne.read_annotations fails if a description contains a comma.
     lines = [line for line in text.splitlines() if line]
+    check_number(len(lines), path)
     header = [line.strip("# ") for line in lines if line.startswith("#")]
     n_columns = max((line.count(",") + 1 for line in header if line.startswith("onset")), default=3)
     most = 2 if n_columns == 3 else -1
     rows = [line.split(",", most) for line in lines if not line.startswith("#")]
-    check_number(len(rows), path)
     if wrong := next((row for row in rows if len(row) != n_columns or n_columns < 3), None):
         raise ValueError(
             f"{path} has the row {quote(','.join(wrong))}; annotations of MNE have {n_columns} "
