@@ -93,7 +93,7 @@ def read_luna(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     rows = [[cell.strip() for cell in row] for row in rows if row[0].strip() != "class"]
     onsets, durations = [], []
     starts = [row[_LUNA[len(row)][0]] if len(row) in _LUNA else "" for row in rows]
-    for row, start, following in zip(rows, starts, [*starts[1:], ""], strict=True):
+    for row, start, following in zip(rows, starts, [*starts, ""][1:], strict=True):
         try:
             stop = row[_LUNA[len(row)][1]]
             onset = _to_luna_seconds(start)

@@ -20,7 +20,7 @@ _MOST_LISTS = 1000
 """Most lists and objects that are parsed; YASA writes up to 8, and names may contain brackets."""
 
 _Value = TypeVar("_Value")
-_Values = Annotated[list[_Value], Field(max_length=MOST_EVENTS, fail_fast=True)]
+_Values = Annotated[list[_Value], Field(min_length=1, max_length=MOST_EVENTS, fail_fast=True)]
 
 
 class _File(BaseModel):

@@ -85,6 +85,13 @@ def test_annot_files_of_luna(text, raw, tmp_path):
     assert found.start == START
 
 
+def test_an_annot_file_without_rows_is_refused(tmp_path):
+    path = tmp_path / "stages.annot"
+    path.write_text("# N2 | scored by me\nclass\tinstance\tchannel\tstart\tstop\tmeta\n")
+    with pytest.raises(ValueError, match="no sleep stage among its events: there are none"):
+        read_hypnogram(path)
+
+
 def test_eannot_files_of_luna(tmp_path):
     path = tmp_path / "stages.eannot"
     path.write_text("W\nN1\nN2\n?\nR\n")

@@ -119,6 +119,7 @@ def make_json(**changes):
         (make_json(n_stages="5"), "'n_stages': Input should be a valid integer"),
         (make_json(values="WAKE"), "'values': Input should be a valid list"),
         (make_json(values=["WAKE"] * (MOST_EVENTS + 1)), "'values': List should have at most 2000"),
+        (make_json(values=[]), "'values': List should have at least 1 item"),
         (make_json(values=[1]), "'values.0': Input should be a valid string"),
         (make_json(values=[["WAKE"] * 9]), "'values.0': Input should be a valid string"),
         (make_json(values=["N7"]), "do not match the accepted values"),
