@@ -12,6 +12,7 @@ sentence, within 2 GB of memory and 20 s; otherwise, the fuzzer stops and writes
 ``tests/data/fuzz`` as ``TARGET-*``, where test_fuzz.py uses it.
 """
 
+import signal
 import sys
 import tempfile
 import warnings
@@ -236,8 +237,17 @@ def main():
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(make_seeds(target, weights)):
         (corpus / f"seed-{number}").write_bytes(seed)
+
+    def check(data):
+        try:
+            run_clean(target, data, folder, weights)
+        except BaseException:
+            # libFuzzer's alarm could end the process before the input is written.
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise
+
     options = [f"-rss_limit_mb={MEMORY_MB}", f"-timeout={SECONDS}", *sys.argv[2:]]
-    atheris.Setup([sys.argv[0], *options], lambda data: run_clean(target, data, folder, weights))
+    atheris.Setup([sys.argv[0], *options], check)
     atheris.Fuzz()
 
 

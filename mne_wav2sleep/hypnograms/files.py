@@ -27,8 +27,8 @@ MISSING = {"", "n/a", "na", "nan", "none", "null", "<na>", "#n/a"}
 """Words, in lower case, for a missing value in a table."""
 
 _SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 60
-_SHORT.maxlist = 10
+_SHORT.maxstring = _SHORT.maxother = 40
+_SHORT.maxlist = 6
 
 
 def quote(value: object) -> str:
@@ -42,12 +42,12 @@ def quote(value: object) -> str:
     Returns
     -------
     text : str
-        Its representation, shortened to 60 characters, or to 10 values of that length.
+        Its representation, shortened to 40 characters, or to 6 values of that length.
 
     Examples
     --------
     >>> quote("N7"), len(quote("N" * 1_000_000))
-    ("'N7'", 60)
+    ("'N7'", 40)
     """
     return _SHORT.repr(value)
 
