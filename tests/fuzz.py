@@ -1,23 +1,31 @@
 """Fuzz the readers of untrusted files: python tests/fuzz.py TARGET CORPUS [OPTIONS].
 
-Targets are edf, config, calibration and weights. Requires atheris (``pip install atheris``, Linux);
-options are those of libFuzzer. To fuzz the reading of EDF files for ten minutes::
+Targets are edf, config, calibration and weights, and xml, table, json and annotations, which are
+files of stages. Requires atheris (``pip install atheris``, Linux); options are those of libFuzzer.
+To fuzz the reading of EDF files for ten minutes::
 
-    python tests/fuzz.py edf /tmp/corpus -max_total_time=600 -rss_limit_mb=4096
+    python tests/fuzz.py edf /tmp/corpus -max_total_time=600
 
 The corpus is initialized with valid files. An input must give a result or a clear error of one
-sentence; otherwise, the fuzzer stops and writes the input to a ``crash-*`` file. After the bug is
-fixed, move this file to ``tests/data/fuzz`` as ``TARGET-*``, where test_fuzz.py uses it.
+sentence, within 2 GB of memory and 20 s; otherwise, the fuzzer stops and writes the input to a
+``crash-*``, ``oom-*`` or ``timeout-*`` file. After the bug is fixed, move this file to
+``tests/data/fuzz`` as ``TARGET-*``, where test_fuzz.py uses it.
 """
 
+import signal
 import sys
 import tempfile
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data" / "fuzz"
+MEMORY_MB = 2048
+"""Memory that an input may take."""
+SECONDS = 20
+"""Time that an input may take, which is measured by the fuzzer only."""
 
 
 def make_folder(folder):
@@ -65,24 +73,120 @@ def _read_folder(names, data, folder, weights):
     load_weights(folder)
 
 
+def _read_stages(suffixes, data, folder, weights):
+    """Read a file of stages; the first byte selects its suffix if there are several."""
+    from mne_wav2sleep import read_hypnogram
+
+    suffix = suffixes[sum(data[:1]) % len(suffixes)]
+    (folder / f"stages{suffix}").write_bytes(data[len(suffixes) > 1 :])
+    hyp = read_hypnogram(folder / f"stages{suffix}", verbose="error")
+    assert hyp.n_epochs > 0
+    assert hyp.n_stages in (4, 5)
+
+
 TARGETS = {
     "edf": read_edf,
     "config": partial(_read_folder, ("config.json", "config.yaml")),
     "calibration": partial(_read_folder, ("calibration.json",)),
     "weights": partial(_read_folder, ("model.safetensors", "state_dict.pth")),
+    "xml": partial(_read_stages, (".xml",)),
+    "table": partial(_read_stages, (".csv", ".txt", ".annot")),
+    "json": partial(_read_stages, (".json",)),
+    "annotations": partial(_read_stages, (".edf",)),
 }
+
+
+STAGES = ("xml", "table", "json", "annotations")
+"""Targets that are files of stages."""
+
+
+@contextmanager
+def limit_memory():
+    """Limit the memory that can be taken in addition to what is in use."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most = pages * resource.getpagesize() + MEMORY_MB * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def assert_in_memory(error):
+    """Check that an error does not come from a lack of memory, which readers also catch."""
+    while error is not None:
+        assert not isinstance(error, MemoryError), repr(error)
+        error = error.__cause__ or error.__context__
 
 
 def run_clean(target, data, folder, weights):
     """Check that a target gives a result or a clear error for these bytes."""
     from builders import assert_clean
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), limit_memory():
         warnings.simplefilter("ignore")
         try:
             TARGETS[target](data, folder, weights)
         except Exception as error:
             assert_clean(error)
+            assert_in_memory(error)
+
+
+def make_stages(target, folder):
+    """Make valid files of stages."""
+    import edfio
+    import yasa
+
+    from mne_wav2sleep import write_hypnogram
+
+    stages = ["WAKE", "N1", "N2", "N3", "REM", "UNS"]
+    hyp = yasa.Hypnogram(stages, start="2024-03-01 22:30:00", scorer="=me")
+    if target == "xml":
+        events = "".join(
+            f"<ScoredEvent><EventConcept>{stage}|{i}</EventConcept><Start>{30 * i},0</Start>"
+            "<Duration>30,0</Duration></ScoredEvent>"
+            for i, stage in enumerate(stages)
+        )
+        codes = "".join(f"<SleepStage>{i}</SleepStage>" for i in range(6))
+        changes = "".join(f'<Stage Type="{s}" Start="{30 * i}"/>' for i, s in enumerate(stages))
+        texts = [
+            f"<PSGAnnotation><ScoredEvents>{events}</ScoredEvents></PSGAnnotation>",
+            f"<CMPStudyConfig><EpochLength>30</EpochLength><SleepStages>{codes}</SleepStages>"
+            "</CMPStudyConfig>",
+            "<PatientStudy><Acquisition><Sessions><Session><Duration>200</Duration>"
+            "<RecordingStart>2024-03-01T22:30:00</RecordingStart></Session></Sessions>"
+            "</Acquisition><ScoringData><StagingData><UserStaging><NeuroAdultAASMStaging>"
+            f"{changes}</NeuroAdultAASMStaging></UserStaging></StagingData></ScoringData>"
+            "</PatientStudy>",
+        ]
+        declaration = '<?xml version="1.0" encoding="UTF-16"?>'
+        return [*map(str.encode, texts), (declaration + texts[1]).encode("utf-16")]
+    if target == "table":
+        write_hypnogram(hyp, folder / "stages.csv")
+        write_hypnogram(hyp, folder / "stages.txt")
+        head = b"# onset, duration, description\n"
+        return [
+            b"\0" + (folder / "stages.csv").read_bytes(),
+            b"\1" + (folder / "stages.txt").read_bytes(),
+            b"\0onset;duration;stage\n2024-03-01 22:30:00;30,0;W\n2024-03-01 22:30:30;;N2\n",
+            b"\1# MNE-Annotations\n# orig_time : 2024-03-01 22:30:00\n" + head + b"0,30,W\n",
+            b"\2# N2 | NREM\nclass\tinstance\tchannel\tstart\tstop\tmeta\n"
+            b"W\t.\t.\t0\t+30\t.\nN2\t.\t.\te:2\te:4\t.\nR\t.\t.\t120\t150\t.\n",
+            b"\0" + "stage\nW\nN2\n".encode("utf-16"),
+        ]
+    if target == "json":
+        hyp.to_json(folder / "stages.json")
+        return [(folder / "stages.json").read_bytes()]
+    write_hypnogram(hyp, folder / "stages.edf")
+    notes = [edfio.EdfAnnotation(30 * i, 30, f"Sleep stage {i}") for i in range(5)]
+    edfio.Edf([], annotations=notes).write(folder / "undated.edf")
+    return [(folder / name).read_bytes() for name in ("stages.edf", "undated.edf")]
 
 
 def make_seeds(target, weights):
@@ -97,6 +201,9 @@ def make_seeds(target, weights):
         with tempfile.TemporaryDirectory() as folder:
             path = write_edf(Path(folder) / "night.edf", {"ECG": 32.0, "Thor": 32.0}, 90)
             return [path.read_bytes()]
+    if target in STAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            return make_stages(target, Path(folder))
     if target == "calibration":
         return [b"\0" + (weights / "calibration.json").read_bytes()]
     if target == "config":
@@ -113,11 +220,16 @@ def make_seeds(target, weights):
 def main():
     import atheris
 
+    import mne_wav2sleep
+
+    # Imported twice, so that the instrumented import does not include all of MNE, YASA and torch.
+    for name in [name for name in sys.modules if name.split(".")[0] == mne_wav2sleep.__name__]:
+        del sys.modules[name]
     with atheris.instrument_imports(include=["mne_wav2sleep", "mne.io.edf"]):
         import mne.io.edf.edf
 
         import mne_wav2sleep
-    assert mne_wav2sleep
+        import mne_wav2sleep.stager
     assert mne.io.edf.edf
     target, corpus = sys.argv[1], Path(sys.argv[2])
     weights = make_folder(Path(tempfile.mkdtemp()))
@@ -125,9 +237,17 @@ def main():
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(make_seeds(target, weights)):
         (corpus / f"seed-{number}").write_bytes(seed)
-    atheris.Setup(
-        [sys.argv[0], *sys.argv[2:]], lambda data: run_clean(target, data, folder, weights)
-    )
+
+    def check(data):
+        try:
+            run_clean(target, data, folder, weights)
+        except BaseException:
+            # libFuzzer's alarm could end the process before the input is written.
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise
+
+    options = [f"-rss_limit_mb={MEMORY_MB}", f"-timeout={SECONDS}", *sys.argv[2:]]
+    atheris.Setup([sys.argv[0], *options], check)
     atheris.Fuzz()
 
 

@@ -1,5 +1,6 @@
 """Reading scored stages from files and annotations, as a yasa.Hypnogram."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -15,10 +16,13 @@ from ..formats.edf import SUFFIXES, open_edf
 from ..modalities import EPOCH_S
 from ..verbosity import Verbosity, check_option, check_type, verbose
 from .aligning import change_hypnogram, cut_hypnogram
+from .annotations import read_lines, read_luna
 from .events import read_events
+from .files import check_unpacked
+from .json import read_json
 from .names import is_stage
 from .placing import Scoring, is_placeholder, place_scoring
-from .tables import read_table, read_text
+from .tables import read_table
 from .xml import read_xml
 
 HypnogramSource: TypeAlias = yasa.Hypnogram | str | Path | None
@@ -26,6 +30,13 @@ HypnogramSource: TypeAlias = yasa.Hypnogram | str | Path | None
 
 _FOLDER = ".ds"
 """Suffix of the only format that is a folder and has annotations, CTF."""
+
+_READERS: dict[str, Callable[[Path], tuple[yasa.Hypnogram, float | None]]] = {
+    **{".json": read_json, ".xml": read_xml, ".rml": read_xml},
+    **{".txt": read_lines, ".eannot": read_lines, ".csv": read_table, ".tsv": read_table},
+    ".annot": read_luna,
+}
+"""Suffix -> reader; EDF is placed by its clock, and other files are left to MNE."""
 
 
 @verbose
@@ -46,9 +57,10 @@ def read_hypnogram(
         One of:
 
         - a hypnogram;
-        - a file: ``.json`` of YASA, ``.xml`` of Compumedics Profusion or NSRR, ``.csv`` or ``.tsv``
-          (one stage per row, or events with onset and duration in s from the start of the
-          recording), ``.txt`` with one stage per line, EDF+ or BDF+, or any other file that
+        - a file: ``.json`` of YASA, ``.xml`` of Compumedics Profusion or NSRR, ``.rml`` of Philips
+          Sleepware, ``.csv`` or ``.tsv`` (one stage per row, or events with onset and duration in s
+          from the start of the recording), ``.txt`` with one stage per line, ``.annot`` or
+          ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE has saved, or any other file that
           :func:`mne.read_annotations` reads;
         - None for the annotations of ``raw``.
     raw : mne.io.BaseRaw or None
@@ -194,14 +206,16 @@ def _read_file(path: Path, raw: mne.io.BaseRaw | None) -> Scoring:
         raise FileNotFoundError(f"There is no hypnogram at {path}. Check the path.")
     if path.is_dir() and suffix != _FOLDER:
         raise ValueError(f"{path} is a folder, not a hypnogram. Give the file in it.")
+    if not path.is_dir() and not path.is_file():
+        raise ValueError(f"{path} is a pipe or a device, not a file. Write the stages to a file.")
     if suffix in SUFFIXES:
         return _read_edf(path, raw)
-    if suffix == ".json":
-        return _describe_hypnogram(_read_json(path))
-    readers = {".xml": read_xml, ".txt": read_text, ".csv": read_table, ".tsv": read_table}
-    if reader := readers.get(suffix):
+    if reader := _READERS.get(suffix):
         hyp, onset = reader(path)
-        return Scoring(hyp, onset=onset)
+        # Two dates place the stages; otherwise, onsets count from the start of the recording.
+        return replace(_describe_hypnogram(hyp), onset=onset)
+    if suffix in (".gz", ".zip"):
+        check_unpacked(path)
     try:
         annotations = mne.read_annotations(path)
     except Exception as error:  # of any type, if the file is damaged
@@ -232,17 +246,6 @@ def _read_annotations(
     """Read annotations whose onsets are relative to ``offset`` s before what they are read for."""
     onsets = annotations.onset - offset
     return read_events(onsets, annotations.duration, list(annotations.description), source)
-
-
-def _read_json(path: Path) -> yasa.Hypnogram:
-    """Read a hypnogram in YASA's format."""
-    try:
-        return yasa.Hypnogram.from_json(str(path))
-    except Exception as error:  # of any type, since YASA does not check the file
-        raise ValueError(
-            f"{path} is not a hypnogram in YASA's format ({summarize_error(error)}). Write it with "
-            "yasa.Hypnogram.to_json, or give a file of another format."
-        ) from error
 
 
 def _read_edf(path: Path, raw: mne.io.BaseRaw | None) -> Scoring:

@@ -1,17 +1,21 @@
 """Reading stages from text files and tables."""
 
+import csv
 import io
 import re
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import yasa
 
 from ..errors import summarize_error
+from ..modalities import EPOCH_S
 from .aligning import change_hypnogram
 from .events import make_hypnogram, read_events
+from .files import MISSING, MOST_EVENTS, check_number, date_hypnogram, load_text, quote, to_seconds
 from .names import to_stage
 
 _AMBIGUOUS = (
@@ -20,6 +24,15 @@ _AMBIGUOUS = (
 )
 _COLUMNS = ("stage", "trial_type", "description", "value")
 """Possible names of the column of stages, in order of preference."""
+
+_DATE = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d([.]\d+)?"
+"""Pattern of a date and time, as MNE writes the onsets of annotations to .csv."""
+
+_UNDATED = datetime(1970, 1, 1)
+"""Date from which MNE counts the onsets of annotations without a date in .csv."""
+
+_FORMULA = r"'*[=+\-@＝＋－＠\t\r]"  # noqa: RUF001 (spreadsheets take full-width signs, too)
+"""Pattern of the beginning of a text that a spreadsheet may take for a formula, if unquoted."""
 
 
 def read_text(path: Path) -> tuple[yasa.Hypnogram, float | None]:
@@ -40,9 +53,9 @@ def read_text(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     Raises
     ------
     ValueError
-        If the file is empty, is not text in UTF-8, or has unknown or missing stages.
+        If the file is empty, is too large, is not text in UTF-8, or has unknown or missing stages.
     """
-    labels = [line.strip() for line in _read(path).splitlines()]
+    labels = [line.strip() for line in load_text(path).splitlines()]
     if any(mark in labels[0] for mark in ",;\t"):
         return read_table(path)
     return _read_labels(labels[labels[0].lower() == "stage" :], path), None
@@ -54,60 +67,121 @@ def read_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     Parameters
     ----------
     path : Path
-        The file, separated by commas, semicolons or tabs.
+        The file, separated by commas, semicolons or tabs. Onsets may also be dates and times.
 
     Returns
     -------
     hyp, onset
-        As in :func:`read_text`.
+        As in :func:`read_text`; the hypnogram has a start if the onsets are dates.
 
     Raises
     ------
     ValueError
-        As in :func:`read_text`, and if a column is missing or there twice.
+        As in :func:`read_text`, and if a column is missing or there twice, rows differ in length,
+        or a quote is not closed.
     """
-    text = _read(path)
+    columns = _read_columns(path)
+    labels = columns["stage"]
+    # write_hypnogram writes the same name in all rows; several are not one scorer.
+    scorers = set(columns.get("scorer", ())) - {"", "n/a"}
+    scorer = expose_formula(scorers.pop()) if len(scorers) == 1 else None
+    is_missing = [label.strip().lower() in MISSING for label in labels]
+    if "onset" not in columns:
+        durations = to_seconds(columns.get("duration", ()), "duration", path)
+        if any(abs(duration - EPOCH_S) > 0.01 for duration in durations):
+            raise ValueError(
+                f"{path} has durations other than 30 s, but no onsets. Add the column 'onset', in "
+                "s from the start of the recording."
+            )
+        labels = ["UNS" if m else label for m, label in zip(is_missing, labels, strict=True)]
+        return _read_labels(labels, path, scorer), None
+    # An event without a label is not a stage.
+    kept = np.flatnonzero(~np.array(is_missing, dtype=bool))
+    columns = {name: [values[i] for i in kept] for name, values in columns.items()}
+    _check_integers(columns["stage"], path)
+    begin = _to_dates(columns)
+    onsets = to_seconds(columns["onset"], "onset", path)
+    durations = to_seconds(columns.get("duration", [""] * len(onsets)), "duration", path)
+    hyp, first = read_events(onsets, durations, columns["stage"], str(path))
+    hyp = change_hypnogram(hyp, scorer=scorer)
+    return (hyp, first) if begin is None else (date_hypnogram(hyp, begin, first, path), None)
+
+
+def hide_formula(text: str) -> str:
+    """Quote a text that a spreadsheet would take for a formula.
+
+    Parameters
+    ----------
+    text : str
+        A text that is written to a cell.
+
+    Returns
+    -------
+    text : str
+        The text, with a quote before it if it begins like a formula.
+
+    See Also
+    --------
+    expose_formula : The inverse.
+
+    Examples
+    --------
+    >>> hide_formula("=1+1"), expose_formula("'=1+1"), hide_formula("expert")
+    ("'=1+1", '=1+1', 'expert')
+    """
+    return f"'{text}" if re.match(_FORMULA, text) else text
+
+
+def expose_formula(text: str) -> str:
+    """Remove the quote that :func:`hide_formula` adds.
+
+    Parameters
+    ----------
+    text : str
+        A text from a cell.
+
+    Returns
+    -------
+    text : str
+        The text, without the quote before a formula.
+    """
+    return text[1:] if text.startswith("'") and re.match(_FORMULA, text) else text
+
+
+def _read_columns(path: Path) -> dict[str, list[str]]:
+    """Read the columns of a table that matter, that of stages as ``stage``."""
+    text = load_text(path)
     header = text.splitlines()[0]
     separator = next((mark for mark in "\t;" if mark in header), ",")
+    lines = io.StringIO(text, newline="")
     try:
-        # An empty line is an epoch without a stage; if skipped, all that follow would be misplaced.
-        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, skip_blank_lines=False)
-    except pd.errors.ParserError as error:
+        rows = list(islice(csv.reader(lines, delimiter=separator, strict=True), MOST_EVENTS + 2))
+    except csv.Error as error:  # an open quote, or a cell of more than 131,072 characters
         raise ValueError(
-            f"{path} is not a table ({summarize_error(error)}). Give all rows the same number of "
-            "columns."
+            f"{path} is not a table ({summarize_error(error)}). Close all quotes, and keep texts "
+            "short."
         ) from error
-    table.columns = [str(column).strip().lower() for column in table.columns]
-    column = next((c for c in _COLUMNS if c in table.columns), None)
-    if column is None or not table.columns.is_unique:
+    names = [name.strip().lower() for name in rows.pop(0)]
+    column = next((name for name in _COLUMNS if name in names), None)
+    found = {"onset", "duration", "scorer"} & set(names)
+    if column is None or any(names.count(name) > 1 for name in (column, *found)):
         raise ValueError(
-            f"{path} has the columns {list(table.columns)[:10]}; it needs 'stage' (one row per "
-            "30 s), or 'onset', 'duration' and 'stage' (or 'trial_type'), each once."
+            f"{path} has the columns {quote(names)}; it needs 'stage' (one row per 30 s), or "
+            "'onset', 'duration' and 'stage' (or 'trial_type'), each once."
         )
-    # write_hypnogram writes the same name in all rows; several are not one scorer.
-    scorers = table["scorer"].dropna().unique() if "scorer" in table.columns else []
-    scorer = str(scorers[0]) if len(scorers) == 1 else None
-    if {"onset", "duration"} <= set(table.columns):
-        table = table[table[column].notna()]  # an event without a label is not a stage
-        labels = table[column].tolist()
-        _check_integers(labels, path)
-        onsets, durations = (_to_seconds(table[name], path) for name in ("onset", "duration"))
-        hyp, first = read_events(onsets, durations, labels, str(path))
-        return change_hypnogram(hyp, scorer=scorer), first
-    return _read_labels(table[column].fillna("UNS").tolist(), path, scorer), None
-
-
-def _read(path: Path) -> str:
-    """Read text without the empty lines at its end."""
-    try:
-        text = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not text in UTF-8. Save it in UTF-8, and check that it contains stages."
-        ) from error
-    if not text.strip():
-        raise ValueError(f"{path} is empty. Write W, N1, N2, N3, R or ?, a stage per line of 30 s.")
-    return text
+    check_number(len(rows), path)
+    places = {name: names.index(name) for name in (column, *found)}
+    for number, row in enumerate(rows, start=1):
+        # An empty row is an epoch without a stage; if skipped, all that follow would be misplaced.
+        is_short = any(cell.strip() for cell in row) and len(row) <= max(places.values())
+        if is_short or any(row[len(names) :]) or "\n" in "".join(row[places[column] :][:1]):
+            raise ValueError(
+                f"{path} is not a table: row {number} after the header has {len(row)} columns, and "
+                f"the header {len(names)}. Give all rows the same number of columns, and close all "
+                "quotes."
+            )
+    columns = {name: [(row[i : i + 1] or [""])[0] for row in rows] for name, i in places.items()}
+    return {("stage" if name == column else name): cells for name, cells in columns.items()}
 
 
 def _check_integers(labels: Sequence[str], path: Path) -> None:
@@ -120,6 +194,7 @@ def _read_labels(labels: Sequence[str], path: Path, scorer: str | None = None) -
     """Make a hypnogram of one label per epoch."""
     if not labels:
         raise ValueError(f"{path} has no stages after its header. Write one per line of 30 s.")
+    check_number(len(labels), path)
     _check_integers(labels, path)
     if "" in labels:
         raise ValueError(
@@ -129,19 +204,20 @@ def _read_labels(labels: Sequence[str], path: Path, scorer: str | None = None) -
     stages = [to_stage(label) for label in labels]
     if unknown := sorted({x for x, s in zip(labels, stages, strict=True) if s is None}):
         raise ValueError(
-            f"{path} has unknown stages: {unknown[:10]}. Write W, N1, N2, N3, R or UNS."
+            f"{path} has unknown stages: {quote(unknown)}. Write W, N1, N2, N3, R or UNS."
         )
     return make_hypnogram([s for s in stages if s is not None], scorer=scorer)
 
 
-def _to_seconds(column: pd.Series, path: Path) -> pd.Series:
-    """Convert a column to numbers; durations may be missing."""
-    seconds = pd.to_numeric(column, errors="coerce")
-    wrong = seconds.isna() & (column.notna() | (column.name == "onset"))
-    if wrong.any():
-        line = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"{path} has {column.iloc[line]!r} for the {column.name} of event {line + 1}. Write "
-            "seconds, such as 90 or 90.5; onsets are relative to the start of the recording."
-        )
-    return seconds
+def _to_dates(columns: dict[str, list[str]]) -> datetime | None:
+    """Convert onsets that are dates to seconds after the first one, and return that one."""
+    texts = [text.strip() for text in columns["onset"]]
+    if not texts or not all(re.fullmatch(_DATE, text) for text in texts):
+        return None
+    try:
+        dates = [datetime.fromisoformat(text) for text in texts]
+    except ValueError:  # such as the 31st of February: no number, either
+        return None
+    begin = _UNDATED if min(dates).year == _UNDATED.year else min(dates)
+    columns["onset"] = [str((date - begin).total_seconds()) for date in dates]
+    return None if begin == _UNDATED else begin

@@ -1,5 +1,6 @@
 """Writing hypnograms to files that MNE, YASA and scoring software can read."""
 
+import csv
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ..modalities import EPOCH_S
 from ..output import write_whole
 from ..verbosity import check_type
+from .tables import hide_formula
 
 TEXTS = {
     "WAKE": "Sleep stage W",
@@ -76,7 +78,9 @@ def write_hypnogram(
         - ``.edf``: EDF+ annotations without signals, ``Sleep stage W`` and so on, with the date;
         - ``.txt``: one stage per line, W, N1, N2, N3, R, LIGHT, DEEP, or ``?`` for unscored epochs.
 
-        ``.edf`` and ``.txt`` do not keep the scorer; only ``.json`` keeps probabilities.
+        ``.edf`` and ``.txt`` do not keep the scorer; only ``.json`` keeps probabilities. In
+        ``.csv`` and ``.tsv``, a scorer whose name begins like a formula of a spreadsheet (with
+        ``=``, for example) is quoted by ``'``, which :func:`read_hypnogram` removes.
     overwrite : bool
         Whether to replace an existing file. Recordings are never replaced.
 
@@ -129,7 +133,13 @@ def write_hypnogram(
             unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
         else:
             events = hyp.as_events().rename(columns={"description": "trial_type"})
-            events.to_csv(unfinished, sep="\t" if suffix == ".tsv" else ",", index=False)
+            scorer = "" if hyp.scorer is None else str(hyp.scorer)
+            if hyp.scorer is not None:
+                events["scorer"] = hide_formula(scorer)
+            # Python's csv does not quote a carriage return, which would end the row.
+            quoting = csv.QUOTE_NONNUMERIC if "\r" in scorer else csv.QUOTE_MINIMAL
+            separator = "\t" if suffix == ".tsv" else ","
+            events.to_csv(unfinished, sep=separator, index=False, quoting=quoting)
 
 
 def _write_edf(hyp: yasa.Hypnogram, path: Path) -> None:

@@ -1,5 +1,5 @@
 import pytest
-from builders import START, make_raw
+from builders import START, assert_clean, make_raw
 
 from mne_wav2sleep import read_hypnogram
 from mne_wav2sleep.hypnograms.reading import locate_hypnogram
@@ -53,8 +53,8 @@ def test_an_empty_line_of_a_table_is_an_unscored_epoch(raw, tmp_path):
         ("W\n\nR\n", "txt", "has no stage for epoch 2"),
         ("\nW\nR\n", "txt", "has no stage for epoch 1"),
         ("onset,duration,stage\nx,30,W\n", "csv", "'x' for the onset of event 1"),
-        ("onset,duration,stage\n0,30,W\n,30,N2\n", "csv", "nan for the onset of event 2"),
-        ('onset,duration,stage\n0,"30,5",W\n', "csv", "'30,5' for the duration of event 1"),
+        ("onset,duration,stage\n0,30,W\n,30,N2\n", "csv", "'' for the onset of event 2"),
+        ('onset,duration,stage\n9,30,W\n"1,020",30,W\n', "csv", "'1,020' for the onset of event 2"),
         ("onset,duration,stage\n0,30,W\n9e12,30,N2\n", "csv", "more than 31 days"),
         ("onset,duration,stage\n0,30,W\n30,1e300,N2\n", "csv", "more than 31 days"),
         # Pages of 20 s, and two scorers.
@@ -79,9 +79,9 @@ def test_an_empty_line_of_a_table_is_an_unscored_epoch(raw, tmp_path):
             "<a><EpochLength>20</EpochLength><SleepStages><SleepStage>1</SleepStage>"
             "</SleepStages></a>",
             "xml",
-            "has the EpochLength 20 .*Export it again",
+            "has the EpochLength '20' .*Export it again",
         ),
-        ("stage,x\nW,1\nN2,1,3,4\n", "csv", "is not a table .*same number of columns"),
+        ("stage,x\nW,1\nN2,1,3,4\n", "csv", "is not a table: row 2 .* same number of columns"),
         ("Stage,stage\nW,N1\n", "csv", "it needs 'stage'.*each once"),
         ("stage\n", "csv", "has no stages after its header"),
         ("stage\n", "txt", "has no stages after its header"),
@@ -97,9 +97,10 @@ def test_invalid_files_are_refused(content, suffix, message, raw, tmp_path):
         locate_hypnogram(path, raw)
 
 
-def test_text_that_is_not_utf8_is_refused(tmp_path):
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_that_is_not_utf8_is_refused(encoding, tmp_path):
     path = tmp_path / "stages.txt"
-    path.write_bytes("Schlaf läuft".encode("utf-16"))
+    path.write_bytes("W\nSchlaf läuft".encode(encoding))
     with pytest.raises(ValueError, match=r"is not text in UTF-8"):
         read_hypnogram(path)
 
@@ -109,3 +110,76 @@ def test_the_scorer_of_a_table(scorers, found, tmp_path):
     path = tmp_path / "stages.csv"
     path.write_text("stage;scorer\nW;{}\nN2;{}\n".format(*scorers))
     assert read_hypnogram(path).scorer == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # Two columns of one name, also those that pandas would rename.
+        ("stage,stage\nW,N1\n", "'stage'.*each once"),
+        ("onset,Onset ,duration,stage\n0,30,30,W\n", "'onset'.*each once"),
+        ("onset,duration,stage,duration\n0,30,W,60\n", "'duration'.*each once"),
+        ("scorer,stage,scorer\nme,W,you\n", "each once"),
+        # Ragged rows, which pandas fills or shifts.
+        ("onset,duration,stage\n0,30,W\n30,30\n", "row 2 after the header has 2 columns"),
+        ("onset,duration,stage\n0,30,W\n30\n", "row 2 after the header has 1 columns"),
+        ("onset,duration,stage\n0,30,W,N2\n30,30,N1,W\n", "row 1 after the header has 4 columns"),
+        ("stage;note\nW;a;b\n", "row 1 after the header has 3 columns, and the header 2"),
+        # Open quotes.
+        ('onset,duration,stage\n0,30,"W\n30,30,N2\n', "unexpected end of data.*Close all quotes"),
+        ('stage,note\nW,a\nN2,"b\nN2,c\nR,"d\n', "expected after.*Close all quotes"),
+        ('onset,duration,stage\n0,30,W\n30,30,"N2\n60,30,R"\n', "row 2.*close all quotes"),
+        # Onsets without durations, and the other way round.
+        ("duration,stage\n30,W\n300,N2\n", "has durations other than 30 s, but no onsets"),
+        ("onset,duration,stage\n22:30:00,30,W\n", "'22:30:00' for the onset of event 1"),
+        ("onset,duration,stage\n2024-02-31 22:30:00,30,W\n", "'2024-02-31 22:30:00' for the onset"),
+        ("onset,duration,stage\n2024-03-01 22:30:00,30,W\n30,30,N2\n", "for the onset of event 1"),
+        ("onset,duration,stage\n0,half,W\n", "'half' for the duration of event 1"),
+    ],
+)
+def test_doubtful_tables_are_refused(text, message, tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_hypnogram(path)
+    assert_clean(error.value)
+    assert str(error.value).startswith(f"{path} ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "onset;duration;stage\n0,0;60,0;W\n60,0;30,0;N2\n90,0;30,0;R\n",
+        "onset\tduration\tstage\tscorer\t\n0\t30\tW\t\t\n30\t\tW\t\t\n60,0\t\tN2\t\t\n90\t30\tR\t\t\n",
+        'onset,duration,stage\n0,"60,0",W\n"60,0",30,N2\n90,30,R\n',
+        'onset,duration,stage,note\n0,60,W,"a, ""b""\nc"\n60,30,N2,\n\n,,,\n90,30,R,\n',
+        "onset,stage\n0,W\n30,W\n60,N2\n90,R\n",
+        "duration,stage\n30,W\n30,W\n30.0,N2\n,R\n",
+        "stage,,\nW,,\nW,,\nN2,,\nR,,\n",
+        "stage,note,note\nW,a,b\nW,a,b\nN2,a,b\nR,a,b\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("suffix", [".csv", ".txt"])
+def test_tables_that_are_written_otherwise(text, encoding, suffix, tmp_path):
+    path = tmp_path / f"stages{suffix}"
+    path.write_text(text, encoding)
+    assert list(read_hypnogram(path).hypno) == ["WAKE", "WAKE", "N2", "REM"]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv"])
+def test_utf16_text(suffix, tmp_path):
+    path = tmp_path / f"stages{suffix}"
+    path.write_text("stage\r\nW\r\nN2\r\n", "utf-16", newline="")
+    assert list(read_hypnogram(path).hypno) == ["WAKE", "N2"]
+
+
+def test_onsets_that_are_dates(raw, tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text(
+        "onset,duration,description\n2024-03-01T22:30:15.5,,apnea\n2024-03-01 22:31:00,60,W\n"
+        "2024-03-01 22:32:00.000,30,R\n"
+    )
+    found, onset = locate_hypnogram(path, raw)
+    assert (list(found.hypno), onset) == (["WAKE", "WAKE", "REM"], 60.0)
+    assert str(found.start) == "2024-03-01 22:31:00"

@@ -1,3 +1,5 @@
+import csv
+
 import mne
 import pytest
 import yasa
@@ -98,3 +100,42 @@ def test_hypnograms_that_a_file_cannot_represent_are_refused(hyp, message, tmp_p
     with pytest.raises(ValueError, match=message):
         write_hypnogram(hyp, tmp_path / "hyp.edf")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        "=cmd()",
+        '=HYPERLINK("http://localhost", "x")',
+        "+1",
+        "-2+3",
+        "@SUM(1)",
+        "\t=1",
+        "\r=1",
+        "＝1",  # noqa: RUF001
+        "'=1",
+        "''=1",
+        "'quoted'",
+        "O'Neil, MD",
+        'a "b"\nc\rd',
+        "NA",
+        "None",
+    ],
+)
+def test_a_scorer_is_no_formula_and_keeps_the_name(scorer, suffix, tmp_path):
+    path = tmp_path / f"hyp{suffix}"
+    write_hypnogram(yasa.Hypnogram(["WAKE", "N2"], scorer=scorer), path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file, delimiter="," if suffix == ".csv" else "\t"))
+    cell, same = (row[-1] for row in rows[1:])
+    assert cell == same
+    assert cell[0] not in "=+-@\t\r＝"  # noqa: RUF001
+    assert read_hypnogram(path).scorer == scorer
+
+
+def test_other_scorers_are_written_as_they_are(tmp_path):
+    write_hypnogram(yasa.Hypnogram(["WAKE", "N2"], scorer="me"), tmp_path / "hyp.csv")
+    assert (tmp_path / "hyp.csv").read_text() == (
+        "onset,duration,value,trial_type,scorer\n0.0,30.0,0,WAKE,me\n30.0,30.0,2,N2,me\n"
+    )
