@@ -16,7 +16,7 @@ import numpy as np
 
 from ..cautions import warn
 from ..formats import brainvision
-from ..formats.edf import SUFFIXES, open_edf
+from ..formats.edf import SUFFIXES, EdfFile, open_edf
 from ..verbosity import pluralize
 
 _MARKS = ("bad boundary", "edge boundary", "boundary", "new segment")
@@ -308,12 +308,13 @@ def warn_of_ignored_gaps(raw: mne.io.BaseRaw) -> None:
         A Raw that the user passed, which may have been changed after it was read.
     """
     paused = _find_paused_files(raw)
-    edf_files = list_edf_files(raw)
-    for file in [*filter(_has_gaps, edf_files), *paused]:
+    edf_files = [file for path in list_edf_files(raw) if (file := _open_edf(path)) is not None]
+    gapped = [file.path for file in edf_files if _has_gaps(file)]
+    for path in [*gapped, *paused]:
         warn(
-            f"This Raw reads {file.name}, a discontinuous recording, without its gaps, so that "
+            f"This Raw reads {path.name}, a discontinuous recording, without its gaps, so that "
             f"stages after a gap are too early. Pass the path instead, "
-            f"SleepStagerW2S({str(file)!r})."
+            f"SleepStagerW2S({str(path)!r})."
         )
     for file in edf_files:
         warn_of_jumps(file)
@@ -321,35 +322,35 @@ def warn_of_ignored_gaps(raw: mne.io.BaseRaw) -> None:
     warn_of_joins(raw, [join for join in joins if not (paused and join.mark.startswith("New"))])
 
 
-def _has_gaps(path: Path) -> bool:
-    """Return whether an EDF or BDF file has gaps."""
+def _open_edf(path: Path) -> EdfFile | None:
+    """Open an EDF or BDF file of a Raw; None if it is not one any more."""
     try:
-        file = open_edf(path)
-    except ValueError:  # which is not an EDF any more
-        return False
+        return open_edf(path)
+    except ValueError:
+        return None
+
+
+def _has_gaps(file: EdfFile) -> bool:
+    """Return whether an EDF or BDF file has gaps."""
     try:
         return bool(file.gaps)
     except ValueError:  # it has gaps, and does not say where
         return True
 
 
-def warn_of_jumps(path: Path) -> None:
+def warn_of_jumps(file: EdfFile) -> None:
     """Warn if the time stamps of a continuous EDF or BDF file say that it was paused.
 
     Parameters
     ----------
-    path : Path
+    file : EdfFile
         The file.
     """
-    try:
-        jumps = open_edf(path).find_jumps()
-    except ValueError:  # which is not an EDF any more
-        return
-    if jumps:
+    if jumps := file.find_jumps():
         at, length = jumps[0]
         warn(
-            f"{path.name} is a continuous recording (EDF+C) according to its header, but the time "
-            f"stamps of its records jump at {len(jumps)} place{pluralize(len(jumps))}, first by "
-            f"{length:.4g} s after {at / 60:.1f} min. It is read as continuous, and clock times "
+            f"{file.path.name} is a continuous recording (EDF+C) according to its header, but the "
+            f"time stamps of its records jump at {len(jumps)} place{pluralize(len(jumps))}, first "
+            f"by {length:.4g} s after {at / 60:.1f} min. It is read as continuous, and clock times "
             "after that are wrong if it was paused. If it was, export it as EDF+D."
         )

@@ -292,7 +292,7 @@ def make_reader(raw: mne.io.BaseRaw | Path) -> RawReader:
     joins = find_joins(raw, path)
     warn_of_joins(raw, joins)
     if file is not None:
-        warn_of_jumps(path)
+        warn_of_jumps(file)
     if path.suffix.lower() not in SUFFIXES:
         return RawReader(raw, path, gaps=list_gaps(joins, float(raw.info["sfreq"])))
     n_signals = 0 if file is None else len(file.signals)

@@ -156,7 +156,7 @@ CASES = {
     "belts at 1 Hz": (lambda _: make_raw(sfreq=1.0, labels=LABELS[2:]), N, "1 Hz, too slowly"),
     "ECG at 5 kHz": (lambda _: make_raw(sfreq=5000.0, labels=LABELS[:1]), N, None),
     "125.3 Hz": (lambda _: make_raw(sfreq=125.3), N, None),
-    "a rate of 0.01 Hz": (lambda _: make_raw(sfreq=0.01), ValueError, "nothing to stage"),
+    "a rate of 0.01 Hz": (lambda _: make_raw(sfreq=0.01), ValueError, "one sample per epoch"),
     # Dates and clocks
     "before 1970": (lambda _: make_raw(start=START.replace(year=1955)), N, None),
     "the year 2090": (lambda _: make_raw(start=START.replace(year=2090)), N, None),
