@@ -10,6 +10,10 @@ _PARTS = re.compile(
     rf"(?:(?P<before>{STAGE})(?: |$|(?=[ns]?\d))|(?P<word>{PHASE}|{SLEEP}) )?"
     rf"(?P<rest>(?P<core>.*?)(?: (?P<after>{STAGE})| (?P<end>(?:d[eiou]l? )?{SLEEP}))?)"
 )
+_STANDARD = re.compile(
+    r"(?:sleep )?(?:stage )?"
+    r"(?:[0-5wr]|[ns][1-4]|nrem ?[1-4]|wake|awake|wakefulness|rem|light|deep|n1 n2)(?: sleep)?"
+)
 _LONGEST = 80
 """Longest label of a stage, in characters; comments may be far longer."""
 
@@ -112,6 +116,27 @@ def has_stage_word(label: str) -> bool:
     (True, True, False)
     """
     return _parse(label)[1]
+
+
+def is_standard(label: str) -> bool:
+    """Check whether the label of a stage is one of the AASM, EDF+, NSRR or YASA.
+
+    Parameters
+    ----------
+    label : str
+        Label of a scorer or a file format.
+
+    Returns
+    -------
+    standard : bool
+        Whether it is, so that no language or system had to be guessed.
+
+    Examples
+    --------
+    >>> is_standard("Sleep stage 2"), is_standard("REM sleep|5"), is_standard("Wach")
+    (True, True, False)
+    """
+    return _STANDARD.fullmatch(_normalize(label.split("|")[0])) is not None
 
 
 def is_stage(label: str) -> bool:

@@ -110,7 +110,11 @@ def read_hypnogram(
 
 
 def locate_hypnogram(
-    source: HypnogramSource, raw: mne.io.BaseRaw | None, *, scorer: str | None = None
+    source: HypnogramSource,
+    raw: mne.io.BaseRaw | None,
+    *,
+    scorer: str | None = None,
+    check_length: bool = True,
 ) -> tuple[yasa.Hypnogram, float | None]:
     """Read stages, and find their onset in a recording.
 
@@ -118,6 +122,9 @@ def locate_hypnogram(
     ----------
     source, raw, scorer
         As in :func:`read_hypnogram`.
+    check_length : bool
+        Whether to warn if the stages and the recording differ in length and may not belong
+        together.
 
     Returns
     -------
@@ -142,13 +149,13 @@ def locate_hypnogram(
         raise ValueError(
             f"The hypnogram has {hyp.n_stages} stages; wav2sleep needs 4 or 5. Give one with more."
         )
-    if raw is not None and hyp.start is None:
+    if raw is not None and hyp.start is None and check_length:
         _warn_of_end(hyp, onset, raw)
     if start is not None and onset is not None and hyp.start is None:
         return change_hypnogram(hyp, start=start + timedelta(seconds=onset)), onset
     if onset is None and hyp.start is not None and start is not None:
         onset = subtract_clocks(hyp.start, start)
-    if onset is None and raw is not None:
+    if onset is None and raw is not None and check_length:
         _warn_of_length(hyp, raw)
     return hyp, onset
 
