@@ -30,6 +30,10 @@ largest share of unknown events that are warned of, not refused."""
 _ALMOST_ALL = 0.9
 """Share of the events of one label that behave like stages if the label is that of a stage."""
 
+_MOST_REPEATED = 0.25
+"""Largest share of the events with the same stage as the previous one if they are changes. Of
+epochs, even with many missing, most repeat the previous stage."""
+
 _MARKS = re.compile(
     r"bad|edge|.*\b(?:lights?|licht|lumi.res?|luz|luces|luc[ei]|start|stop|end|begin)\b", re.I
 )
@@ -232,8 +236,8 @@ def _are_changes(scored: pd.DataFrame) -> bool:
         return False
     scored = scored.sort_values("begin", kind="stable")
     steps = scored.begin.diff()[1:]
-    is_repeated = (scored.stage == scored.stage.shift())[1:] & (steps == 1)
-    return bool((steps > 1).any()) and is_repeated.mean() <= 1 - _ALMOST_ALL
+    is_repeated = (scored.stage == scored.stage.shift())[1:]
+    return bool((steps > 1).any()) and is_repeated.mean() <= _MOST_REPEATED
 
 
 def _extend(events: pd.DataFrame) -> pd.DataFrame:
