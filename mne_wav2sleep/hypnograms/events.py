@@ -11,7 +11,6 @@ import yasa
 from numpy.typing import ArrayLike, NDArray
 
 from ..cautions import warn
-from ..errors import summarize_error
 from ..modalities import EPOCH_S
 from .aligning import HOLES
 from .names import has_stage_word, is_stage, is_standard, to_stage
@@ -146,15 +145,16 @@ def _make_events(
     events["stage"] = np.array(_find_stages(events.label.tolist(), source), dtype=object)
     is_scored = events.stage.notna().to_numpy()
     for name, values in (("onset", onsets), ("duration", durations)):
-        column = np.asarray(values)
-        try:
-            column[is_scored].astype(float)
-        except ValueError as error:
-            raise ValueError(
-                f"{source} has stages whose onset or duration is not a number of seconds "
-                f"({summarize_error(error)}). Correct it, or export the stages again."
-            ) from error
+        column = pd.Series(np.asarray(values), dtype=object)
         events[name] = pd.to_numeric(column, errors="coerce").astype(float)
+        is_wrong = events[name].isna() & column.notna() & (column.astype(str).str.lower() != "nan")
+        if (is_wrong & is_scored).any():
+            number = int(np.flatnonzero(is_wrong & is_scored)[0])
+            raise ValueError(
+                f"{source} has stages whose onset or duration is not a number of seconds: "
+                f"{_quote(str(column[number]))} is the {name} of {_quote(events.label[number])}. "
+                "Correct it, or export the stages again."
+            )
     events["duration"] = events.duration.fillna(0.0)
     is_valid = events.onset.abs().le(_LONGEST_S) & events.duration.abs().le(_LONGEST_S)
     if not is_valid[is_scored].all():
@@ -306,7 +306,7 @@ def _quote(label: str) -> str:
 def _find_stages(labels: Sequence[str], source: str) -> list[str | None]:
     """Convert labels to stages; None for events that are not stages, such as apneas."""
     known = {label: to_stage(label) for label in set(labels)}
-    if not any(known.values()):
+    if set(known.values()) <= {None, "ART"}:
         found = sorted(known)[:10]
         raise ValueError(
             f"{source} has no sleep stage among its events: "

@@ -83,6 +83,13 @@ def read_hypnogram(
     write_hypnogram : Write a hypnogram to a file.
     align_hypnogram : Align a hypnogram to the epochs of another one.
 
+    Notes
+    -----
+    Stages may be named as by the AASM, by Rechtschaffen and Kales, by the most common systems, and
+    in seven languages. Events without a duration that change the stage last until the next. Other
+    events are ignored, unless they look like stages of an unknown name. Epochs between stages that
+    have none, and are not marked as unscored, are warned of.
+
     Examples
     --------
     >>> from mne_wav2sleep import simulate_night

@@ -49,8 +49,15 @@ def test_stages_of_a_human_and_of_a_network_are_consolidated():
 @pytest.mark.parametrize(
     ("onsets", "durations", "labels", "message"),
     [
-        (["x"], ["30"], ["W"], "It has stages whose onset or duration is not a number"),
-        ([0], ["30,5"], ["W"], "It has stages whose onset or duration is not a number"),
+        (["x"], ["30"], ["W"], "whose onset or duration is not a number of .*: 'x' is the onset"),
+        (
+            [0],
+            ["30,5"],
+            ["W"],
+            "is not a number of seconds: '30,5' is the duration of 'W'. Correct",
+        ),
+        ([0, 0], ["1", ""], ["apnea", "N2"], "'' is the duration of 'N2'"),
+        ([3, 9], [5, 6], ["Artifact", "movement"], "no sleep stage among its events: 'Artifact'"),
         ([float("nan")], [30], ["W"], "have no onset"),
         ([0], [3e6], ["W"], "last longer than that"),
         ([0], [np.inf], ["W"], "last longer than that"),
