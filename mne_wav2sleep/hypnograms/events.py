@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..cautions import warn
 from ..modalities import EPOCH_S
 from .aligning import HOLES
-from .names import has_stage_word, is_stage, is_standard, to_stage
+from .names import is_stage, is_standard, parse_label
 
 _NO_STAGES = ("UNS", "ART")
 _LONGEST_S = 31 * 86400.0
@@ -105,7 +105,8 @@ def read_events(
     """
     events = _make_events(onsets, durations, labels, source)
     phase = _find_phase(events.onset[events.stage.notna()])
-    is_certain = events.label.map({label: is_stage(label) for label in events.label.unique()})
+    names = events.label[events.stage.notna()].unique()
+    is_certain = events.label.isin([label for label in names if is_stage(label)])
     if is_certain.any():
         phase = _find_phase(events.onset[is_certain])
         # Words such as "movement" are also those of events within an epoch.
@@ -204,7 +205,9 @@ def _find_whole(events: pd.DataFrame, phase: float) -> pd.Series:
 
 def _is_usual(found: pd.Series, label: pd.Series) -> pd.Series:
     """Find events with a label for which almost all are found."""
-    return found.groupby(label.to_numpy()).transform("mean") >= _ALMOST_ALL
+    # Labels of other events may contain numbers, such as the fall of a saturation.
+    kind = label.str.slice(0, 80).str.replace(r"\d+", "", regex=True)
+    return found.groupby(kind.to_numpy()).transform("mean") >= _ALMOST_ALL
 
 
 def _find_unknown_stages(events: pd.DataFrame, phase: float) -> pd.Series:
@@ -218,10 +221,9 @@ def _find_unknown_stages(events: pd.DataFrame, phase: float) -> pd.Series:
     is_free = (
         n_scored[events.end.clip(0, last)] == n_scored[events.begin.clip(0, last)]
     ) & events.stage.isna()
-    is_mark = events.label.map(
-        {label: bool(_MARKS.match(label)) for label in events.label.unique()}
-    )
-    found = is_free & _find_whole(events, phase) & ~is_mark
+    found = is_free & _find_whole(events, phase)
+    labels = events.label[found].unique()
+    found &= ~events.label.isin([label for label in labels if _MARKS.match(label)])
     if scored.duration.any():
         # A single one may be a mark, such as that of a start.
         found &= (events.duration > 0) | events.label.duplicated(keep=False)
@@ -305,7 +307,8 @@ def _quote(label: str) -> str:
 
 def _find_stages(labels: Sequence[str], source: str) -> list[str | None]:
     """Convert labels to stages; None for events that are not stages, such as apneas."""
-    known = {label: to_stage(label) for label in set(labels)}
+    parsed = {label: parse_label(label) for label in set(labels)}
+    known = {label: stage for label, (stage, _) in parsed.items()}
     if set(known.values()) <= {None, "ART"}:
         found = sorted(known)[:10]
         raise ValueError(
@@ -314,7 +317,7 @@ def _find_stages(labels: Sequence[str], source: str) -> list[str | None]:
             "Label stages W, N1, N2, N3, R, or 'Sleep stage W' and so on."
         )
     # "Sleep stage X" is an unknown stage, not another kind of event.
-    unknown = [label for label in sorted(known) if known[label] is None and has_stage_word(label)]
+    unknown = sorted(label for label, found in parsed.items() if found == (None, True))
     if unknown:
         raise ValueError(
             f"{source} has unknown stages: {', '.join(map(_quote, unknown[:10]))}. Rename "

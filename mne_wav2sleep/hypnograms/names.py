@@ -31,7 +31,7 @@ _BY_ADJECTIVE = _invert({stage: (line,) for stage, line in ADJECTIVES.items()})
 
 def _normalize(label: str) -> str:
     """Normalize a label as the words above are; other alphabets are kept."""
-    for encoding in ("latin-1", "cp1252"):  # UTF-8 that was read as one of these
+    for encoding in () if label.isascii() else ("latin-1", "cp1252"):  # UTF-8 read as these
         try:
             label = label.encode(encoding).decode()
             break
@@ -44,14 +44,33 @@ def _normalize(label: str) -> str:
     return re.sub(r"^(?:comment|aasm|r ?k) (?=.)|(?<=.) (?:aasm|r ?k)$", "", words)
 
 
-def _parse(label: str) -> tuple[str | None, bool]:
-    """Convert a label to YASA's name, and tell whether it has the word "stage"."""
+def parse_label(label: str) -> tuple[str | None, bool]:
+    """Convert a label to a stage, and tell whether it contains the word "stage".
+
+    Parameters
+    ----------
+    label : str
+        Label of a scorer or a file format.
+
+    Returns
+    -------
+    stage : str or None
+        As :func:`to_stage`.
+    has_word : bool
+        Whether the label contains the word, in any of the languages, and therefore names a stage,
+        even if that is not a known one.
+
+    Examples
+    --------
+    >>> parse_label("Sleep stage X"), parse_label("Stadium 2"), parse_label("N2")
+    ((None, True), ('N2', True), ('N2', False))
+    """
     label = str(label)
-    return (None, False) if len(label) > _LONGEST else _parse_words(label)
+    return (None, False) if len(label) > _LONGEST else _parse(label)
 
 
 @lru_cache(4096)  # a night has thousands of labels, but few different ones
-def _parse_words(label: str) -> tuple[str | None, bool]:
+def _parse(label: str) -> tuple[str | None, bool]:
     """Convert a short label."""
     # EDF+ appends a channel, NSRR and Profusion a code; a legend gives the number first.
     text = re.split(r"\||@@", label)[0]
@@ -94,28 +113,7 @@ def to_stage(label: str) -> str | None:
     >>> to_stage("Sleep stage 4"), to_stage("Non-REM 2"), to_stage("Obstructive apnea")
     ('N3', 'N2', None)
     """
-    return _parse(label)[0]
-
-
-def has_stage_word(label: str) -> bool:
-    """Check whether a label contains the word "stage", in any of the languages.
-
-    Parameters
-    ----------
-    label : str
-        Label of a scorer or a file format.
-
-    Returns
-    -------
-    found : bool
-        Whether it does, so that it names a stage even if that is not a known one.
-
-    Examples
-    --------
-    >>> has_stage_word("Sleep stage X"), has_stage_word("Stadium 2"), has_stage_word("N2")
-    (True, True, False)
-    """
-    return _parse(label)[1]
+    return parse_label(label)[0]
 
 
 def is_standard(label: str) -> bool:
@@ -158,5 +156,5 @@ def is_stage(label: str) -> bool:
     >>> is_stage("Sleep stage ?"), is_stage("N2"), is_stage("movement"), is_stage("BAD_ecg")
     (True, True, False, False)
     """
-    stage, is_spelled_out = _parse(label)
+    stage, is_spelled_out = parse_label(label)
     return stage is not None and (stage not in ("UNS", "ART") or is_spelled_out)

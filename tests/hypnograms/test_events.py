@@ -154,6 +154,7 @@ def test_a_single_event_that_looks_like_a_stage_is_warned_of(other, found):
         ],
         [(3600.0, 90.0, "BAD_ACQ_SKIP"), (3612.0, 17.0, "Limb movement"), (47.3, 5.0, "movement")],
         [(3700.0, 12.0, "Artifact"), (-90.5, 5.0, "m"), (100.0, np.inf, "Snoring")],
+        [(3600.0, 30.0, "SpO2 91 %"), (3640.0, 17.0, "SpO2 88 %"), (3690.0, 31.0, "SpO2")],
         [(3601.5, -3.0, "Arousal"), (np.nan, 30.0, "Comment"), (1e12, 30.0, "Comment")],
     ],
 )
