@@ -20,7 +20,7 @@ from ..cautions import keep_cautions, warn
 from ..clock import count_epochs
 from ..errors import summarize_error
 from ..formats.edf import SUFFIXES
-from ..hypnograms.aligning import cut_hypnogram
+from ..hypnograms.aligning import HOLES, cut_hypnogram
 from ..hypnograms.reading import locate_hypnogram
 from ..modalities import EPOCH_S, MODALITIES, STAGE_NAMES
 from ..progress import track
@@ -55,8 +55,16 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
             "and the stages in its own annotations do not count the pauses. Give a hypnogram with "
             "clock times."
         )
-    with keep_cautions([], show=False):  # those warnings are errors here
-        hyp, onset = locate_hypnogram(night.hypnogram or own, recording.raw)
+    # Lengths that differ are errors here.
+    hyp, onset = locate_hypnogram(night.hypnogram or own, recording.raw, check_length=False)
+    holes = hyp.hypno.attrs.get(HOLES, 0.0)
+    if holes > 0.5:
+        raise ValueError(
+            f"its hypnogram has no stage in {holes:.0%} of the epochs from its first stage to its "
+            "last, and does not mark them as unscored, so that most of its stages may be lost. "
+            "Check that no events are missing and that each stage has its duration, or label what "
+            "was not scored '?'."
+        )
     n_samples, sfreq = recording.reader.n_samples, recording.raw.info["sfreq"]
     if onset is None:
         # Only the lengths can show whether the two belong together.

@@ -9,6 +9,10 @@ from ..clock import subtract_clocks
 from ..modalities import EPOCH_S
 from ..verbosity import check_type
 
+HOLES = "holes"
+"""Name in ``hyp.hypno.attrs`` of the share of epochs without a stage that reading left, if large:
+those from the first to the last stage that are not marked as unscored."""
+
 
 def change_hypnogram(
     hyp: yasa.Hypnogram, *, start: datetime | None = None, scorer: str | None = None
@@ -34,7 +38,7 @@ def change_hypnogram(
     >>> change_hypnogram(yasa.Hypnogram(["WAKE", "N2"]), scorer="expert").scorer
     'expert'
     """
-    return yasa.Hypnogram(
+    changed = yasa.Hypnogram(
         hyp.hypno.to_numpy(dtype=object),
         n_stages=hyp.n_stages,
         freq=hyp.freq,
@@ -42,6 +46,8 @@ def change_hypnogram(
         scorer=hyp.scorer if scorer is None else scorer,
         proba=hyp.proba,
     )
+    changed.hypno.attrs.update(hyp.hypno.attrs)
+    return changed
 
 
 def cut_hypnogram(hyp: yasa.Hypnogram, first: int, n_epochs: int) -> yasa.Hypnogram:
@@ -68,7 +74,9 @@ def cut_hypnogram(hyp: yasa.Hypnogram, first: int, n_epochs: int) -> yasa.Hypnog
     """
     before, after = max(first, 0), max(n_epochs - first - hyp.n_epochs, 0)
     begin = max(-first, 0)
-    return hyp.pad(before, after).crop(begin, begin + n_epochs - 1)
+    cut = hyp.pad(before, after).crop(begin, begin + n_epochs - 1)
+    cut.hypno.attrs.update(hyp.hypno.attrs)
+    return cut
 
 
 def align_hypnogram(

@@ -1,25 +1,98 @@
 """Sleep stages: the labels of scorers and file formats, and YASA's names."""
 
 import re
+import unicodedata
+from functools import lru_cache
 
-_STAGES = {
-    "WAKE": r"w|wake|awake|wakefulness",
-    "N1": r"n1|s1|nrem ?1",
-    "N2": r"n2|s2|nrem ?2",
-    # Rechtschaffen and Kales' stages 3 and 4 are N3 (AASM manual, 2007).
-    "N3": r"n3|n4|s3|s4|nrem ?[34]",
-    "REM": r"r|rem",
-    "LIGHT": r"light|n1 n2",
-    "DEEP": r"deep",
-    "UNS": r"u|uns|unscored|unknown|not scored|no stage|",
-    "ART": r"art|art[ei]fact|m|mt|movement|movement time",
-}
-"""YASA's name -> pattern of the labels of scorers and file formats, in lower case."""
+from .vocabulary import ADJECTIVES, DEPTHS, NREM, NUMBERS, PHASE, SLEEP, STAGE, WORDS
 
-NUMBERS = {"0": "WAKE", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "5": "REM", "6": "ART"}
-"""Rechtschaffen and Kales' numbers, as EDF+ ("Sleep stage 4") and NSRR ("Stage 4 sleep|4") use."""
+_PARTS = re.compile(
+    rf"(?:(?P<before>{STAGE})(?: |$|(?=[ns]?\d))|(?P<word>{PHASE}|{SLEEP}) )?"
+    rf"(?P<rest>(?P<core>.*?)(?: (?P<after>{STAGE})| (?P<end>(?:d[eiou]l? )?{SLEEP}))?)"
+)
+_STANDARD = re.compile(
+    r"(?:sleep )?(?:stage )?"
+    r"(?:[0-5wr]|[ns][1-4]|nrem ?[1-4]|wake|awake|wakefulness|rem|light|deep|n1 n2)(?: sleep)?"
+)
+_LONGEST = 80
+"""Longest label of a stage, in characters; comments may be far longer."""
 
-_SPELLED_OUT = r"stage (\w+) sleep|(?:sleep )?stage (.*)|(\w+) sleep"
+
+def _invert(words: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """Map each word to its stage."""
+    return {
+        word: stage for stage, lines in words.items() for line in lines for word in line.split(", ")
+    }
+
+
+_BY_WORD = _invert(WORDS)
+_BY_ADJECTIVE = _invert({stage: (line,) for stage, line in ADJECTIVES.items()})
+
+
+def _normalize(label: str) -> str:
+    """Normalize a label as the words above are; other alphabets are kept."""
+    for encoding in () if label.isascii() else ("latin-1", "cp1252"):  # UTF-8 read as these
+        try:
+            label = label.encode(encoding).decode()
+            break
+        except UnicodeError:
+            continue
+    plain = unicodedata.normalize("NFKD", label)
+    plain = "".join(c for c in plain if not unicodedata.combining(c)).lower()
+    words = re.sub(r"[\W_]+", " ", plain).strip()
+    # BrainVision's type of a marker, and names of the rules.
+    return re.sub(r"^(?:comment|aasm|r ?k) (?=.)|(?<=.) (?:aasm|r ?k)$", "", words)
+
+
+def parse_label(label: str) -> tuple[str | None, bool]:
+    """Convert a label to a stage, and tell whether it contains the word "stage".
+
+    Parameters
+    ----------
+    label : str
+        Label of a scorer or a file format.
+
+    Returns
+    -------
+    stage : str or None
+        As :func:`to_stage`.
+    has_word : bool
+        Whether the label contains the word, in any of the languages, and therefore names a stage,
+        even if that is not a known one.
+
+    Examples
+    --------
+    >>> parse_label("Sleep stage X"), parse_label("Stadium 2"), parse_label("N2")
+    ((None, True), ('N2', True), ('N2', False))
+    """
+    label = str(label)
+    return (None, False) if len(label) > _LONGEST else _parse(label)
+
+
+@lru_cache(4096)  # a night has thousands of labels, but few different ones
+def _parse(label: str) -> tuple[str | None, bool]:
+    """Convert a short label."""
+    # EDF+ appends a channel, NSRR and Profusion a code; a legend gives the number first.
+    text = re.split(r"\||@@", label)[0]
+    text = re.sub(r"^\s*\d\s*[=:]", "", text)
+    words = _normalize(text)
+    parts = _PARTS.fullmatch(words)
+    if parts is None or re.search(r"\s-\d", text):  # "stage -1"
+        return None, "stage" in label.lower()
+    core = parts["core"]
+    is_stage = bool(parts["before"] or parts["after"])
+    stage = _BY_WORD.get(words) or _BY_WORD.get(parts["rest"]) or _BY_WORD.get(core)
+    if stage is None and core and (is_stage or parts["word"] or parts["end"]):
+        stage = _BY_ADJECTIVE.get(core)
+    if stage is None and is_stage:
+        stage = NUMBERS.get(core) or DEPTHS.get(core)
+    if stage is None and (depth := re.fullmatch(rf"(?:{NREM})(?P<depth>.+)", core)):
+        stage = DEPTHS.get(depth["depth"])
+    if stage is None and (depth := re.fullmatch(r"[ns](?P<depth>[1-4].*)", core)):
+        stage = DEPTHS.get(depth["depth"])
+    if not core and (parts["before"] or text.strip() == "?"):
+        stage = "UNS"
+    return stage, is_stage or "stage" in label.lower()
 
 
 def to_stage(label: str) -> str | None:
@@ -37,18 +110,31 @@ def to_stage(label: str) -> str | None:
 
     Examples
     --------
-    >>> to_stage("Sleep stage 4"), to_stage("Stage - N2"), to_stage("Obstructive apnea")
+    >>> to_stage("Sleep stage 4"), to_stage("Non-REM 2"), to_stage("Obstructive apnea")
     ('N3', 'N2', None)
     """
-    words = re.sub(r"[^a-z0-9]+", " ", str(label).split("|")[0].lower()).strip()
-    spelled_out = re.fullmatch(_SPELLED_OUT, f"{words} " if words.endswith("stage") else words)
-    if spelled_out:
-        words = next(group for group in spelled_out.groups() if group is not None)
-        if words.strip() in NUMBERS:
-            return NUMBERS[words.strip()]
-    elif not words:
-        return "UNS" if str(label).strip() == "?" else None
-    return next((s for s, names in _STAGES.items() if re.fullmatch(names, words.strip())), None)
+    return parse_label(label)[0]
+
+
+def is_standard(label: str) -> bool:
+    """Check whether the label of a stage is one of the AASM, EDF+, NSRR or YASA.
+
+    Parameters
+    ----------
+    label : str
+        Label of a scorer or a file format.
+
+    Returns
+    -------
+    standard : bool
+        Whether it is, so that no language or system had to be guessed.
+
+    Examples
+    --------
+    >>> is_standard("Sleep stage 2"), is_standard("REM sleep|5"), is_standard("Wach")
+    (True, True, False)
+    """
+    return _STANDARD.fullmatch(_normalize(label.split("|")[0])) is not None
 
 
 def is_stage(label: str) -> bool:
@@ -70,7 +156,5 @@ def is_stage(label: str) -> bool:
     >>> is_stage("Sleep stage ?"), is_stage("N2"), is_stage("movement"), is_stage("BAD_ecg")
     (True, True, False, False)
     """
-    spelled_out = "stage" in str(label).lower()
-    return to_stage(label) not in (None, "UNS", "ART") or (
-        spelled_out and to_stage(label) is not None
-    )
+    stage, is_spelled_out = parse_label(label)
+    return stage is not None and (stage not in ("UNS", "ART") or is_spelled_out)

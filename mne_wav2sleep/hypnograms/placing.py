@@ -73,6 +73,7 @@ def place_scoring(
     *,
     onsets_from: str | None = None,
     meas_date_is_local: bool | None = None,
+    check_length: bool = True,
 ) -> tuple[yasa.Hypnogram, float | None]:
     """Place stages in a recording.
 
@@ -84,6 +85,9 @@ def place_scoring(
         The recording, or a part of it.
     onsets_from, meas_date_is_local
         As in :func:`~mne_wav2sleep.read_hypnogram`.
+    check_length : bool
+        Whether to warn if the stages and the recording differ in length, or have no time in
+        common, and may not belong together.
 
     Returns
     -------
@@ -99,10 +103,9 @@ def place_scoring(
         onset = _locate_clock(scoring, raw, start, meas_date_is_local)
     if onset is None and scoring.onset is not None:
         onset = _locate_onset(scoring, raw, onsets_from)
-    if scoring.hyp.start is None:
-        _warn_of_end(scoring.hyp, onset, raw)
+    if check_length:
+        _warn_of_difference(scoring, onset, raw, start)
     if onset is None:
-        _warn_of_length(scoring.hyp, raw)
         return _give_start(scoring), None
     hyp = scoring.hyp
     if start is not None and (
@@ -128,7 +131,6 @@ def _locate_clock(
     is_raw_dated = not is_placeholder(start)
     if scoring.is_dated and is_raw_dated:
         onset = first + subtract_clocks(begin, start, meas_date_is_local=meas_date_is_local)
-        _warn_of_no_overlap(scoring, onset, raw, start)
         return onset
     zero = start - timedelta(seconds=raw.first_time)
     whole = _subtract_local(begin, zero)
@@ -179,6 +181,19 @@ def _subtract_local(end: datetime, begin: datetime) -> float:
     """Subtract local times, whatever their zones."""
     times = [pd.Timestamp(time).tz_localize(None) for time in (end, begin)]
     return float((times[0] - times[1]).total_seconds())
+
+
+def _warn_of_difference(
+    scoring: Scoring, onset: float | None, raw: mne.io.BaseRaw, start: datetime | None
+) -> None:
+    """Warn if stages and a recording may not belong together."""
+    has_date = start is not None and not is_placeholder(start)
+    if onset is None:
+        _warn_of_length(scoring.hyp, raw)
+    elif scoring.begin is not None and scoring.is_dated and start is not None and has_date:
+        _warn_of_no_overlap(scoring, onset, raw, start)
+    if scoring.hyp.start is None:
+        _warn_of_end(scoring.hyp, onset, raw)
 
 
 def _warn_of_no_overlap(

@@ -101,6 +101,13 @@ def read_hypnogram(
     write_hypnogram : Write a hypnogram to a file.
     align_hypnogram : Align a hypnogram to the epochs of another one.
 
+    Notes
+    -----
+    Stages may be named as by the AASM, by Rechtschaffen and Kales, by the most common systems, and
+    in seven languages. Events without a duration that change the stage last until the next. Other
+    events are ignored, unless they look like stages of an unknown name. Epochs between stages that
+    have none, and are not marked as unscored, are warned of.
+
     Examples
     --------
     >>> from mne_wav2sleep import simulate_night
@@ -140,6 +147,7 @@ def locate_hypnogram(
     scorer: str | None = None,
     onsets_from: str | None = None,
     meas_date_is_local: bool | None = None,
+    check_length: bool = True,
 ) -> tuple[yasa.Hypnogram, float | None]:
     """Read stages, and find their onset in a recording.
 
@@ -147,6 +155,9 @@ def locate_hypnogram(
     ----------
     source, raw, scorer, onsets_from, meas_date_is_local
         As in :func:`read_hypnogram`.
+    check_length : bool
+        Whether to warn if the stages and the recording differ in length and may not belong
+        together.
 
     Returns
     -------
@@ -177,6 +188,7 @@ def locate_hypnogram(
         raw,
         onsets_from=onsets_from,
         meas_date_is_local=meas_date_is_local,
+        check_length=check_length,
     )
 
 

@@ -10,6 +10,7 @@ import yasa
 from builders import START, make_hypnogram, make_raw, toy_recordings
 from scipy.io import savemat
 
+from mne_wav2sleep import read_hypnogram, write_hypnogram
 from mne_wav2sleep.cohorts import Night, open_night, prepare_nights
 
 pytestmark = toy_recordings
@@ -168,3 +169,50 @@ def test_stages_in_the_annotations_of_a_paused_recording_are_refused(tmp_path):
     grid = night.read_signals(["ECG"])["ECG"].reshape(23, -1)[:, :-1]  # the last is the next's
     measured = grid.std(axis=1) > 0
     assert np.flatnonzero(~measured).tolist() == [10, 11, 12]
+
+
+def make_events(kept, stages, word="W"):
+    """Make annotations of an epoch each, of which some are missing."""
+    words = {"WAKE": word, "REM": "R"}
+    texts = [words.get(stages[i], stages[i]) for i in kept]
+    return mne.Annotations([30.0 * i for i in kept], 30.0, texts, orig_time=START)
+
+
+@pytest.mark.parametrize(
+    ("kept", "share"), [([0, 1, 19], 85), ([0, *range(12, 20)], 55), ([*range(0, 20, 3)], 63)]
+)
+def test_a_night_of_which_most_stages_are_missing_is_refused(kept, share, tmp_path):
+    raw = make_short()
+    raw.set_annotations(make_events(kept, list(make_hypnogram().hypno)))
+    message = rf"cohort/a: its hypnogram has no stage in {share}% of the epochs.*Check that no"
+    with (
+        pytest.raises(ValueError, match=message),
+        pytest.warns(RuntimeWarning, match=rf"^cohort/a: .*has no stage in .*{share}%"),
+    ):
+        prepare_nights([Night(raw, None, "a")], tmp_path)
+    # The hypnogram remembers it.
+    with pytest.warns(RuntimeWarning, match=rf"has no stage in .*{share}%"):
+        hyp = read_hypnogram(None, raw)
+    with pytest.raises(ValueError, match=message):
+        prepare_nights([Night(raw, hyp, "a")], tmp_path)
+
+
+def test_fewer_missing_or_unusual_stages_are_warned_of(tmp_path):
+    raw, stages = make_short(), list(make_hypnogram().hypno)
+    kept = [i for i in range(20) if i not in (4, 7, 12)]
+    raw.set_annotations(make_events(kept, stages, "Waak"))
+    with pytest.warns(RuntimeWarning) as caught:
+        [night] = prepare_nights([Night(raw, None, "p1")], tmp_path)
+    texts = sorted(str(one.message) for one in caught)
+    assert len(texts) == 2
+    assert texts[0].startswith("cohort/p1: The recording has names of stages")
+    assert texts[1].startswith("cohort/p1: The recording has no stage in 3 of the 20 epochs (15%)")
+    expected = [stage if i in kept else "UNS" for i, stage in enumerate(stages)]
+    assert list(night.read_hypnogram(5).hypno) == expected
+
+
+def test_marked_epochs_may_be_many(tmp_path):
+    hyp = yasa.Hypnogram(["WAKE", *["UNS"] * 18, "N2"])
+    write_hypnogram(hyp, tmp_path / "scored.csv")
+    [night] = prepare_nights([Night(make_short(), tmp_path / "scored.csv", "a")], tmp_path)
+    assert list(night.read_hypnogram(5).hypno) == list(hyp.hypno)
