@@ -11,8 +11,9 @@ from ..cautions import warn
 from ..errors import WeightsError
 from ..progress import are_bars_shown
 from ..verbosity import Verbosity, logger, verbose
-from .folder import build_network, find_tensors, read_info, read_state
+from .folder import find_tensors, read_info
 from .registry import RegistryEntry, get_entry, locate_bundled
+from .state import build_network, read_state
 
 
 def check_bundled(entry: RegistryEntry) -> Path:
