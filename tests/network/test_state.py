@@ -77,6 +77,8 @@ def test_other_ways_to_save_a_network_are_read(make, network, tmp_path):
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_tensors_of_another_type_are_rejected(dtype, suffix, network, tmp_path):
+    if dtype.is_complex and suffix == ".safetensors":
+        pytest.skip("older versions of safetensors do not write complex numbers")
     state = network.state_dict()
     state["classifier.weight"] = state["classifier.weight"].to(dtype)
     with pytest.raises(WeightsError, match=str(dtype).removeprefix("torch.")) as error:
