@@ -54,16 +54,21 @@ class Calibration:
     )
     night_share: Annotated[float, Field(ge=0, lt=1)] = 0.06
     epoch_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    n_nights: Annotated[int, Field(ge=0)] = 0
+    n_nights: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
     @field_validator("temperatures")
     @classmethod
     def _sort_subsets(cls, temperatures: Mapping[str, float]) -> dict[str, float]:
         """Sort the modalities of each subset, and reject unknown ones."""
-        for subset in temperatures:
-            if not set(subset.split("+")) <= set(MODALITIES):
-                raise ValueError(f"{subset!r} should be a subset such as 'ECG+THX'")
-        return {"+".join(sorted(k.split("+"))): v for k, v in temperatures.items()}
+        found = {}
+        for subset, temperature in temperatures.items():
+            names = sorted(subset.split("+"))
+            if not set(names) <= set(MODALITIES) or len(set(names)) < len(names):
+                raise ValueError(f"{subset[:60]!r} should be a subset such as 'ECG+THX'")
+            if "+".join(names) in found:
+                raise ValueError(f"{subset!r} should be listed once, in one order of its signals")
+            found["+".join(names)] = temperature
+        return found
 
     def temperature(self, subset: Iterable[str]) -> float:
         """Return the temperature of a subset of the modalities.

@@ -11,7 +11,12 @@ from torch import nn
 from ..modalities import CARDIO_RESPIRATORY, MODALITIES
 
 _CONFIG = ConfigDict(strict=True, extra="forbid")
-_Size = Annotated[int, Field(ge=1)]
+# Limits that bound the memory and time that a config can take before its weights are compared with
+# it: about sixteen times the released network in each direction.
+_Width = Annotated[int, Field(ge=1, le=2048)]
+_Depth = Annotated[int, Field(ge=1, le=32)]
+_MAX_REACH = 20_000
+"""Number of epochs, about a week, that a convolution of the sequence mixer spans at most."""
 _Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -26,7 +31,8 @@ class Preprocessing:
     ----------
     padded_epochs : int
         Number of 30-s epochs to which shorter nights are padded before z-scoring, as in training;
-        0 for no padding. The released weights were trained with 1200 (10 h).
+        0 for no padding, and 5760 (48 h) at most. The released weights were trained with 1200
+        (10 h).
 
     Raises
     ------
@@ -39,7 +45,7 @@ class Preprocessing:
     10.0
     """
 
-    padded_epochs: Annotated[int, Field(ge=0)] = 1200
+    padded_epochs: Annotated[int, Field(ge=0, le=5760)] = 1200
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -54,9 +60,10 @@ class Wav2SleepConfig:
     n_classes : int
         Number of sleep stages: 4 (Wake, Light, Deep, REM) or 5 (Wake, N1, N2, N3, REM).
     feature_dim : int
-        Number of features per epoch.
+        Number of features per epoch, 2048 at most.
     initial_channels, max_channels : int
-        Number of channels in the first block of an encoder, and the largest number in any block.
+        Number of channels in the first block of an encoder, and the largest number in any block,
+        each 2048 at most.
     encoder_causal : bool
         Whether the convolutions of the encoders are causal.
     chunk_causal : bool
@@ -65,12 +72,14 @@ class Wav2SleepConfig:
         ``"attention"``, as released, or ``"concat"``, the alternative in the paper: a linear layer
         on the concatenated features of all signals, with zeros for missing signals.
     mixer_layers, mixer_heads, mixer_dim_ff : int
-        Number of layers, number of heads, and feed-forward width of the attention mixer.
+        Number of layers (32 at most), number of heads, and feed-forward width (8192 at most) of
+        the attention mixer.
     mixer_dropout : float
         Dropout in the attention mixer.
     sequence_blocks, sequence_dilations, sequence_kernel : int
-        Number of blocks of the sequence mixer, number of layers (with dilations 1, 2, 4, ...) in
-        each, and kernel size in epochs.
+        Number of blocks of the sequence mixer (32 at most), number of layers (with dilations 1, 2,
+        4, ..., 16 at most) in each, and kernel size in epochs (255 at most). The widest layer spans
+        20,000 epochs at most.
     sequence_dropout : float
         Dropout at the end of each block of the sequence mixer.
     sequence_causal : bool
@@ -92,19 +101,19 @@ class Wav2SleepConfig:
         default_factory=lambda: {name: name for name in CARDIO_RESPIRATORY}
     )
     n_classes: Literal[4, 5] = 4
-    feature_dim: _Size = 128
-    initial_channels: _Size = 16
-    max_channels: _Size = 128
+    feature_dim: _Width = 128
+    initial_channels: _Width = 16
+    max_channels: _Width = 128
     encoder_causal: bool = False
     chunk_causal: bool = False
     epoch_mixer: Literal["attention", "concat"] = "attention"
-    mixer_layers: _Size = 2
-    mixer_heads: _Size = 8
-    mixer_dim_ff: _Size = 512
+    mixer_layers: _Depth = 2
+    mixer_heads: _Width = 8
+    mixer_dim_ff: Annotated[int, Field(ge=1, le=8192)] = 512
     mixer_dropout: _Dropout = 0.1
-    sequence_blocks: _Size = 2
-    sequence_dilations: _Size = 5
-    sequence_kernel: _Size = 5
+    sequence_blocks: _Depth = 2
+    sequence_dilations: Annotated[int, Field(ge=1, le=16)] = 5
+    sequence_kernel: Annotated[int, Field(ge=1, le=255)] = 5
     sequence_dropout: _Dropout = 0.1
     sequence_causal: bool = False
 
@@ -152,5 +161,12 @@ class Wav2SleepConfig:
             raise ValueError(
                 "sequence_kernel should be odd unless sequence_causal is true, got "
                 f"{self.sequence_kernel}"
+            )
+        reach = (self.sequence_kernel - 1) * 2 ** (self.sequence_dilations - 1)
+        if reach > _MAX_REACH:
+            raise ValueError(
+                f"sequence_kernel ({self.sequence_kernel}) and sequence_dilations "
+                f"({self.sequence_dilations}) give a layer that spans {reach:,} epochs, but "
+                f"{_MAX_REACH:,} are the most"
             )
         return self

@@ -5,17 +5,15 @@ A model folder contains ``config.yaml`` and ``state_dict.pth``, as released by t
 ``calibration.json``. Files of a model folder are read as data; code in them is never run.
 """
 
-import hashlib
-import io
 import json
-import pickle
+import os
+import reprlib
 import shutil
-import textwrap
-import warnings
-import zipfile
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import safetensors.torch
@@ -28,9 +26,12 @@ from ..errors import WeightsError, summarize_validation
 from ..modalities import STAGE_NAMES
 from .config import Preprocessing, Wav2SleepConfig
 from .model import Wav2Sleep
+from .state import DTYPES, MAX_TEXT_BYTES, check_tensors, read_file
 from .weights import LoadedWeights, WeightsInfo
 
 _FORMAT = "mne-wav2sleep"
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 80
 _T = TypeVar("_T")
 _RELEASED_KEYS = {
     "signal_encoders": {
@@ -66,32 +67,60 @@ _RELEASED_FIXED: dict[str, dict[str, Any]] = {
     "sequence_mixer": {"activation": "gelu", "norm": "layer"},
 }
 _KEYS = {"format", "model", "preprocessing", "scorer", "caution"}
-_NOT_A_CONFIG = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RecursionError,  # of files that are nested more deeply than Python's stack allows
-    yaml.YAMLError,
-)
+_MAX_TEXT = {"scorer": 100, "caution": 1000}
+"""Number of characters of the texts of a config at most."""
 
 
-def _read_released(data: Mapping[str, Any]) -> Wav2SleepConfig:
+class _Loader(yaml.SafeLoader):
+    """A safe loader without references to lists and mappings, which can unfold without end."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse references to anything but single values."""
+        is_reference = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if is_reference and not isinstance(node, yaml.ScalarNode):
+            raise ValueError("it refers to a list or section by an anchor (*name); write it out")
+        return node
+
+
+def _read_yaml(text: str) -> Any:
+    """Parse YAML as data; errors say where it is wrong, but do not repeat the text."""
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ValueError(f"it is not valid YAML{where}") from error
+
+
+def _get_section(data: Any, section: str | None = None) -> dict[str, Any]:
+    """Return a section of a config, or the whole, and check that it is a mapping."""
+    found = data if section is None else data[section]
+    if not isinstance(found, dict):
+        what = "it" if section is None else section
+        raise ValueError(f"{what} should be a mapping, got a {type(found).__name__}")
+    return found
+
+
+def _read_released(data: Any) -> Wav2SleepConfig:
     """Read a config in the authors' format, without its ``_target_`` keys, which name code."""
+    data = _get_section(data)
     settings: dict[str, Any] = {"n_classes": data["num_classes"]}
     for section, keys in _RELEASED_KEYS.items():
-        values = dict(data[section])
+        values = _get_section(data, section)
         fixed = _RELEASED_FIXED[section]
         for key, value in values.items():
             if key in fixed and value != fixed[key]:
-                raise ValueError(f"{section}.{key} is {value!r}; only {fixed[key]!r} is supported")
+                raise ValueError(
+                    f"{section}.{key} is {_brief.repr(value)}; only {fixed[key]!r} is supported"
+                )
             if key not in keys and key not in fixed and key not in ("_target_", "feature_dim"):
-                raise ValueError(f"{section}.{key} is not a known setting")
+                raise ValueError(f"{section} has {_brief.repr(key)}, which is not a known setting")
         settings |= {ours: values[theirs] for theirs, ours in keys.items() if theirs in values}
         if values.get("feature_dim", settings["feature_dim"]) != settings["feature_dim"]:
             raise ValueError(
-                f"{section}.feature_dim is {values['feature_dim']}, but that of the encoders is "
-                f"{settings['feature_dim']}"
+                f"{section}.feature_dim is {_brief.repr(values['feature_dim'])}, but that of the "
+                f"encoders is {_brief.repr(settings['feature_dim'])}"
             )
     return _validate(Wav2SleepConfig, settings)
 
@@ -104,21 +133,33 @@ def _validate(kind: type[_T], data: Mapping[str, Any]) -> _T:
         raise ValueError(summarize_validation(error)) from error
 
 
-def _read_ours(data: Mapping[str, Any], folder: Path) -> WeightsInfo:
+def _check_text(key: str, text: Any) -> str | None:
+    """Check a text that is shown to users, or written into their files."""
+    if not isinstance(text, str | None):
+        raise ValueError(f"{key} should be a string or null, got {_brief.repr(text)}")
+    if text and len(text) > _MAX_TEXT[key]:
+        raise ValueError(f"{key} has {len(text):,} characters, but {_MAX_TEXT[key]} at most")
+    # Codes that control a terminal.
+    if any(unicodedata.category(c) == "Cc" and not c.isspace() for c in text or ""):
+        raise ValueError(f"{key} contains control characters, got {_brief.repr(text)}")
+    return text
+
+
+def _read_ours(data: Any, folder: Path) -> WeightsInfo:
     """Read a config in the format of :func:`save_weights`."""
+    data = _get_section(data)
     if data.get("format") != _FORMAT or not {"format", "model"} <= set(data) <= _KEYS:
         raise ValueError(
             "it was not written by this version of save_weights (a newer version?): it should have "
-            f"the format {_FORMAT!r} and a model, got {data.get('format')!r} and {sorted(data)}"
+            f"the format {_FORMAT!r} and a model, got {_brief.repr(data.get('format'))} and "
+            f"{_brief.repr(sorted(data))}"
         )
-    model, preprocessing = dict(data["model"]), dict(data.get("preprocessing", {}))
+    model = dict(_get_section(data, "model"))
+    preprocessing = dict(_get_section({"preprocessing": {}} | data, "preprocessing"))
     if "padded_epochs" in model:  # its place in early versions of the format
         preprocessing["padded_epochs"] = model.pop("padded_epochs")
     config = _validate(Wav2SleepConfig, model)
-    texts = {key: data.get(key) for key in ("scorer", "caution")}
-    for key, text in texts.items():
-        if not isinstance(text, str | None):
-            raise ValueError(f"{key} should be a string or null, got {text!r}")
+    texts = {key: _check_text(key, data.get(key)) for key in ("scorer", "caution")}
     return WeightsInfo(
         name=str(folder),
         config=config,
@@ -149,25 +190,33 @@ def read_info(folder: Path) -> WeightsInfo:
         If there is no config, or if it does not describe a wav2sleep network.
     """
     ours, released = folder / "config.json", folder / "config.yaml"
-    path = ours if ours.exists() else released
-    if not path.exists():
+    path = ours if os.path.lexists(ours) else released
+    if not os.path.lexists(path):
         raise WeightsError(
             f"{folder} is not a model folder: it has neither config.json nor config.yaml. It needs "
             "config.json and model.safetensors, or config.yaml and state_dict.pth."
         )
+    content = read_file(path, MAX_TEXT_BYTES)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
         if path is ours:
             return _read_ours(json.loads(text), folder)
-        config = _read_released(yaml.safe_load(text))
-        return describe_config(config, name=str(folder))
-    except _NOT_A_CONFIG as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-        what = textwrap.shorten(what, 200, placeholder=" ...")  # errors of YAML have many lines
+        return describe_config(_read_released(_read_yaml(text)), name=str(folder))
+    except (ValueError, KeyError, RecursionError) as error:
         raise WeightsError(
-            f"{path} does not describe a wav2sleep network: {what}. Use the config that came with "
-            "the weights."
+            f"{path} does not describe a wav2sleep network: {_describe_error(error)}. Use the "
+            "config that came with the weights."
         ) from error
+
+
+def _describe_error(error: Exception) -> str:
+    """Describe why the contents of a file are not valid, in a part of a sentence."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split()).rstrip(".")
+    return text if len(text) <= 250 else f"{text[:247]}..."
 
 
 def describe_config(config: Wav2SleepConfig, *, name: str) -> WeightsInfo:
@@ -201,136 +250,26 @@ def read_calibration(folder: Path) -> Calibration:
         If the file does not contain a calibration.
     """
     path = folder / "calibration.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return Calibration()
+    content = read_file(path, MAX_TEXT_BYTES)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(content.decode("utf-8"))
         known = set(asdict(Calibration()))
         if not isinstance(data, dict) or set(data) != known:
-            found = sorted(data) if isinstance(data, dict) else type(data).__name__
+            found = _brief.repr(sorted(data)) if isinstance(data, dict) else type(data).__name__
             raise ValueError(f"it should have the keys {sorted(known)}, got {found}")
         return _validate(Calibration, data)
-    except (ValueError, RecursionError, OSError) as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(
-            f"{path} is not a calibration: {str(error).rstrip('.')}. Use the file that came with "
+            f"{path} is not a calibration: {_describe_error(error)}. Use the file that came with "
             "the weights, or remove it to use uncalibrated probabilities."
         ) from error
 
 
-def read_state(path: Path) -> tuple[dict[str, torch.Tensor], str]:
-    """Read a state dict as data, without running code in it.
-
-    Parameters
-    ----------
-    path : Path
-        A ``.safetensors`` file, or one written by ``torch.save``.
-
-    Returns
-    -------
-    state : dict of str to Tensor
-        The tensors by name, on the CPU.
-    sha256 : str
-        SHA-256 of the file.
-
-    Raises
-    ------
-    WeightsError
-        If the file is damaged, or contains anything but tensors.
-    """
-    content = path.read_bytes()  # outside try: a file that cannot be opened is not damaged
-    is_ours = path.suffix == ".safetensors"
-    if not is_ours and not zipfile.is_zipfile(io.BytesIO(content)):
-        raise WeightsError(
-            f"{path} is not a zip archive, the format of torch.save: it is damaged, or a plain "
-            "pickle, whose code is never run. Obtain it again from its source."
-        )
-    try:
-        state = safetensors.torch.load(content) if is_ours else _load_pickle(content)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} does not contain tensors alone: it is damaged, or contains code, which is "
-            "never run. Obtain it again from its source."
-        ) from error
-    except Exception as error:  # parsers may raise anything on damaged files
-        raise WeightsError(
-            f"{path} is damaged and cannot be read ({type(error).__name__}). Copy or download it "
-            "again."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise WeightsError(
-            f"{path} does not contain a state dict (a dict of tensors and nothing else), but a "
-            f"{type(state).__name__} with other objects. Save it with "
-            "torch.save(model.state_dict(), path)."
-        )
-    return state, hashlib.sha256(content).hexdigest()
-
-
-def _load_pickle(content: bytes) -> Any:
-    """Load a file of torch.save that contains tensors alone."""
-    with warnings.catch_warnings():
-        # torch asks for a bug report before it rejects a pickle of another protocol.
-        warnings.filterwarnings("ignore", message="Detected pickle protocol")
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-def build_network(
-    config: Wav2SleepConfig, state: Mapping[str, torch.Tensor], path: Path
-) -> Wav2Sleep:
-    """Build a network, and load its tensors strictly.
-
-    Parameters
-    ----------
-    config : Wav2SleepConfig
-        The architecture.
-    state : mapping of str to Tensor
-        The tensors by name, from :func:`read_state`.
-    path : Path
-        The file that they were read from, for error messages.
-
-    Returns
-    -------
-    network : Wav2Sleep
-        The network on the CPU, in evaluation mode, float32.
-
-    Raises
-    ------
-    WeightsError
-        If the network cannot be built, or if a tensor is missing, unexpected, of the wrong shape,
-        or not finite.
-    """
-    try:
-        with torch.device("meta"):
-            network = Wav2Sleep(config)
-    except Exception as error:  # torch's own checks, such as of sizes that overflow
-        raise WeightsError(
-            f"The network that the config of {path} describes cannot be built "
-            f"({str(error).splitlines()[0]}). Use the config that came with the weights."
-        ) from error
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
-    if missing or extra:
-        raise WeightsError(
-            f"{path} does not match its config: {len(missing)} tensors are missing {missing[:3]}, "
-            f"{len(extra)} are unexpected {extra[:3]}. Use the config that came with the weights."
-        )
-    if wrong := [name for name in expected if tuple(state[name].shape) != expected[name]]:
-        name = wrong[0]
-        raise WeightsError(
-            f"{path} does not match its config: {name} has the shape {tuple(state[name].shape)}, "
-            f"but should have {expected[name]}. Use the config that came with the weights."
-        )
-    if broken := [name for name in expected if not torch.isfinite(state[name]).all()]:
-        raise WeightsError(
-            f"{path} has values that are not finite, for example in {broken[0]}, and cannot be "
-            "used. Obtain it again from its source, or save weights from before training diverged."
-        )
-    network.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
-    return network.eval().requires_grad_(False)
-
-
 def find_tensors(folder: Path) -> Path:
     """Return the path of the file of tensors in a model folder."""
-    ours = (folder / "config.json").exists()
+    ours = os.path.lexists(folder / "config.json")
     return folder / ("model.safetensors" if ours else "state_dict.pth")
 
 
@@ -347,7 +286,7 @@ def save_weights(
         the scorer ``"wav2sleep"``; ``dataclasses.replace`` changes those of ``LoadedWeights``.
     folder : str or Path
         Folder for ``config.json``, ``calibration.json`` and ``model.safetensors``, which is created
-        if it does not exist. Existing files are overwritten.
+        if it does not exist. Existing files are replaced once the new ones are complete.
     dtype : torch.dtype
         Data type of the saved tensors, such as ``torch.float16`` to halve the file size.
         :func:`load_weights` always returns float32.
@@ -361,7 +300,12 @@ def save_weights(
     Raises
     ------
     TypeError, ValueError
-        If ``weights`` has another type, or ``folder`` is a file.
+        If ``weights`` has another type, ``dtype`` is not of 16- to 64-bit floating-point numbers,
+        values are not finite in it, or ``folder`` is a file.
+    WeightsError
+        If the network is quantized, sparse, or has no values.
+    OSError
+        If the files cannot be written, in which case existing ones are kept.
 
     See Also
     --------
@@ -384,28 +328,63 @@ def save_weights(
             "weights must be LoadedWeights, as returned by load_weights, or a Wav2Sleep, got "
             f"{type(weights).__name__}."
         )
+    tensors = _convert(weights.network.state_dict(), dtype)
+    texts = {
+        "calibration.json": asdict(weights.calibration),
+        "config.json": {
+            "format": _FORMAT,
+            "model": asdict(weights.config),
+            "preprocessing": asdict(weights.preprocessing),
+            "scorer": _check_text("scorer", weights.scorer),
+            "caution": _check_text("caution", weights.caution),
+        },
+    }
     folder = Path(folder).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _write_whole(folder, tensors, texts)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(
             f"{folder} cannot be a model folder, because a file with that name, or with the name "
             "of a parent folder, exists. Choose another folder."
         ) from error
-    state = weights.network.state_dict().items()
-    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state}
-    safetensors.torch.save_file(tensors, folder / "model.safetensors")
-    calibration = json.dumps(asdict(weights.calibration), indent=2) + "\n"
-    (folder / "calibration.json").write_text(calibration, encoding="utf-8")
-    # safetensors makes files that only their owner may read.
-    shutil.copymode(folder / "calibration.json", folder / "model.safetensors")
-    config = {
-        "format": _FORMAT,
-        "model": asdict(weights.config),
-        "preprocessing": asdict(weights.preprocessing),
-        "scorer": weights.scorer,
-        "caution": weights.caution,
-    }
-    # Written last, because its presence marks the folder as complete.
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise OSError(
+            f"The weights could not be saved in {folder} ({_describe_error(error)}). Files that it "
+            "contained are unchanged. Free some space, or choose a folder that is writable."
+        ) from error
     return folder
+
+
+def _convert(state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Convert tensors to the data type of a file, and check that they can be loaded again."""
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"dtype should be one of {', '.join(map(str, DTYPES))}, got {_brief.repr(dtype)}."
+        )
+    check_tensors(state, "The network")
+    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state.items()}
+    if broken := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise ValueError(
+            f"The network has values that are not finite as {dtype}, for example in {broken[0]}. "
+            "Save it as torch.float32, or use weights from before training diverged."
+        )
+    return tensors
+
+
+def _write_whole(
+    folder: Path, tensors: dict[str, torch.Tensor], texts: Mapping[str, dict[str, Any]]
+) -> None:
+    """Write the files of a model folder, and replace old ones only when all are complete."""
+    with TemporaryDirectory(dir=folder, prefix=".unfinished-") as name:
+        unfinished = Path(name)
+        for file, content in texts.items():
+            text = json.dumps(content, indent=2) + "\n"
+            (unfinished / file).write_text(text, encoding="utf-8")
+        safetensors.torch.save_file(tensors, unfinished / "model.safetensors")
+        # safetensors makes files that only their owner may read.
+        shutil.copymode(unfinished / "config.json", unfinished / "model.safetensors")
+        # The config is replaced last: without it, old and new files would not be taken for a whole.
+        (folder / "config.json").unlink(missing_ok=True)
+        for file in ("model.safetensors", *texts):
+            (unfinished / file).replace(folder / file)

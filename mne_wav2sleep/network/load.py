@@ -8,8 +8,9 @@ from ..cautions import warn
 from ..errors import WeightsError
 from ..verbosity import Verbosity, verbose
 from .download import check_bundled, fetch_weights
-from .folder import build_network, find_tensors, read_calibration, read_info, read_state
+from .folder import find_tensors, read_calibration, read_info
 from .registry import REGISTRY, RegistryEntry, get_entry
+from .state import build_network, read_state
 from .weights import LoadedWeights, WeightsInfo
 
 
@@ -69,9 +70,13 @@ def resolve_weights(weights: str | Path) -> RegistryEntry | Path:
         )
     if isinstance(weights, str) and weights in REGISTRY:
         return REGISTRY[weights]
-    folder = Path(weights).expanduser()
-    # Path("") would be the working directory.
-    return folder if weights != "" and folder.is_dir() else get_entry(str(weights))
+    try:
+        folder = Path(weights).expanduser()
+        # Path("") would be the working directory.
+        is_folder = weights != "" and folder.is_dir()
+    except (OSError, RuntimeError):  # a path that is too long, or of a user who does not exist
+        is_folder = False
+    return folder if is_folder else get_entry(str(weights))
 
 
 @verbose

@@ -113,8 +113,9 @@ def get_entry(name: str) -> RegistryEntry:
         If there are no weights with that name; the message lists the known names.
     """
     if name not in REGISTRY:
+        shown = repr(name) if len(name) <= 300 else f"{name[:300]!r}..."
         raise ValueError(
-            f"There are no weights called {name!r}, and no folder with that name. Give one of the "
+            f"There are no weights called {shown}, and no folder with that name. Give one of the "
             f"names {', '.join(REGISTRY)}, or the path of a model folder."
         )
     return REGISTRY[name]

@@ -1,19 +1,26 @@
 """Model folders are read as data, checked against their config, and written."""
 
 import json
+import os
 import pickle
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from builders import DATA
+from builders import DATA, assert_clean
 
 from mne_wav2sleep import WeightsError, load_weights, save_weights
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
-from mne_wav2sleep.network.folder import read_info, read_state
+from mne_wav2sleep.network.folder import read_calibration, read_info
 from mne_wav2sleep.network.registry import REGISTRY
+from mne_wav2sleep.network.state import read_state
 
+SECTIONS = ("signal_encoders", "epoch_mixer", "sequence_mixer")
 RELEASED = yaml.safe_load((DATA / "released_config.yaml").read_text())
 
 
@@ -132,15 +139,181 @@ def test_invalid_config_is_rejected(changes, message, tmp_path):
         load_weights(make_folder(tmp_path / "m", vary(changes)))
 
 
-def test_config_whose_network_cannot_be_built_is_rejected(tmp_path, golden_model):
-    huge = dict.fromkeys(
-        ("signal_encoders.feature_dim", "epoch_mixer.feature_dim", "sequence_mixer.feature_dim"),
-        2**62,
-    )
-    with pytest.raises(
-        WeightsError, match=r"config of .*state_dict\.pth describes cannot be built"
-    ):
-        load_weights(make_folder(tmp_path / "m", vary(huge), golden_model.state_dict()))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict.fromkeys((f"{s}.feature_dim" for s in SECTIONS), 2**62), "equal to 2048, got 4611"),
+        ({"epoch_mixer.layers": 40_000_000}, "mixer_layers: .* equal to 32, got 40000000"),
+        ({"epoch_mixer.dim_ff": 10**12}, "mixer_dim_ff: .* equal to 8192"),
+        ({"sequence_mixer.num_layers": 33}, "sequence_blocks: .* equal to 32, got 33"),
+        ({"sequence_mixer.num_dilations": 17}, "sequence_dilations: .* equal to 16, got 17"),
+        (
+            {"sequence_mixer.num_dilations": 15, "sequence_mixer.kernel_size": 9},
+            "spans 131,072 epochs, but 20,000 are the most",
+        ),
+        ({"signal_encoders.initial_channels": 10**30}, "initial_channels: .* equal to 2048"),
+    ],
+)
+def test_config_of_a_network_that_is_too_large_is_rejected(changes, message, tmp_path):
+    with pytest.raises(WeightsError, match=message):
+        load_weights(make_folder(tmp_path / "m", vary(changes)))
+
+
+@pytest.mark.parametrize("n_epochs", [5761, 10**6, 10**400])
+def test_padding_beyond_two_days_is_rejected(n_epochs, small_folder, tmp_path):
+    config = json.loads((small_folder / "config.json").read_text())
+    config["preprocessing"]["padded_epochs"] = n_epochs
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=r"padded_epochs: .* equal to 5760, got"):
+        read_info(tmp_path)
+
+
+def unfold(depth, width, first, link):
+    """Write YAML in which each section has the one before it several times."""
+    lines = [f"a0: &a0 {first}"]
+    for i in range(1, depth):
+        lines.append(f"a{i}: &a{i} {link(', '.join([f'*a{i - 1}'] * width))}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        unfold(9, 9, "[lol, lol]", "[{}]".format),
+        unfold(12, 12, "{x: 1}", "{{<<: [{}]}}".format),
+        "num_classes: &n [*n]",
+        "? &k [1, 2]\n: *k",
+    ],
+    ids=["lists", "merged mappings", "itself", "key"],
+)
+def test_yaml_that_unfolds_is_rejected(text, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(WeightsError, match="it refers to a list or section by an anchor"):
+        read_info(tmp_path)
+
+
+def test_yaml_may_refer_to_single_values(tmp_path):
+    text = (DATA / "released_config.yaml").read_text()
+    text = text.replace("feature_dim: 128", "feature_dim: &features 128", 1)
+    text = text.replace("feature_dim: 128", "feature_dim: *features")
+    assert text.count("*features") == 2
+    (tmp_path / "config.yaml").write_text(text)
+    assert read_info(tmp_path).config == REGISTRY["wav2sleep"].info.config
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.yaml", "[api]\nkey = hunter2: 'x\n", r"not valid YAML \(line 2, column"),
+        ("config.yaml", "root:hunter2:0:0:/root\n", "it should be a mapping, got a str"),
+        ("config.yaml", "!!bool hunter2", "it is not valid YAML"),
+        ("config.yaml", "- hunter2\n", "it should be a mapping, got a list"),
+        ("config.yaml", "password: hunter2\n", "it has no 'num_classes'"),
+        ("config.json", "hunter2\n", "Expecting value: line 1"),
+        ("config.json", '["hunter2"]', "it should be a mapping, got a list"),
+        ("config.json", '{"format": "mne-wav2sleep", "model": "hunter2"}', "model should be a map"),
+        ("calibration.json", "hunter2\n", "Expecting value: line 1"),
+    ],
+)
+def test_file_that_links_elsewhere_is_not_shown(name, content, message, small_folder, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(content)
+    folder = tmp_path / "m"
+    folder.mkdir()
+    if name == "calibration.json":
+        (folder / "config.json").write_bytes((small_folder / "config.json").read_bytes())
+        (folder / "model.safetensors").write_bytes(
+            (small_folder / "model.safetensors").read_bytes()
+        )
+    (folder / name).symlink_to(secret)
+    with pytest.raises(WeightsError, match=message) as error:
+        load_weights(folder)
+    assert "hunter2" not in str(error.value)
+    assert_clean(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "num_classes: " + "7" * 90_000,
+        "signal_encoders: {" + "k" * 90_000 + ": 1}\nnum_classes: 4",
+        (DATA / "released_config.yaml").read_text().replace("ABD: ABD", f"{'x' * 50_000}: 1"),
+        (DATA / "released_config.yaml").read_text().replace("gelu", f'"\\e]0;{"y" * 50_000}"'),
+    ],
+)
+def test_long_values_are_not_repeated_whole(text, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(WeightsError) as error:
+        read_info(tmp_path)
+    assert_clean(error.value)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["config.json", "config.yaml", "calibration.json", "tensors"])
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder", "dangling", "large"])
+def test_files_that_are_not_regular_or_too_large_are_rejected(name, kind, small_folder, tmp_path):
+    folder = tmp_path / "m"
+    shutil.copytree(small_folder, folder)
+    path = folder / ("model.safetensors" if name == "tensors" else name)
+    if name == "config.yaml":
+        (folder / "config.json").unlink()
+    path.unlink(missing_ok=True)
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "dangling":
+        path.symlink_to(tmp_path / "nowhere")
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)  # takes no space on the disk
+    expected = {
+        "device": "should be a file, but is a link to a device",
+        "pipe": "should be a file, but is a pipe",
+        "folder": "should be a file, but is a folder",
+        "dangling": "cannot be read|no model.safetensors",
+        "large": "has 1,099,511,627,776 bytes or more, but .* at most",
+    }
+    with pytest.raises(WeightsError, match=expected[kind]) as error:
+        load_weights(folder)
+    assert_clean(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ({"scorer": "x" * 101}, "scorer has 101 characters, but 100 at most"),
+        ({"caution": "Beware. " * 1000}, "caution has 8,000 characters"),
+        ({"scorer": "\x1b]0;title\x07"}, r"scorer contains control characters, got '\\x1b"),
+    ],
+)
+def test_texts_that_users_should_not_see_are_rejected(text, message, small_folder, tmp_path):
+    config = json.loads((small_folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | text))
+    with pytest.raises(WeightsError, match=message):
+        read_info(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        save_weights(replace(load_weights(small_folder), **text), tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "message"),
+    [
+        ({"ECG+ECG": 1.0}, "'ECG[+]ECG' should be a subset"),
+        ({"ECG+THX": 1.0, "THX+ECG": 2.0}, "'THX[+]ECG' should be listed once"),
+        ({"Q" * 50_000: 1.0}, "QQQ' should be a subset"),
+        ({f"subset {i}": "hot" for i in range(2000)}, "subset 0: "),
+    ],
+)
+def test_calibration_with_ambiguous_subsets_is_rejected(temperatures, message, tmp_path):
+    data = {"temperatures": temperatures, "night_share": 0.1}
+    data |= {"epoch_correlation": 0.9, "n_nights": 3}
+    (tmp_path / "calibration.json").write_text(json.dumps(data))
+    with pytest.raises(WeightsError, match=message) as error:
+        read_calibration(tmp_path)
+    assert_clean(error.value)
 
 
 def test_yaml_and_pickle_never_run_code(tmp_path, golden_model):
@@ -180,7 +353,7 @@ def test_any_error_of_a_parser_means_a_damaged_file(kind, tmp_path, monkeypatch,
 
 
 def test_file_that_cannot_be_opened_is_not_called_damaged(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(WeightsError, match=r"none\.pth cannot be read \(No such file"):
         read_state(tmp_path / "none.pth")
 
 
@@ -239,6 +412,81 @@ def test_config_of_another_format_is_rejected(change, small_folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(WeightsError, match="newer version"):
         read_info(tmp_path)
+
+
+def read_all(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("limit", [100, 1000, 20_000])
+def test_full_disk_keeps_the_weights_that_were_there(limit, small_folder, tmp_path):
+    resource = pytest.importorskip("resource")
+    folder = tmp_path / "m"
+    shutil.copytree(small_folder, folder)
+    before = read_all(folder)
+    other = replace(load_weights(small_folder), scorer="another")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # To the writer, a limit on the size of files has the same effect as a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+        with pytest.raises(OSError, match=r"could not be saved in .*\. Free some space") as error:
+            save_weights(other, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(folder) in str(error.value)
+    assert read_all(folder) == before
+    save_weights(other, folder)
+    assert load_weights(folder).scorer == "another"
+    assert sorted(read_all(folder)) == sorted(before)
+
+
+def test_device_without_space_is_reported(small_folder, tmp_path):
+    script = f"""
+import subprocess, sys
+from mne_wav2sleep import load_weights, save_weights
+weights = load_weights({str(small_folder)!r})
+if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", "disk"]).returncode:
+    sys.exit(77)
+try:
+    save_weights(weights, "disk/m")
+except OSError as error:
+    print(error)
+"""
+    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", script]
+    if shutil.which("unshare") is None:
+        pytest.skip("needs a namespace in which a small disk can be mounted")
+    (tmp_path / "disk").mkdir()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("needs a namespace in which a small disk can be mounted")
+    assert "No space left on device" in done.stdout
+    assert "Free some space" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "kind", "message"),
+    [
+        (lambda n: n, {"dtype": torch.int8}, ValueError, "dtype should be one of torch.float16"),
+        (lambda n: n, {"dtype": torch.complex64}, ValueError, "got torch.complex64"),
+        (lambda n: n, {"dtype": "float16"}, ValueError, "got 'float16'"),
+        (
+            lambda n: n.classifier.bias.fill_(1e6),
+            {"dtype": torch.float16},
+            ValueError,
+            "not finite",
+        ),
+        (lambda n: n.classifier.bias.fill_(torch.nan), {}, ValueError, "not finite .*diverged"),
+        (lambda n: n.to("meta"), {}, WeightsError, "The network .* is without values"),
+        (lambda n: n.to(torch.complex64), {}, WeightsError, "is of complex64"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Complex modules")
+def test_weights_that_could_not_be_loaded_are_not_saved(change, options, kind, message, tmp_path):
+    network = Wav2Sleep(Wav2SleepConfig(feature_dim=8)).requires_grad_(False)
+    change(network)
+    with pytest.raises(kind, match=message):
+        save_weights(network, tmp_path / "m", **options)
+    assert not (tmp_path / "m").exists()
 
 
 def test_unsuitable_weights_and_folders_are_rejected(tmp_path):

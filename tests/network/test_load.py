@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import make_raw, toy_recordings
+from builders import assert_clean, make_raw, toy_recordings
 
 from mne_wav2sleep import SleepStagerW2S, WeightsError, list_weights, load_weights, save_weights
 from mne_wav2sleep.network import Calibration, Preprocessing, load
@@ -128,6 +128,13 @@ def test_invalid_calibration_is_rejected(calibration, message, write_config):
     (folder / "calibration.json").write_text(json.dumps(calibration))
     with pytest.raises(WeightsError, match=rf"is not a calibration: .*{message}.*or remove it"):
         load_weights(folder)
+
+
+@pytest.mark.parametrize("name", ["w" * 100_000, "a/" * 3000, "~nobody-of-that-name/weights", "\0"])
+def test_names_that_are_no_paths_are_rejected(name):
+    with pytest.raises(ValueError, match=r"There are no weights called .* Give one of") as error:
+        load_weights(name)
+    assert_clean(error.value)
 
 
 def test_loaded_weights_are_returned_unchanged(small_folder, reads):
