@@ -260,14 +260,17 @@ class SleepStagerW2S:
 
         Returns
         -------
-        quality : pandas.DataFrame, shape (n_modalities, 6)
+        quality : pandas.DataFrame, shape (n_modalities, 8)
             By modality: ``valid``, the share of epochs in which it was measured; ``plausible``, the
             share of these with beats or breaths at a possible rate and of similar shape; the
             medians of their ``rate`` (per minute) and ``noise`` (RMS of the differences between
             beats, over that of the mean beat); over all measured epochs, the median
             ``irregularity`` (root mean square of the differences of successive intervals, over
-            the mean interval); and the ``polarity``, which belts do not have. Only ``valid`` is
-            known for EOG, and for channels whose rate is too low for the others.
+            the mean interval) and ``background`` (amplitude of what is faster than the wave and
+            between its beats, over the height of the wave; the network sees it aliased); the share
+            of ``bursts`` among spans of 5 s, which have several times the usual range; and the
+            ``polarity``, which belts do not have. Only ``valid`` is known for EOG, and only it and
+            ``bursts`` for channels whose rate is too low for the others.
 
         Notes
         -----
@@ -275,7 +278,9 @@ class SleepStagerW2S:
         irregular as in atrial fibrillation, and breaths as in apnea. A plausible wave is not
         always from the right sensor: a respiratory belt looks like a slow pulse. Polarity does not
         affect staging, since signals were flipped at random in training. Staging inspects 60 epochs
-        of every window (up to 12 h), and warns if most of them are not plausible.
+        of every window (up to 12 h), and warns if most of them are not plausible, or many have a
+        background above 0.1, and if bursts are frequent. Mains hum that is found is removed, with a
+        warning, before anything else is measured or staged.
         """
         rows = {name: summarize(beats) for name, beats in self._find_beats().items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="modality")
