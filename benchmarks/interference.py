@@ -10,15 +10,14 @@ sampling rates, and for recordings in --real, the same measures.
 """
 
 import argparse
-import warnings
 from pathlib import Path
 
 import joblib
 import mne
 import numpy as np
 import pandas as pd
-import yasa
 from scipy import signal
+from sklearn.metrics import cohen_kappa_score
 
 from mne_wav2sleep import load_weights, read_hypnogram, simulate_night
 from mne_wav2sleep.network.backends import Engine, choose_device
@@ -33,11 +32,8 @@ CHANNELS = {"ABD": "Abdomen", "ECG": "ECG", "PPG": "Pleth", "THX": "Thorax"}
 CASES = [
     # What is recorded alone or together, and the sampling rates.
     (("ECG",), 128.0),
-    (("ECG",), 100.0),
     (("ECG",), 64.0),
     (("PPG",), 128.0),
-    (("PPG",), 64.0),
-    (("THX",), 128.0),
     (("THX",), 32.0),
     (("ECG", "THX"), 128.0),
 ]
@@ -91,7 +87,6 @@ REMEDIES = {
     "low-pass 15 Hz": lambda wave, sfreq, _: signal.sosfiltfilt(
         signal.butter(4, 15, fs=sfreq, output="sos"), wave
     ),
-    "clipped at 1.5": lambda wave, sfreq, _: clip(wave, sfreq, 1.5),
     "clipped at 3": lambda wave, sfreq, _: clip(wave, sfreq, 3),
     "masked above 3": lambda wave, sfreq, _: mask(wave, sfreq, 3),
     "masked above 5": lambda wave, sfreq, _: mask(wave, sfreq, 5),
@@ -112,16 +107,16 @@ def make_disturbances(sfreq: float, n_samples: int, rng: np.random.Generator):
         # The mains are never exactly at their frequency, and have harmonics.
         phase = 2 * np.pi * (mains + 0.04) * t + 0.5
         hum = np.sin(phase) + 0.2 * np.sin(3 * phase + 1)
-        for height in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 10.0):
+        for height in (0.1, 0.2, 0.5, 1.0, 10.0):
             yield "hum", f"{mains:g} Hz", height, height * hum
     noise = rng.standard_normal(n_samples)
-    for height in (0.05, 0.1, 0.2, 0.5):
+    for height in (0.05, 0.1, 0.2):
         yield "noise", "white", height, height * noise
     sos = signal.butter(2, (0.2, 5.0), "bandpass", fs=sfreq, output="sos")
     movement = signal.sosfiltfilt(sos, rng.standard_normal(n_samples))
     movement /= np.quantile(np.abs(movement), 0.98)
-    for every in (60, 300, 900):
-        for height in (3.0, 5.0, 10.0, 30.0):
+    for every in (300, 900):
+        for height in (5.0, 10.0, 30.0):
             yield "bursts", f"every {every} s", height, height * movement * (t % every < 5)
 
 
@@ -146,15 +141,6 @@ def measure(wave: np.ndarray, sfreq: float, modality: str) -> dict[str, object]:
         "plausible": beats["plausible"].mean(),
         "said": " ".join(name for name, is_shown in shown.items() if is_shown) or "-",
     }
-
-
-def compute_kappa(truth: np.ndarray, guess: np.ndarray, names: list[str]) -> float:
-    """Compute kappa with the true stages."""
-    hyps = [
-        yasa.Hypnogram([names[i] for i in stages], n_stages=len(names), scorer=scorer)
-        for stages, scorer in ((truth, "truth"), (guess, "guess"))
-    ]
-    return float(yasa.EpochByEpochAgreement([hyps[0]], [hyps[1]]).get_agreement()["kappa"])
 
 
 def run_night(modalities: tuple[str, ...], sfreq: float, seed: int, options) -> pd.DataFrame:
@@ -187,7 +173,7 @@ def run_night(modalities: tuple[str, ...], sfreq: float, seed: int, options) -> 
             treated = {m: REMEDIES[name](wave, sfreq, m) for m, wave in waves.items()}
             after = stage(treated, sfreq, weights, engine)
             row[name] = 100 * np.mean(after != before)
-            row[f"kappa, {name}"] = compute_kappa(truth, after, names)
+            row[f"kappa, {name}"] = cohen_kappa_score(truth, after)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -243,7 +229,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--real", type=Path, help="folder of real recordings")
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", message="y_pred contains classes")
     pd.set_option("display.width", 250, "display.max_rows", 1000, "display.max_columns", 50)
     work = joblib.Parallel(n_jobs=options.jobs)
     tasks = (

@@ -267,10 +267,11 @@ class SleepStagerW2S:
             beats, over that of the mean beat); over all measured epochs, the median
             ``irregularity`` (root mean square of the differences of successive intervals, over
             the mean interval) and ``background`` (amplitude of what is faster than the wave and
-            between its beats, over the height of the wave; the network sees it aliased); the share
-            of ``bursts`` among spans of 5 s, which have several times the usual range; and the
-            ``polarity``, which belts do not have. Only ``valid`` is known for EOG, and only it and
-            ``bursts`` for channels whose rate is too low for the others.
+            between its beats, over the height that the wave exceeds for 1 % of the time; the
+            network sees it aliased); the share of ``bursts`` among spans of 5 s, which have several
+            times the usual range; and the ``polarity``, which belts do not have. Only ``valid`` is
+            known for EOG, and only it and ``bursts`` for channels whose rate is too low for the
+            others.
 
         Notes
         -----

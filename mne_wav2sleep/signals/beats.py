@@ -104,7 +104,8 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
           less irregular than noise, else 0
         - ``background``, the median amplitude of what is faster than the wave (above 10 Hz in an
           ECG, 8 Hz in a PPG, 4 Hz in a belt; QRS complexes are too short to change the median),
-          divided by the height of the wave; NaN if the sampling rate is too low for it
+          divided by the height that the wave exceeds for 1 % of the time; NaN if the sampling rate
+          is too low for it
 
         If fewer than three beats are found, all columns but ``plausible`` and ``background`` are
         NaN. All columns are NaN for EOG, and for channels with too low a sampling rate.
