@@ -260,14 +260,15 @@ class SleepStagerW2S:
 
         Returns
         -------
-        quality : pandas.DataFrame, shape (n_modalities, 6)
+        quality : pandas.DataFrame, shape (n_modalities, 8)
             By modality: ``valid``, the share of epochs in which it was measured; ``plausible``, the
             share of these with beats or breaths at a possible rate and of similar shape; the
             medians of their ``rate`` (per minute) and ``noise`` (RMS of the differences between
             beats, over that of the mean beat); over all measured epochs, the median
-            ``irregularity`` (root mean square of the differences of successive intervals, over
-            the mean interval); and the ``polarity``, which belts do not have. Only ``valid`` is
-            known for EOG, and for channels whose rate is too low for the others.
+            ``irregularity`` (root mean square of the differences of successive intervals, over the
+            mean interval) and ``background`` (what is faster than the wave, over its height); the
+            share of ``bursts`` among spans of 5 s; and the ``polarity``, which belts do not have.
+            EOG, and channels whose rate is too low, lack what cannot be known.
 
         Notes
         -----
@@ -275,7 +276,8 @@ class SleepStagerW2S:
         irregular as in atrial fibrillation, and breaths as in apnea. A plausible wave is not
         always from the right sensor: a respiratory belt looks like a slow pulse. Polarity does not
         affect staging, since signals were flipped at random in training. Staging inspects 60 epochs
-        of every window (up to 12 h), and warns if most of them are not plausible.
+        of every window (up to 12 h), and warns if few are plausible, many have a background above
+        0.1, or bursts are frequent. Mains hum is removed before, with a warning.
         """
         rows = {name: summarize(beats) for name, beats in self._find_beats().items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="modality")

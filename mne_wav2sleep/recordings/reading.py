@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ..cautions import warn
 from ..clock import count_epochs
 from ..modalities import EPOCH_S, MODALITIES
+from ..signals.beats import WAVES
+from ..signals.hum import remove_hum
 from ..signals.validity import Reason, Signal, Validity, find_invalid, judge_epochs, mark_span
 from ..verbosity import logger, pluralize
 from .channels import Channel
@@ -45,14 +47,17 @@ class RecordedSignal:
         :class:`~mne_wav2sleep.signals.Reason`.
     n_epochs : int
         Number of 30-s epochs that were read, which may extend beyond the last sample.
+    modality : str
+        The modality.
     name : str
-        Name of the modality in warnings.
+        Its name in warnings.
     """
 
     data: NDArray[np.float64]
     sfreq: float
     reasons: NDArray[np.int8]
     n_epochs: int
+    modality: str
     name: str
 
 
@@ -156,7 +161,10 @@ def read_recorded(
             _mark_bad(reasons, channel, bad, start)
             reasons = find_invalid(wave, sfreq, channel.modality, validity, reasons)
             name = f"{channel.modality} (channel {channel.name!r}{when})"
-            yield channel.modality, RecordedSignal(wave, sfreq, reasons, n_epochs, name)
+            yield (
+                channel.modality,
+                RecordedSignal(wave, sfreq, reasons, n_epochs, channel.modality, name),
+            )
 
 
 def read_signals(
@@ -185,8 +193,8 @@ def read_signals(
     -------
     signals : dict of str to Signal
         Modality -> signal in MNE's units (volts for EEG-typed channels, else as recorded). Extreme
-        samples are kept, with a warning. If a modality is constant or was measured in too few
-        epochs, none of its epochs counts as measured, with a warning.
+        samples are kept, and mains hum is removed, both with a warning. If a modality is constant
+        or was measured in too few epochs, none of its epochs counts as measured, with a warning.
 
     See Also
     --------
@@ -237,7 +245,17 @@ def fill_in(recorded: RecordedSignal, validity: Validity) -> Signal:
             "the variance, so that the rest is nearly flat after z-scoring. Clip these samples in "
             "a Raw, or set them to NaN, and stage that Raw."
         )
-    return Signal(wave, recorded.sfreq, epochs)
+    hum: dict[float, float] = {}
+    if not is_left_out and recorded.modality in WAVES:
+        wave, hum = remove_hum(wave, recorded.sfreq, recorded.modality)
+    if hum:
+        lines = " and ".join(f"{f:g} Hz in {100 * share:.0f} %" for f, share in hum.items())
+        warn(
+            f"{recorded.name} has mains hum (a line at {lines} of the epochs, sampled at "
+            f"{recorded.sfreq:g} Hz), which would change the stages. It is removed with a notch "
+            "filter of 1 Hz width before staging; check the electrodes and the other channels."
+        )
+    return Signal(wave, recorded.sfreq, epochs, tuple(hum))
 
 
 def _report_lost(recorded: RecordedSignal, n_measured: int, *, is_left_out: bool) -> None:

@@ -39,6 +39,9 @@ class Wave:
         Lowest plausible mean correlation with their mean.
     irregularity : float
         Irregularity from which on they are not plausible.
+    above : float
+        Frequency in Hz above which it has hardly any amplitude between beats, or at all. On the
+        network's grid, most of what is there is aliased.
     half_s : float
         Longest duration on either side of a peak that is compared, in seconds.
     span_s : float
@@ -50,6 +53,7 @@ class Wave:
     rates: tuple[float, float]
     likeness: float
     irregularity: float
+    above: float
     half_s: float
     span_s: float
 
@@ -60,15 +64,15 @@ class Wave:
 # noise; 0.85 is not.
 # The irregularity of noise is 0.4 to 0.9. Its median is 0.46 in 30 min with frequent ventricular
 # beats (MIT-BIH Arrhythmia Database, record 106), and 0.31 in simulated atrial fibrillation.
-_BREATHS = Wave("breaths", (0.05, 1.0), (4.0, 45.0), 0.85, np.inf, 6.0, 60.0)
+_BREATHS = Wave("breaths", (0.05, 1.0), (4.0, 45.0), 0.85, np.inf, 4.0, 6.0, 60.0)
 WAVES = {
     "ABD": _BREATHS,
-    "ECG": Wave("beats", (5.0, 30.0), (30.0, 180.0), 0.66, 0.6, 0.3, EPOCH_S),
-    "PPG": Wave("pulses", (0.5, 8.0), (30.0, 180.0), 0.86, 0.6, 1.0, EPOCH_S),
+    "ECG": Wave("beats", (5.0, 30.0), (30.0, 180.0), 0.66, 0.6, 10.0, 0.3, EPOCH_S),
+    "PPG": Wave("pulses", (0.5, 8.0), (30.0, 180.0), 0.86, 0.6, 8.0, 1.0, EPOCH_S),
     "THX": _BREATHS,
 }
 
-COLUMNS = ("rate", "irregularity", "likeness", "noise", "upright", "plausible")
+COLUMNS = ("rate", "irregularity", "likeness", "noise", "upright", "plausible", "background")
 
 
 def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd.DataFrame:
@@ -85,7 +89,7 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
 
     Returns
     -------
-    beats : pandas.DataFrame, shape (n, 6)
+    beats : pandas.DataFrame, shape (n, 7)
         One row per epoch, with the columns
 
         - ``rate``, per minute
@@ -98,9 +102,13 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
           for belts
         - ``plausible``, 1 if the rate is plausible, the beats are similar, and heart beats are
           less irregular than noise, else 0
+        - ``background``, the median amplitude of what is faster than the wave (above 10 Hz in an
+          ECG, 8 Hz in a PPG, 4 Hz in a belt; QRS complexes are too short to change the median),
+          divided by the height that the wave exceeds for 1 % of the time; NaN if the sampling rate
+          is too low for it
 
-        If fewer than three beats are found, all columns but ``plausible`` are NaN. All columns are
-        NaN for EOG, and for channels with too low a sampling rate.
+        If fewer than three beats are found, all columns but ``plausible`` and ``background`` are
+        NaN. All columns are NaN for EOG, and for channels with too low a sampling rate.
 
     Examples
     --------
@@ -123,10 +131,25 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
             rows = signal.data[starts.astype(np.int64)[first : first + _ROWS, None] + within]
             # In extreme units, squares would overflow.
             rows = rows / max(float(np.abs(rows).max()), np.finfo(float).tiny)
-            rows = scipy_signal.sosfiltfilt(sos, rows - rows.mean(1, keepdims=True), axis=1)
-            for i, row in enumerate(rows[:, ::step], start=first):
-                found[i] = _describe(row, sfreq / step, modality)
+            rows = rows - rows.mean(1, keepdims=True)
+            waves = scipy_signal.sosfiltfilt(sos, rows, axis=1)
+            background = _measure_background(rows, waves, sfreq, modality)
+            for i, row in enumerate(waves[:, ::step], start=first):
+                found[i] = *_describe(row, sfreq / step, modality), background[i - first]
     return pd.DataFrame(found, index=pd.Index(epochs, name="Epoch"), columns=list(COLUMNS))
+
+
+def _measure_background(
+    rows: NDArray[np.float64], waves: NDArray[np.float64], sfreq: float, modality: str
+) -> NDArray[np.float64]:
+    """Measure what is faster than the wave in each epoch, relative to the height of the wave."""
+    above = WAVES[modality].above
+    if above >= 0.45 * sfreq:
+        return np.full(len(rows), np.nan)
+    sos = scipy_signal.butter(2, above, "highpass", fs=sfreq, output="sos")
+    rest = np.median(np.abs(scipy_signal.sosfiltfilt(sos, rows, axis=1)), axis=1)
+    height = np.quantile(np.abs(waves), 0.99, axis=1)
+    return np.asarray(rest / np.maximum(height, np.finfo(float).tiny))
 
 
 def _find_peaks(row: NDArray[np.float64], sfreq: float, modality: str) -> NDArray[np.int64]:
@@ -145,7 +168,7 @@ def _find_peaks(row: NDArray[np.float64], sfreq: float, modality: str) -> NDArra
 
 
 def _describe(row: NDArray[np.float64], sfreq: float, modality: str) -> tuple[float, ...]:
-    """Describe one filtered epoch, in the order of :data:`COLUMNS`."""
+    """Describe one filtered epoch, in the order of :data:`COLUMNS`, without the background."""
     nothing = (np.nan,) * 5 + (0.0,)
     upright = np.nan
     if modality == "PPG":

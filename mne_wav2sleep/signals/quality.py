@@ -1,9 +1,12 @@
-"""Signal quality, measured by the plausibility of beats and breaths."""
+"""Signal quality, measured by the plausibility of beats and breaths, and by what disturbs them."""
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from ..modalities import EPOCH_S
 from .beats import WAVES
+from .validity import Reason, Signal
 
 _ENOUGH = 20
 """Smallest number of measured epochs (10 min) for a judgment about a channel."""
@@ -17,6 +20,62 @@ _STEADY = (0.5, 0.02)
 seems to be paced at a fixed rate. In natural sleep, the heart rate varies by several beats per
 minute from hour to hour."""
 
+_BACKGROUND = (0.1, 0.2)
+"""Background above which an epoch is noisy, and the share of noisy epochs that causes a warning.
+`benchmarks/interference.py` has what such noise changes, and what clean recordings have."""
+
+_SPAN_S = 5.0
+"""Duration in seconds of the spans whose range is measured to find bursts."""
+_BURST = {"ABD": 6.0, "ECG": 4.5, "PPG": 8.5, "THX": 6.0}
+"""Modality -> range of a burst, as a multiple of the usual range of a span. In simulated nights,
+ordinary movements seldom exceed it (`benchmarks/interference.py`)."""
+_BURSTS = 0.005
+"""Share of bursts that causes a warning: about one in 17 min."""
+
+
+def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
+    """Find short spans in which a channel has much more than its usual range.
+
+    Parameters
+    ----------
+    signal : Signal
+        The channel.
+    modality : str
+        Its modality. EOG is accepted, but not analyzed.
+
+    Returns
+    -------
+    bursts : array, shape (n_epochs,)
+        Share of the 5-s spans of each epoch whose range is a multiple of the median range, 4.5
+        in an ECG, 8.5 in a PPG and 6 in a belt. NaN if the epoch was not measured, or the channel
+        is not analyzed.
+
+    Examples
+    --------
+    >>> belt = np.sin(2 * np.pi * 0.25 * np.arange(60 * 10) / 10)
+    >>> belt[310:330] *= 9
+    >>> find_bursts(Signal(belt, 10.0, np.zeros(2, dtype=np.int8)), "THX").round(2).tolist()
+    [0.0, 0.17]
+    """
+    measured = signal.epochs == Reason.MEASURED
+    bursts = np.full(measured.size, np.nan)
+    size = int(_SPAN_S * signal.sfreq)
+    n_spans = signal.data.size // max(size, 1)
+    if modality not in _BURST or size < 2 or not n_spans:
+        return bursts
+    spans = signal.data[: n_spans * size].reshape(n_spans, size)
+    extent = spans.max(1) - spans.min(1)
+    epoch = (np.arange(n_spans) * size / signal.sfreq // EPOCH_S).astype(np.int64)
+    inside = epoch < measured.size
+    extent, epoch = extent[inside], epoch[inside]
+    inside = measured[epoch]
+    extent, epoch = extent[inside], epoch[inside]
+    if extent.size:
+        large = extent > _BURST[modality] * np.median(extent)
+        share = pd.Series(large).groupby(epoch).mean()
+        bursts[share.index] = share
+    return bursts
+
 
 def summarize(beats: pd.DataFrame) -> dict[str, float | str]:
     """Summarize the beats or breaths of a channel.
@@ -24,16 +83,16 @@ def summarize(beats: pd.DataFrame) -> dict[str, float | str]:
     Parameters
     ----------
     beats : pandas.DataFrame
-        From :func:`find_beats`, one row per epoch, NaN in epochs that were not measured, with one
-        more column, ``measured``.
+        From :func:`find_beats`, one row per epoch, NaN in epochs that were not measured, with two
+        more columns, ``measured`` and ``bursts`` (:func:`find_bursts`).
 
     Returns
     -------
     summary : dict
         ``valid``, the share of epochs that were measured; ``plausible``, the share of these with
         plausible beats or breaths; the median ``rate`` and ``noise`` of plausible epochs; the
-        median ``irregularity`` of all measured epochs; and the ``polarity``: ``"upright"``,
-        ``"inverted"`` or ``"unknown"``.
+        median ``irregularity`` and ``background`` of all measured epochs; the share of ``bursts``;
+        and the ``polarity``: ``"upright"``, ``"inverted"`` or ``"unknown"``.
     """
     good = beats[beats["plausible"] > 0]
     upright = good["upright"].mean()
@@ -47,11 +106,18 @@ def summarize(beats: pd.DataFrame) -> dict[str, float | str]:
         # Of all epochs, because the most irregular ones are not plausible.
         "irregularity": float(beats["irregularity"].dropna().median()),
         "noise": float(good["noise"].median()),
+        "background": float(beats["background"].dropna().median()),
+        "bursts": float(beats["bursts"].mean()),
         "polarity": polarity,
     }
 
 
-def find_doubts(beats: pd.DataFrame, modality: str, channel: str | tuple[str, str]) -> list[str]:
+def find_doubts(
+    beats: pd.DataFrame,
+    modality: str,
+    channel: str | tuple[str, str],
+    bursts: NDArray[np.float64] | None = None,
+) -> list[str]:
     """Find reasons to doubt a channel, or the staging of a subject with such a heart rhythm.
 
     Parameters
@@ -62,6 +128,8 @@ def find_doubts(beats: pd.DataFrame, modality: str, channel: str | tuple[str, st
         The modality that the channel is mapped to.
     channel : str or (str, str)
         The name of the channel, for the messages.
+    bursts : array, shape (n_epochs,), optional
+        From :func:`find_bursts`.
 
     Returns
     -------
@@ -79,8 +147,40 @@ def find_doubts(beats: pd.DataFrame, modality: str, channel: str | tuple[str, st
             "be another kind of signal, or the sensor may have come off. Look at the signal, and "
             "name another channel, or None to leave it out."
         ]
-    if modality in ("ABD", "THX"):
-        return []
+    doubts = _find_disturbances(beats, modality, channel, bursts)
+    return doubts if modality in ("ABD", "THX") else doubts + _doubt_heart(beats, modality, channel)
+
+
+def _find_disturbances(
+    beats: pd.DataFrame,
+    modality: str,
+    channel: str | tuple[str, str],
+    bursts: NDArray[np.float64] | None,
+) -> list[str]:
+    """Find noise and bursts, which change what the network sees of the wave."""
+    doubts = []
+    limit, often = _BACKGROUND
+    if (noisy := (beats["background"] > limit).mean()) > often:
+        doubts.append(
+            f"{modality} (channel {channel!r}) has noise above {WAVES[modality].above:g} Hz in "
+            f"{100 * noisy:.0f} % of its epochs (more than {limit:g} times the "
+            f"{WAVES[modality].name}), as from muscles, devices or a loose sensor. The network "
+            "sees it aliased, which can change many stages. Look at the signal, filter a tone out "
+            "of a Raw (raw.notch_filter) and stage that, or name another channel."
+        )
+    share = 0.0 if bursts is None or np.isnan(bursts).all() else float(np.nanmean(bursts))
+    if share > _BURSTS:
+        doubts.append(
+            f"{modality} (channel {channel!r}) has bursts of more than {_BURST[modality]:g} times "
+            f"its usual range in {100 * share:.1f} % of its 5-s spans, as from movement. The "
+            "network takes them for awakenings, and everything else for smaller than it is. "
+            "Annotate them as BAD in a Raw and stage that, or compare the sensors with audit()."
+        )
+    return doubts
+
+
+def _doubt_heart(beats: pd.DataFrame, modality: str, channel: str | tuple[str, str]) -> list[str]:
+    """Find rhythms of the heart with which staging has not been validated."""
     doubts = []
     if (irregularity := beats["irregularity"].dropna().median()) > _IRREGULAR:
         doubts.append(

@@ -124,11 +124,14 @@ class Signal:
         Sampling rate in Hz.
     epochs : array of int8, shape (n_epochs,)
         Whether each 30-s epoch was measured, or why not, as a value of :class:`Reason`.
+    hum : tuple of float
+        Frequencies in Hz at which hum of the mains was removed.
     """
 
     data: NDArray[np.floating]
     sfreq: float
     epochs: NDArray[np.int8]
+    hum: tuple[float, ...] = ()
 
 
 def mark_span(reasons: NDArray[np.int8], first: float, last: float, code: Reason) -> None:

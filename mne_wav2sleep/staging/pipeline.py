@@ -26,7 +26,7 @@ from ..recordings.reading import (
 from ..signals import Reason, Signal, Validity
 from ..signals.batch import make_batch
 from ..signals.beats import choose_epochs, find_beats
-from ..signals.quality import find_doubts
+from ..signals.quality import find_bursts, find_doubts
 from ..verbosity import check_type
 from .provenance import make_provenance
 from .result import EncodedWindow, StagingResult
@@ -109,23 +109,28 @@ def stage_recording(
     windows = plan_windows(recording.n_epochs)
     encoded, parts = [], []
     beats: dict[str, list[pd.DataFrame]] = {channel.modality: [] for channel in channels}
+    bursts: dict[str, list[NDArray[np.float64]]] = {channel.modality: [] for channel in channels}
+    hum: dict[str, list[float]] = {channel.modality: [] for channel in channels}
     for window in track(windows, "Staging", "window"):
         signals = _read_window(recording, channels, validity, window)
         for name, signal in signals.items():
             beats[name].append(find_beats(signal, name, choose_epochs(signal, _N_INSPECTED)))
+            bursts[name].append(find_bursts(signal, name))
+            hum[name] = sorted({*hum[name], *signal.hum})
         one, availability = _encode_window(signals, weights, engine)
         encoded.append(one)
         parts.append(availability)
     for channel in channels:
-        found = pd.concat(beats[channel.modality])
-        for doubt in find_doubts(found, channel.modality, channel.name):
+        name = channel.modality
+        found, spans = pd.concat(beats[name]), np.concatenate(bursts[name])
+        for doubt in find_doubts(found, name, channel.name, spans):
             warn(doubt)
     availability = join(parts, windows)
     measured = availability == Reason.MEASURED.label
     _check_measured(measured, channels)
     everything = tuple(channel.modality for channel in channels)
     proba = _stage(encoded, windows, measured, weights, engine, [everything])[everything]
-    parameters = _describe_parameters(weights, engine, validity)
+    parameters = _describe_parameters(weights, engine, validity) | {"hum_removed_hz": hum}
     return StagingResult(
         proba=proba,
         start=recording.start,
@@ -190,7 +195,7 @@ def find_all_beats(
     -------
     beats : dict of str to pandas.DataFrame
         Modality -> one row per epoch, NaN if it was not measured, with the columns of
-        :func:`~mne_wav2sleep.signals.beats.find_beats` and ``measured``.
+        :func:`~mne_wav2sleep.signals.beats.find_beats`, ``measured`` and ``bursts``.
     """
     windows = plan_windows(recording.n_epochs)
     found: dict[str, list[pd.DataFrame]] = {channel.modality: [] for channel in channels}
@@ -198,7 +203,8 @@ def find_all_beats(
         for name, signal in _read_window(recording, channels, validity, window).items():
             beats = find_beats(signal, name, choose_epochs(signal))
             beats = beats.reindex(range(signal.epochs.size))
-            found[name].append(beats.assign(measured=signal.epochs == Reason.MEASURED))
+            measured, bursts = signal.epochs == Reason.MEASURED, find_bursts(signal, name)
+            found[name].append(beats.assign(measured=measured, bursts=bursts))
     return {name: join(parts, windows) for name, parts in found.items()}
 
 

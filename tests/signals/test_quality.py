@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night
+from mne_wav2sleep.signals import Reason, Signal
 from mne_wav2sleep.signals.beats import choose_epochs, find_beats
-from mne_wav2sleep.signals.quality import find_doubts, summarize
+from mne_wav2sleep.signals.quality import find_bursts, find_doubts, summarize
 from mne_wav2sleep.simulation import render_ecg, render_ppg
 
 SFREQ = 128.0
@@ -71,7 +72,9 @@ def test_polarity_is_found(raw, modality):
     if modality == "PPG" and np.mean(np.diff(data) ** 3) < 0:
         data = -data
     ways = [
-        summarize(find_in_all_epochs(sign * data, SFREQ, modality).assign(measured=True))
+        summarize(
+            find_in_all_epochs(sign * data, SFREQ, modality).assign(measured=True, bursts=0.0)
+        )
         for sign in (1, -1)
     ]
     assert [way["polarity"] for way in ways] == ["upright", "inverted"]
@@ -200,3 +203,100 @@ def test_quality_of_long_recordings_includes_all_windows(small_folder):
     assert quality.loc["THX", "valid"] == pytest.approx(13 / 14)
     assert quality.loc["THX", "rate"] == pytest.approx(15, rel=0.01)
     assert quality.loc["THX", "polarity"] == "unknown"
+
+
+def simulate_one(modality, sfreq, seed, seconds=1800):
+    """Simulate a channel; give its samples and the usual height of its wave."""
+    raw = simulate_night(
+        duration=seconds, sfreq=sfreq, seed=seed, modalities=[modality], verbose="error"
+    )
+    data = raw.get_data()[0]
+    blocks = data.reshape(seconds // 30, -1)
+    return data, float(np.median(np.abs(blocks - np.median(data)).max(1)))
+
+
+def find_all_doubts(data, sfreq, modality):
+    signal = make_signal(data, sfreq, int(data.size / sfreq / 30))
+    beats = find_beats(signal, modality, choose_epochs(signal, 60))
+    return find_doubts(beats, modality, "it", find_bursts(signal, modality))
+
+
+@pytest.mark.parametrize(
+    ("modality", "sfreq", "height"),
+    [("ECG", 200.0, 0.25), ("ECG", 64.0, 0.12), ("PPG", 75.0, 0.2), ("THX", 25.0, 0.3)],
+)
+def test_noise_that_the_beats_survive_is_doubted(modality, sfreq, height):
+    data, size = simulate_one(modality, sfreq, seed=11)
+    assert find_all_doubts(data, sfreq, modality) == []
+    noise = np.random.default_rng(1).standard_normal(data.size)
+    (doubt,) = find_all_doubts(data + height * size * noise, sfreq, modality)
+    assert doubt.startswith(f"{modality} (channel 'it') has noise above")
+    assert "raw.notch_filter" in doubt
+
+
+def test_noise_in_a_part_of_the_night_is_doubted():
+    data, size = simulate_one("ECG", 128.0, seed=12)
+    noise = np.random.default_rng(1).standard_normal(data.size)
+    noise[: data.size * 2 // 3] = 0
+    (doubt,) = find_all_doubts(data + 0.25 * size * noise, 128.0, "ECG")
+    assert "in 33 % of its epochs" in doubt
+
+
+def test_background_is_that_of_a_tone_and_in_any_unit():
+    t = np.arange(120 * 256) / 256
+    wave = np.sin(2 * np.pi * 0.25 * t) + 0.5 * np.sin(2 * np.pi * 80 * t)
+    for gain in (1e-160, 1.0, 1e160):
+        found = find_in_all_epochs(gain * wave, 256.0, "THX")
+        assert found["background"].median() == pytest.approx(0.5 / np.sqrt(2), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("modality", "sfreq", "every", "height"),
+    [("THX", 32.0, 300, 9), ("ABD", 16.0, 600, 12), ("ECG", 200.0, 240, 8), ("PPG", 64.0, 420, 25)],
+)
+def test_bursts_are_counted_and_doubted(modality, sfreq, every, height):
+    data, size = simulate_one(modality, sfreq, seed=13)
+    t = np.arange(data.size) / sfreq
+    burst = t % every < 5
+    moved = data + height * size * burst * np.sin(2 * np.pi * 1.0 * t)
+    signal = make_signal(moved, sfreq, 60)
+    bursts = find_bursts(signal, modality)
+    expected = find_bursts(make_signal(data, sfreq, 60), modality)  # ordinary movements
+    expected[:: every // 30] += 1 / 6
+    np.testing.assert_allclose(bursts, expected, atol=1e-9)
+    (doubt,) = [one for one in find_all_doubts(moved, sfreq, modality) if "bursts" in one]
+    assert f"in {100 * expected.mean():.1f} % of its 5-s spans" in doubt
+    assert "Annotate them as BAD" in doubt
+
+
+def test_bursts_are_not_searched_where_nothing_was_measured():
+    data = np.tile(np.sin(np.arange(30 * 16) / 5), 10)
+    data[30 * 16 * 4 : 30 * 16 * 5] *= 50
+    epochs = np.zeros(10, dtype=np.int8)
+    epochs[4] = Reason.BAD
+    bursts = find_bursts(Signal(data, 16.0, epochs), "THX")
+    assert np.isnan(bursts[4])
+    assert np.nansum(bursts) == 0
+    assert np.isnan(find_bursts(Signal(data, 16.0, epochs), "EOG-L")).all()
+    assert np.isnan(find_bursts(Signal(data, 0.2, epochs), "THX")).all()
+
+
+def test_stager_reports_noise_and_bursts():
+    raw = simulate_night(
+        duration=1800, sfreq=128, seed=14, modalities=["ECG", "THX"], verbose="error"
+    ).set_annotations(None)
+    t = raw.times
+    rng = np.random.default_rng(0)
+    ecg, belt = raw._data
+    ecg += 0.08 * np.ptp(np.quantile(ecg, [0.001, 0.999])) * rng.standard_normal(t.size)
+    belt += 20 * belt.std() * (t % 200 < 5) * np.sin(2 * np.pi * t)
+    stager = SleepStagerW2S(raw, weights="mini", verbose="error")
+    stager.predict()
+    assert [text[:36] for text in stager.cautions if "noise" in text or "bursts" in text] == [
+        "ECG (channel 'ECG') has noise above ",
+        "THX (channel 'Thorax') has bursts of",
+    ]
+    quality = stager.quality()
+    assert quality.loc["ECG", "background"] > 0.1 > quality.loc["THX", "background"]
+    assert quality.loc["THX", "bursts"] == pytest.approx(9 / 360, abs=0.002)
+    assert quality.loc["ECG", "bursts"] == 0
