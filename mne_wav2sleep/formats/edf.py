@@ -278,7 +278,9 @@ class EdfFile:
             jumps = np.diff(self._read_delays())
         except (IndexError, ValueError):
             return []
-        found = np.flatnonzero(jumps > max(_JUMP_S, self.record_s / 2))
+        # A longer one is a wrong time stamp.
+        is_pause = (jumps > max(_JUMP_S, self.record_s / 2)) & (jumps <= _LONGEST_GAP_S)
+        found = np.flatnonzero(is_pause)
         if found.size > jumps.size / 2:
             return []
         return [((int(i) + 1) * self.record_s, float(jumps[i])) for i in found]

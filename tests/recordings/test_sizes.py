@@ -68,7 +68,7 @@ def test_a_recording_of_a_month_is_not_too_long(tmp_path):
     [
         (np.arange(40) * 20 * HOUR, "32.5"),
         (np.r_[0, np.arange(1, 17) * 47.5 * HOUR], "31.667"),
-        (np.cumsum(np.linspace(10, 40, 60)) * HOUR, "62.083"),
+        (np.r_[0, np.cumsum(np.linspace(10, 40, 60))] * HOUR, "62.5"),
     ],
 )
 def test_the_sum_of_gaps_has_a_limit(begins, days, tmp_path):
