@@ -5,8 +5,8 @@ import json
 import logging
 import signal
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
-from torch.amp import is_autocast_available
 
 from ..cautions import warn
 from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate, prepare_nights
@@ -94,10 +93,7 @@ def _fit(
 ) -> pl.Trainer:
     """Train to the end, from the last checkpoint if there is one."""
     settings = module.settings
-    # Lightning would train in the precision of a user's own autocast, where there is one.
-    kind = devices["accelerator"]
-    plain = torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext()
-    with warnings.catch_warnings(), plain:
+    with warnings.catch_warnings():
         # Advice on speed that does not matter for few nights, and on internals of dependencies.
         warnings.filterwarnings("ignore", module="pytorch_lightning.*|torch.*|lightning_fabric.*")
         trainer = pl.Trainer(
@@ -127,6 +123,30 @@ def _fit(
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from error
     return trainer
+
+
+@contextmanager
+def _use_plain_modes() -> Iterator[None]:
+    """Leave the modes of torch in which a user may call: they would change what is learnt."""
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda", "mps"):  # those that Lightning knows
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        if not _is_cpu_default():
+            modes.enter_context(torch.device("cpu"))
+        modes.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+        yield
+
+
+def _is_cpu_default() -> bool:
+    """Check whether tensors are made on the CPU unless told otherwise."""
+    try:
+        return torch.get_default_device().type == "cpu"
+    except (AssertionError, RuntimeError):  # a device that is not there
+        return False
 
 
 def _train(
@@ -171,7 +191,7 @@ def _train(
     before: Evaluation | None = None
     if run.base is not None:
         before = evaluate(apart, start, subsets="recorded", device="cpu")
-    module = Wav2SleepModule(start.network, run.settings, run.trainable)
+    module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable)
     if run.settings.precision == "64-true":
         module.double()  # Lightning does it after the averages of weights are made
     trainer = _fit(module, data, folder, devices)
@@ -252,12 +272,13 @@ def train(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
     )
-    torch.manual_seed(run.settings.seed)
-    network = Wav2Sleep(config or Wav2SleepConfig())
-    info = describe_config(network.config, name=str(folder))
-    start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
-    start = replace(start, preprocessing=preprocessing or Preprocessing())
-    return _train(start, nights, validation, Path(folder), run)
+    with _use_plain_modes():
+        torch.manual_seed(run.settings.seed)
+        network = Wav2Sleep(config or Wav2SleepConfig())
+        info = describe_config(network.config, name=str(folder))
+        start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
+        start = replace(start, preprocessing=preprocessing or Preprocessing())
+        return _train(start, nights, validation, Path(folder), run)
 
 
 @verbose
@@ -339,5 +360,5 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
     )
-    start = replace(start, network=copy.deepcopy(start.network))
-    return _train(start, nights, validation, Path(folder), run)
+    with _use_plain_modes():
+        return _train(start, nights, validation, Path(folder), run)
