@@ -14,11 +14,11 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cautions import warn
+from ..cautions import catch_warnings, warn
 from ..clock import find_start
 from ..errors import summarize_error
 from ..formats.edf import SUFFIXES, EdfFile, open_edf
-from ..verbosity import pluralize
+from ..verbosity import pluralize, use_log_level
 
 
 class RawReader:
@@ -129,7 +129,8 @@ class RawReader:
         picks = [self.raw.ch_names.index(name) for name in names]
         try:
             # In the order of the file, which is fastest.
-            rows = self.raw.get_data(sorted(picks), start=begin, stop=end, verbose="error")
+            with use_log_level("error"):  # MNE's own would leave the level of another thread
+                rows = self.raw.get_data(sorted(picks), start=begin, stop=end)
         except Exception as error:
             files = ", ".join(str(name) for name in self.raw.filenames if name is not None)
             raise ValueError(
@@ -292,10 +293,10 @@ def _warn_of_cut(file: EdfFile) -> bool:
 
 def _open_raw(path: Path, *, is_cut: bool) -> mne.io.BaseRaw:
     """Open a file with MNE, and issue its warnings as warnings of this package."""
-    with warnings.catch_warnings(record=True) as caught:
+    with catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         raw = _read_raw(path)
-    for one in caught:
+    for one in caught or []:
         # MNE's warning that a file was cut off does not tell how much is missing.
         if not (is_cut and str(one.message).startswith("Number of records from the header")):
             warn(str(one.message))
