@@ -1,5 +1,7 @@
 """Warnings: each is shown once per recording, at the line of the user's code, and recorded."""
 
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,6 +11,29 @@ import mne.utils
 # Context variables, because recordings may be staged in parallel threads.
 _kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
 _shown: ContextVar[bool] = ContextVar("shown", default=True)
+# Python's filters are those of all threads.
+_filters = threading.RLock()
+
+
+@contextmanager
+def catch_warnings(*, record: bool = False) -> Iterator[list[warnings.WarningMessage] | None]:
+    """Change Python's filters of warnings for a while, or catch the warnings, in one thread only.
+
+    Threads that do so at once with Python's own context leave each other's filters behind, and
+    catch each other's warnings.
+
+    Parameters
+    ----------
+    record : bool
+        Whether to catch the warnings.
+
+    Yields
+    ------
+    caught : list of warnings.WarningMessage or None
+        The warnings, if they are caught.
+    """
+    with _filters, warnings.catch_warnings(record=record) as caught:
+        yield caught
 
 
 @contextmanager
@@ -52,6 +77,7 @@ def warn(text: str) -> None:
     if kept is not None and text in kept:
         return
     if _shown.get():
-        mne.utils.warn(text, ignore_namespaces=("mne", "mne_wav2sleep"))
+        with _filters:  # not while another thread catches warnings
+            mne.utils.warn(text, ignore_namespaces=("mne", "mne_wav2sleep"))
     if kept is not None:
         kept.append(text)

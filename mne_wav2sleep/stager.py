@@ -1,8 +1,7 @@
 """Sleep staging from heart and breathing, in one class."""
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,8 @@ from .staging.audit import Audit, compare_subsets
 from .staging.domain import warn_of_domain
 from .staging.pipeline import find_all_beats, read_epoch, stage_recording, stage_subsets
 from .staging.result import StagingResult
-from .verbosity import Verbosity, check_option, check_type, logger, use_log_level, verbose
+from .staging.steps import Steps
+from .verbosity import Verbosity, check_option, check_type, logger, verbose
 
 
 class SleepStagerW2S:
@@ -129,10 +129,10 @@ class SleepStagerW2S:
         self._device = choose_device(device)
         self._precision = precision
         self._validity = Validity() if validity is None else validity
-        self._verbose = verbose
         self._weights = weights
         self._info = describe_weights(weights)
         self._cautions: list[str] = []
+        self._steps = Steps(verbose, self._cautions)
         # Methods assign these as their last step, so that an interrupted one leaves None.
         self._loaded: tuple[LoadedWeights, Engine] | None = None
         self._result: StagingResult | None = None
@@ -142,7 +142,7 @@ class SleepStagerW2S:
             # load_weights has already warned whoever passes LoadedWeights.
             with keep_cautions(self._cautions, show=not isinstance(weights, LoadedWeights)):
                 warn(self._info.caution)
-        with keep_cautions(self._cautions):
+        with self._steps.run():
             self._recording = open_recording(raw)
             mapping = map_channels(self._recording.raw, ch_names, self._info.modalities)
             self._channels = set_rates(self._recording, mapping)
@@ -171,38 +171,30 @@ class SleepStagerW2S:
         """Warnings so far. Each is shown once, and listed here whatever the verbosity."""
         return self._cautions.copy()
 
-    @contextmanager
-    def _use_verbosity(self) -> Iterator[None]:
-        """Apply the verbosity, and keep warnings."""
-        # The level is global: without one of its own, a stager leaves it to other threads.
-        level = nullcontext() if self._verbose is None else use_log_level(self._verbose)
-        with level, keep_cautions(self._cautions):
-            yield
-
     def _load(self) -> tuple[LoadedWeights, Engine]:
         """Load the weights, once."""
-        if self._loaded is None:
-            with self._use_verbosity():
+        with self._steps.run():
+            if self._loaded is None:
                 weights = load_weights(self._weights)
                 self._loaded = weights, Engine(weights.network, self._device, self._precision)
-        return self._loaded
+            return self._loaded
 
     def _stage(self) -> StagingResult:
         """Stage the recording, once."""
-        if self._result is None:
-            weights, engine = self._load()
-            with self._use_verbosity():
+        with self._steps.run():
+            if self._result is None:
+                loaded = self._load()
                 self._result = stage_recording(
-                    self._recording, self._channels, weights, engine, self._validity
+                    self._recording, self._channels, *loaded, self._validity
                 )
-        return self._result
+            return self._result
 
     def _find_beats(self) -> dict[str, pd.DataFrame]:
         """Find the beats and breaths of all epochs, once."""
-        if self._beats is None:
-            with self._use_verbosity():
+        with self._steps.run():
+            if self._beats is None:
                 self._beats = find_all_beats(self._recording, self._channels, self._validity)
-        return self._beats
+            return self._beats
 
     def predict(self) -> yasa.Hypnogram:
         """Stage the recording.
@@ -250,10 +242,9 @@ class SleepStagerW2S:
             disagrees with all others, inspect its channel first. Agreement means that sensors give
             the same stages, not that these are correct.
         """
-        result = self._stage()
-        with self._use_verbosity():
-            hypnograms = stage_subsets(result, *self._load())
-        return compare_subsets(hypnograms, result.measured)
+        with self._steps.run():
+            result = self._stage()
+            return compare_subsets(stage_subsets(result, *self._load()), result.measured)
 
     def quality(self) -> pd.DataFrame:
         """Measure the quality of the mapped channels by their beats and breaths.
@@ -279,7 +270,8 @@ class SleepStagerW2S:
         of every window (up to 12 h), and warns if few are plausible, many have a background above
         0.1, or bursts are frequent. Mains hum is removed before, with a warning.
         """
-        rows = {name: summarize(beats) for name, beats in self._find_beats().items()}
+        with self._steps.run():
+            rows = {name: summarize(beats) for name, beats in self._find_beats().items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="modality")
 
     def statistics(self, ci: float = 0.95) -> pd.DataFrame:
@@ -315,11 +307,11 @@ class SleepStagerW2S:
         check_ci(ci)
         hyp = self.predict()
         calibration = self._load()[0].calibration
-        if ci not in self._statistics:
-            with self._use_verbosity():
+        with self._steps.run():
+            if ci not in self._statistics:
                 warn_of_statistics(hyp, calibration)
-            self._statistics[ci] = statistics_with_intervals(hyp, calibration, ci)
-        return self._statistics[ci].copy()
+                self._statistics[ci] = statistics_with_intervals(hyp, calibration, ci)
+            return self._statistics[ci].copy()
 
     def plot(self, *, show: bool = True) -> Figure:
         """Plot the night: stages, probabilities, availability, heart and breathing rate.
@@ -359,8 +351,9 @@ class SleepStagerW2S:
         IndexError
             If the recording has no such epoch.
         """
-        preprocessing = self._info.preprocessing
-        signals = read_epoch(self._recording, self._channels, preprocessing, self._validity, epoch)
+        source = self._recording, self._channels, self._info.preprocessing, self._validity
+        with self._steps.run():
+            signals = read_epoch(*source, epoch)
         return plot_epoch(signals, self.predict(), epoch, show=show)
 
     def report(self) -> mne.Report:

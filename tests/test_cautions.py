@@ -11,7 +11,7 @@ from builders import toy_recordings, write_edf
 from mne.utils import use_log_level
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night
-from mne_wav2sleep.cautions import keep_cautions, warn
+from mne_wav2sleep.cautions import catch_warnings, keep_cautions, warn
 from mne_wav2sleep.progress import show_bars, track
 
 
@@ -84,6 +84,53 @@ def test_threads_record_their_own_warnings():
         for thread in threads:
             thread.join()
     assert kept == {i: [f"{i} {j}" for j in range(5)] for i in range(4)}
+
+
+def test_threads_that_catch_warnings_leave_the_filters_and_each_others_warnings(tmp_path):
+    paths = [tmp_path / f"{i}_raw.fif" for i in range(3)]
+    for path in paths:
+        make_belt(0.1).save(path, verbose="error")
+    caught, n_shown = {}, []
+    barrier = threading.Barrier(4)
+
+    def catch(i):
+        barrier.wait()
+        for j in range(20):
+            with catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                warnings.warn(f"{i} {j}", RuntimeWarning, stacklevel=1)
+            caught.setdefault(i, []).extend(str(one.message) for one in found)
+
+    def show():
+        barrier.wait()
+        for j in range(20):
+            warn(f"shown {j}")
+
+    def count(message, *_, **__):
+        n_shown.append(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = count
+        before = list(warnings.filters)
+        threads = [threading.Thread(target=catch, args=(i,)) for i in range(3)]
+        threads.append(threading.Thread(target=show))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert list(warnings.filters) == before
+        assert warnings.showwarning is count
+        level = mne.utils.logger.level
+        threads = [threading.Thread(target=SleepStagerW2S, args=(path, "mini")) for path in paths]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert list(warnings.filters) == before
+        assert mne.utils.logger.level == level
+    assert caught == {i: [f"{i} {j}" for j in range(20)] for i in range(3)}
+    assert n_shown[:20] == [f"shown {j}" for j in range(20)]
 
 
 def test_stagers_in_threads_do_not_change_the_verbosity():

@@ -80,7 +80,8 @@ def collate(items: Sequence[dict[str, Any]]) -> Batch:
     x, rows, available = {}, {}, {}
     for name in sorted({name for item in items for name in item["signals"]}):
         rows[name] = torch.tensor([i for i, item in enumerate(items) if name in item["signals"]])
-        x[name] = torch.zeros(len(rows[name]), n_epochs * MODALITIES[name].samples_per_epoch)
+        shape = len(rows[name]), n_epochs * MODALITIES[name].samples_per_epoch
+        x[name] = torch.zeros(shape, dtype=torch.float32)  # whatever a user's default is
         available[name] = torch.zeros(len(items), n_epochs, dtype=torch.bool)
         for x_T, i in zip(x[name], rows[name], strict=True):
             signal, measured = items[i]["signals"][name], items[i]["measured"][name]

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from ..cautions import warn
 from ..hypnograms.agreement import allow_absent_stages
+from ..hypnograms.probabilities import find_temperatures, to_proba
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.backends import Subset, list_subsets
 from ..progress import show_bars, track
+from ..staging.windows import blend, join, plan_windows
 from ..verbosity import Verbosity, check_option, verbose
 from .batches import collate, read_item
 from .nights import Night, PreparedNight
@@ -54,7 +56,8 @@ class NightOutput:
     Attributes
     ----------
     logits : array, shape (n_epochs, n_stages)
-        Unnormalized log-probabilities of the stages.
+        Unnormalized log-probabilities of the stages; of a recording that is staged in windows,
+        those of the blended probabilities.
     measured : pandas.DataFrame of bool, shape (n_epochs, n_modalities)
         Where each modality of the subset was measured.
     """
@@ -90,23 +93,47 @@ def run_night(
     n_stages = len(weights.stage_names)
     night.check(weights.modalities, n_stages)
     names = sorted(set(weights.modalities) & set(night.modalities))
-    length = max(night.n_epochs, weights.preprocessing.padded_epochs)
-    batch = collate([read_item(night, names, n_stages, length=length)])
-    present = sorted(batch["x"])
     if isinstance(subsets, str):
-        wanted = list_subsets(present) if subsets == "all" else [tuple(present)]
+        wanted = list_subsets(names) if subsets == "all" else [tuple(names)]
     else:
-        wanted = [tuple(sorted(s)) for s in subsets if set(s) <= set(present)]
-    measured = {n: mask[0, : night.n_epochs].numpy() for n, mask in batch["available"].items()}
-    with show_bars(False):  # the loop over nights has one
-        found = engine.mix(engine.encode(batch["x"]), batch["available"], wanted)
-    return {
-        subset: NightOutput(
-            logits_BSC[0, : night.n_epochs].float().numpy(),
-            pd.DataFrame({name: measured[name] for name in subset}),
-        )
-        for subset, logits_BSC in found.items()
-    }
+        wanted = [tuple(sorted(s)) for s in subsets if set(s) <= set(names)]
+    windows = plan_windows(night.n_epochs)
+    found: dict[Subset, list[NDArray[np.float32]]] = {subset: [] for subset in wanted}
+    measured: list[pd.DataFrame] = []
+    for first, last in windows:
+        length = max(last - first, weights.preprocessing.padded_epochs)
+        with torch.device("cpu"):  # whatever a user's default device is
+            batch = collate([read_item(night, names, n_stages, first=first, length=length)])
+        masks = {n: mask[0, : last - first].numpy() for n, mask in batch["available"].items()}
+        measured.append(pd.DataFrame(masks))
+        with show_bars(False):  # the loop over nights has one
+            logits = engine.mix(engine.encode(batch["x"]), batch["available"], wanted)
+        for subset, logits_BSC in logits.items():
+            found[subset].append(logits_BSC[0, : last - first].float().numpy())
+    whole = join(measured, windows)
+    outputs = {}
+    for subset, parts in found.items():
+        temperatures = find_temperatures(weights.calibration, whole[list(subset)])
+        logits_SC = _blend_logits(parts, windows, temperatures)
+        outputs[subset] = NightOutput(logits_SC, whole[list(subset)])
+    return outputs
+
+
+def _blend_logits(
+    parts: Sequence[NDArray[np.float32]],
+    windows: Sequence[tuple[int, int]],
+    temperatures: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Find the logits whose probabilities are those of the windows, blended as in staging."""
+    if len(parts) == 1:
+        return parts[0]
+    probas = [
+        to_proba(torch.from_numpy(part), temperatures[first:last])
+        for part, (first, last) in zip(parts, windows, strict=True)
+    ]
+    smallest = np.finfo(np.float64).tiny
+    blended = np.maximum(blend(probas, windows), smallest)
+    return (np.log(blended) * temperatures).astype(np.float32)
 
 
 def _compute_agreement(

@@ -10,12 +10,14 @@ import pandas as pd
 import yasa
 from sklearn.metrics import cohen_kappa_score
 
+from ..cautions import catch_warnings
+
 
 @contextmanager
 def allow_absent_stages() -> Iterator[None]:
     """Silence scikit-learn's warnings about stages that do not occur."""
     # The kappa of a single stage is 0/0, for which scikit-learn has a warning only from 1.9 on.
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+    with catch_warnings(), np.errstate(invalid="ignore"):
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
         warnings.filterwarnings("ignore", "A single label was found")
         warnings.filterwarnings("ignore", "`y1`, `y2` and `labels` have only one label in common")

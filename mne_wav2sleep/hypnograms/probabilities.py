@@ -67,8 +67,9 @@ def to_proba(
     >>> to_proba(torch.tensor([[0.0, 0.0], [1000.0, 0.0]])).tolist()
     [[0.5, 0.5], [1.0, 0.0]]
     """
-    # To the CPU first, since MPS has no float64.
-    scaled = logits.cpu().double() / torch.as_tensor(temperatures, dtype=torch.float64)
+    # To the CPU first, since MPS has no float64, and users may have set another default device.
+    divisors = torch.as_tensor(temperatures, dtype=torch.float64, device="cpu")
+    scaled = logits.cpu().double() / divisors
     proba = torch.softmax(scaled, dim=-1).numpy()
     if np.isnan(proba).any():
         raise RuntimeError(

@@ -11,7 +11,7 @@ bundled weights, and an :class:`Engine` runs a network on a device.
     folder     model folders, read and written
     registry   the weights that have a name; download: their cache
     load       weights by name or from a folder
-    backends   devices, precision, Engine
+    backends   devices, precision, Engine; forking: threads of forked processes
 """
 
 from ..calibration import Calibration

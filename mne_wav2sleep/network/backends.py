@@ -1,5 +1,6 @@
 """Run a network on a device: choice of device and backend, precision, and lack of memory."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cautions import warn
-from ..errors import summarize_error
+from ..errors import WeightsError, summarize_error
 from ..progress import track
 from ..verbosity import check_option, check_type
 from .fast import FastWav2Sleep
+from .forking import leave_lost_threads
 from .model import Wav2Sleep
 
 Subset = tuple[str, ...]
@@ -55,6 +57,7 @@ def choose_device(device: str | torch.device) -> torch.device:
         If the device does not exist, or cannot hold values.
     """
     check_type(device, (str, torch.device), "device")
+    leave_lost_threads()
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -103,7 +106,8 @@ class Engine:
     Parameters
     ----------
     network : Wav2Sleep
-        The network, which is moved to the device.
+        The network. The engine runs a copy of it, in evaluation mode: changing, moving or training
+        the network afterwards has no effect on the engine.
     device : str or torch.device
         ``"auto"`` (CUDA if available, else MPS, else the CPU), ``"cpu"``, ``"cuda"``,
         ``"cuda:1"``, ``"mps"``, or another PyTorch device.
@@ -122,11 +126,16 @@ class Engine:
     ------
     TypeError, ValueError
         If the device or the precision cannot be used.
+    WeightsError
+        If the network is not in float32, or has no values.
 
     Notes
     -----
     On a CPU, encoders run in tiles, which halves the time; their features agree with those of
     :class:`Wav2Sleep` to about 2e-5.
+
+    Autocast, default devices and modes of gradients that are in effect where an engine is used do
+    not apply to it.
 
     Examples
     --------
@@ -148,7 +157,9 @@ class Engine:
         check_option("precision", precision, list(PRECISIONS))
         self.device = choose_device(device)
         self.precision = precision
-        self._network = network
+        _check_tensors(network)
+        # Others may train or move the network, or stage with it in another thread.
+        self._network = copy.deepcopy(network).eval()
 
     def encode(self, x: Mapping[str, NDArray[np.float32] | Tensor]) -> dict[str, Tensor]:
         """Run the encoders.
@@ -163,10 +174,9 @@ class Engine:
         z : dict of str to Tensor, shape (B, S, feature_dim)
             Modality -> features, on the CPU.
         """
-        tensors = {name: torch.as_tensor(one) for name, one in x.items()}
 
         def encode(backend: Backend) -> dict[str, Tensor]:
-            return backend.encode({name: one.to(self.device) for name, one in tensors.items()})
+            return backend.encode(self._send(x))
 
         return {name: z_BSF.cpu() for name, z_BSF in self._run(encode).items()}
 
@@ -195,8 +205,7 @@ class Engine:
         """
 
         def mix(backend: Backend) -> dict[Subset, Tensor]:
-            there = {name: one.to(self.device) for name, one in z.items()}
-            masks = {name: torch.as_tensor(one).to(self.device) for name, one in available.items()}
+            there, masks = self._send(z), self._send(available)
             return {
                 subset: backend.mix(
                     {name: there[name] for name in subset},
@@ -207,17 +216,25 @@ class Engine:
 
         return self._run(mix)
 
+    def _send(self, arrays: Mapping[str, NDArray | Tensor]) -> dict[str, Tensor]:
+        """Send arrays to the device."""
+        return {name: torch.as_tensor(one, device=self.device) for name, one in arrays.items()}
+
+    def _choose_autocast(self) -> AbstractContextManager:
+        """Choose autocast of the engine's own precision, or none, whatever the user's is."""
+        kind = self.device.type
+        if self.precision != "float32":
+            return torch.autocast(kind, PRECISIONS[self.precision])
+        # Some devices have no autocast, and refuse even to disable it.
+        there = torch.amp.is_autocast_available(kind)
+        return torch.autocast(kind, enabled=False) if there else nullcontext()
+
     def _run(self, compute: Callable[[Backend], _T]) -> _T:
         """Compute on the device, or on the CPU if the device runs out of memory."""
-        # Some devices have no autocast, and refuse even to disable it.
-        context: AbstractContextManager = (
-            nullcontext()
-            if self.precision == "float32"
-            else torch.autocast(self.device.type, PRECISIONS[self.precision])
-        )
+        leave_lost_threads()
         self._network.to(self.device)
         try:
-            with torch.inference_mode(), context:
+            with torch.inference_mode(), self._choose_autocast():
                 return compute(choose_backend(self._network, self.device))
         except RuntimeError as error:
             # Only CUDA has its own type of error; that of MPS says "MPS backend out of memory".
@@ -231,3 +248,14 @@ class Engine:
         self.device = torch.device("cpu")
         torch.cuda.empty_cache()
         return self._run(compute)
+
+
+def _check_tensors(network: Wav2Sleep) -> None:
+    """Refuse a network whose tensors were converted, or moved where they have no values."""
+    for tensor in network.state_dict().values():
+        if tensor.dtype != torch.float32 or tensor.device.type == "meta":
+            raise WeightsError(
+                "The network of the weights was changed after it was loaded: its tensors should be "
+                f"float32 and have values, but are {str(tensor.dtype).removeprefix('torch.')} on "
+                f"the device {str(tensor.device)!r}. Load the weights again."
+            )

@@ -9,6 +9,7 @@ from ..errors import WeightsError
 from ..verbosity import Verbosity, verbose
 from .download import check_bundled, fetch_weights
 from .folder import find_tensors, read_calibration, read_info
+from .forking import leave_lost_threads
 from .registry import REGISTRY, RegistryEntry, get_entry
 from .state import build_network, read_state
 from .weights import LoadedWeights, WeightsInfo
@@ -125,6 +126,7 @@ def load_weights(
     """
     if isinstance(weights, LoadedWeights):
         return weights
+    leave_lost_threads()
     info = describe_weights(weights)
     found = resolve_weights(weights)
     if isinstance(found, Path):

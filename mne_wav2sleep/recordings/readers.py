@@ -14,7 +14,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cautions import warn
+from ..cautions import catch_warnings, warn
 from ..errors import summarize_error
 from ..formats import brainvision
 from ..formats.edf import SUFFIXES, EdfFile, open_edf
@@ -204,7 +204,8 @@ class RawReader:
         picks = [self.raw.ch_names.index(name) for name in names]
         try:
             # In the order of the file, which is fastest.
-            rows = self.raw.get_data(sorted(picks), start=begin, stop=end, verbose="error")
+            with use_log_level("error"):  # MNE's own would leave the level of another thread
+                rows = self.raw.get_data(sorted(picks), start=begin, stop=end)
         except Exception as error:
             files = ", ".join(str(name) for name in self.raw.filenames if name is not None)
             raise ValueError(
@@ -370,10 +371,10 @@ def _check_brainvision(path: Path, raw: mne.io.BaseRaw) -> None:
 
 def _open_raw(path: Path, *, is_cut: bool) -> mne.io.BaseRaw:
     """Open a file with MNE, and issue its warnings as warnings of this package."""
-    with warnings.catch_warnings(record=True) as caught:
+    with catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         raw = _read_raw(path)
-    for one in caught:
+    for one in caught or []:
         text = str(one.message)
         # MNE does not tell how much is missing of a file that was cut off, nor where a boundary is,
         # nor which date is invalid.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import yasa
 from numpy.typing import NDArray
 
@@ -149,6 +150,8 @@ def _describe_parameters(
     return {
         "device": str(engine.device),
         "precision": engine.precision,
+        # What torch makes of float32 in matrix products, which users may lower for all programs.
+        "matmul_precision": torch.get_float32_matmul_precision(),
         "validity": asdict(validity),
         "calibration": asdict(weights.calibration),
         "preprocessing": asdict(weights.preprocessing),

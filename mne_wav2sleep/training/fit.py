@@ -3,25 +3,21 @@
 import copy
 import json
 import logging
+import signal
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    WeightAveraging,
-)
 from pytorch_lightning.loggers import CSVLogger
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..cautions import warn
 from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate, prepare_nights
+from ..errors import summarize_error
 from ..network import (
     Calibration,
     LoadedWeights,
@@ -34,8 +30,9 @@ from ..network import (
 from ..network.backends import choose_device
 from ..network.folder import describe_config
 from ..progress import are_bars_shown
-from ..verbosity import Verbosity, logger, pluralize, verbose
+from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import TrainingRun, write_card
+from .checkpoints import WholeCheckpoints, make_callbacks
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .sampling import check_apart, split_by_subject
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
@@ -43,15 +40,6 @@ from .settings import FINE_TUNING, TrainingSettings, check_datasets
 _FEW_SUBJECTS = 5
 """Number of subjects below which fine-tuning warns of overfitting."""
 _WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md")
-
-
-class _EarlyStopping(EarlyStopping):
-    """Early stopping that also stops a resumed run at once; Lightning's trains another pass."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        if self.wait_count >= self.patience:
-            trainer.should_stop = True
 
 
 def _claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
@@ -74,49 +62,47 @@ def _claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _make_callbacks(settings: TrainingSettings, folder: Path) -> list[Callback]:
-    """Make callbacks for checkpoints, early stopping and averaging."""
-    # Two of them, since save_last=True saves the last pass only if it is also the best one.
-    best, last = (
-        ModelCheckpoint(
-            folder / "checkpoints", filename=name, monitor=monitor, enable_version_counter=False
-        )
-        for name, monitor in (("best", "val_loss"), ("last", None))
-    )
-    callbacks: list[Callback] = [last]
-    if settings.keep == "best":
-        stop = _EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
-        callbacks = [stop, best, last]
-    if settings.averaging:
-        # Validation and checkpoints use averaged weights, training its own. EMAWeightAveraging of
-        # Lightning rounds, so that frozen weights would change.
-        running_mean = get_ema_multi_avg_fn(settings.averaging)
-        callbacks.append(WeightAveraging(multi_avg_fn=running_mean))
-    return callbacks
+def _choose_devices(device: torch.device, n_devices: int) -> dict[str, Any]:
+    """Choose Lightning's options for the devices, and check that it can train on them."""
+    check_type(n_devices, "int-like", "n_devices")
+    if n_devices < 1:
+        raise ValueError(f"n_devices must be 1 or more, got {n_devices}. Name at least one device.")
+    options: dict[str, Any] = {
+        "accelerator": device.type,
+        # A single device is the named one; for several, Lightning takes the first.
+        "devices": n_devices if device.index is None or n_devices > 1 else [device.index],
+        "strategy": "ddp_find_unused_parameters_true" if n_devices > 1 else "auto",
+    }
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    try:
+        pl.Trainer(**options, logger=False, enable_checkpointing=False)
+    except Exception as error:  # it has no type of its own for devices that are not there
+        raise ValueError(
+            f"PyTorch Lightning cannot train on {n_devices} device{pluralize(n_devices)} of the "
+            f"kind {device.type!r} here ({summarize_error(error)}). Use fewer devices, or "
+            "device='cpu'."
+        ) from error
+    return options
 
 
 def _fit(
     module: Wav2SleepModule,
     data: NightDataModule,
     folder: Path,
-    device: torch.device,
-    n_devices: int,
+    devices: Mapping[str, Any],
 ) -> pl.Trainer:
     """Train to the end, from the last checkpoint if there is one."""
     settings = module.settings
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Advice on speed that does not matter for few nights, and on internals of dependencies.
         warnings.filterwarnings("ignore", module="pytorch_lightning.*|torch.*|lightning_fabric.*")
         trainer = pl.Trainer(
-            accelerator=device.type,
-            # A single device is the named one; for several, Lightning takes the first.
-            devices=n_devices if device.index is None or n_devices > 1 else [device.index],
-            strategy="ddp_find_unused_parameters_true" if n_devices > 1 else "auto",
+            **devices,
             precision=settings.precision,
             max_epochs=settings.max_passes,
             gradient_clip_val=settings.clip,
-            callbacks=_make_callbacks(settings, folder),
+            callbacks=make_callbacks(settings, folder),
+            plugins=[WholeCheckpoints()],
             logger=CSVLogger(folder, name="log"),
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,  # PassSampler gives this process its share
@@ -127,8 +113,40 @@ def _fit(
         )
         before = folder / "checkpoints" / "last.ckpt"
         resume = str(before) if before.exists() else None
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        except SystemExit as error:
+            # Lightning turns Ctrl-C into an exit, and has Python ignore it from then on.
+            if not trainer.interrupted:
+                raise
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from error
     return trainer
+
+
+@contextmanager
+def _use_plain_modes() -> Iterator[None]:
+    """Leave the modes of torch in which a user may call: they would change what is learnt."""
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda", "mps"):  # those that Lightning knows
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        if not _is_cpu_default():
+            modes.enter_context(torch.device("cpu"))
+        modes.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+        yield
+
+
+def _is_cpu_default() -> bool:
+    """Check whether tensors are made on the CPU unless told otherwise."""
+    try:
+        return torch.get_default_device().type == "cpu"
+    except (AssertionError, RuntimeError):  # a device that is not there
+        return False
 
 
 def _train(
@@ -139,7 +157,8 @@ def _train(
     run: TrainingRun,
 ) -> Path:
     """Train, and write the model folder."""
-    device = choose_device(run.device)  # before the nights are prepared, which takes long
+    # Before the nights are prepared, which takes long.
+    devices = _choose_devices(choose_device(run.device), run.n_devices)
     prepared = prepare_nights(nights, folder / "nights")
     if validation is None:
         fraction, seed = run.settings.validation_fraction, run.settings.seed
@@ -172,10 +191,10 @@ def _train(
     before: Evaluation | None = None
     if run.base is not None:
         before = evaluate(apart, start, subsets="recorded", device="cpu")
-    module = Wav2SleepModule(start.network, run.settings, run.trainable)
+    module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable)
     if run.settings.precision == "64-true":
         module.double()  # Lightning does it after the averages of weights are made
-    trainer = _fit(module, data, folder, device, run.n_devices)
+    trainer = _fit(module, data, folder, devices)
     if trainer.is_global_zero:
         kept = folder / "checkpoints" / f"{run.settings.keep}.ckpt"
         module.load_state_dict(
@@ -253,12 +272,13 @@ def train(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
     )
-    torch.manual_seed(run.settings.seed)
-    network = Wav2Sleep(config or Wav2SleepConfig())
-    info = describe_config(network.config, name=str(folder))
-    start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
-    start = replace(start, preprocessing=preprocessing or Preprocessing())
-    return _train(start, nights, validation, Path(folder), run)
+    with _use_plain_modes():
+        torch.manual_seed(run.settings.seed)
+        network = Wav2Sleep(config or Wav2SleepConfig())
+        info = describe_config(network.config, name=str(folder))
+        start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
+        start = replace(start, preprocessing=preprocessing or Preprocessing())
+        return _train(start, nights, validation, Path(folder), run)
 
 
 @verbose
@@ -340,5 +360,5 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
     )
-    start = replace(start, network=copy.deepcopy(start.network))
-    return _train(start, nights, validation, Path(folder), run)
+    with _use_plain_modes():
+        return _train(start, nights, validation, Path(folder), run)

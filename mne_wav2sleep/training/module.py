@@ -48,7 +48,7 @@ class Wav2SleepModule(pl.LightningModule):
         for part in PARTS:
             getattr(self.model, part).train(part in self.trainable)
 
-    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: list[dict], batch_idx: int) -> None:
         """Seed dropout with the step, so that a resumed run gives the same weights."""
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
 
@@ -87,25 +87,38 @@ class Wav2SleepModule(pl.LightningModule):
             return self.model.encode
         return choose_backend(self.model, self.device).encode
 
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+    def training_step(self, batch: list[dict], batch_idx: int) -> Tensor:
         """Compute the loss of a step; stop if it is not finite."""
-        total, count = self.compute_loss(batch)
+        names, total, count = self._sum_losses(batch)
         if not torch.isfinite(total):
             raise RuntimeError(
                 f"The loss is {float(total.detach())} at step {self.global_step}, in a batch of "
-                f"{batch['names']}. Training stopped; the checkpoint of the last complete pass is "
+                f"{names}. Training stopped; the checkpoint of the last complete pass is "
                 "kept. Check these nights, or lower the learning rate."
             )
         # Gradients are averaged over processes: divided by the mean number of scored epochs of
         # all of them, every epoch has the same weight.
         counts: Any = self.all_gather(count)
         loss = total / counts.float().mean().clamp(min=1)
-        self.log("train_loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True)
+        self.log(
+            "train_loss",
+            loss.detach(),
+            batch_size=len(names),
+            prog_bar=True,
+            on_step=False,
+            on_epoch=True,
+        )
         return loss
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
+    def _sum_losses(self, batches: list[dict]) -> tuple[list[str], Tensor, Tensor]:
+        """Sum the losses of the batches of a step; return the names of their nights as well."""
+        totals, counts = zip(*map(self.compute_loss, batches), strict=True)
+        names = [name for batch in batches for name in batch["names"]]
+        return names, torch.stack(totals).sum(), torch.stack(counts).sum()
+
+    def validation_step(self, batch: list[dict], batch_idx: int) -> None:
         """Log the loss of a validation batch."""
-        total, count = self.compute_loss(batch)
+        _, total, count = self._sum_losses(batch)
         self.log(
             "val_loss",
             total / count.clamp(min=1),

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..cohorts.batches import collate, read_item
+from ..cohorts.batches import Batch, collate, read_item
 from ..cohorts.nights import PreparedNight
+from ..staging.windows import plan_windows
 from .masking import Masking
 
 
@@ -155,7 +156,8 @@ class NightDataset(Dataset[dict]):
     n_stages : int
         Number of stages of the network, 4 or 5.
     crop : int or None
-        Epochs per item, to which a night is cropped at random, or padded. None for whole nights.
+        Epochs per item, to which a night is cropped at random, or padded. None for whole nights,
+        or for a window of those that are staged in windows.
     padded_epochs : int
         Epochs to which whole nights are padded, as the weights' preprocessing says.
     masking : Masking
@@ -188,7 +190,9 @@ class NightDataset(Dataset[dict]):
         draw = draw if isinstance(draw, Draw) else Draw(draw, (0, 0, draw))
         night = self._nights[draw.night]
         rng = np.random.default_rng(draw.seed)
-        length = self._crop or max(night.n_epochs, self._padded_epochs)
+        # Of a recording that is staged in windows, the network sees a window.
+        window = plan_windows(night.n_epochs)[0][1]
+        length = self._crop or max(window, self._padded_epochs)
         first = int(rng.integers(max(night.n_epochs - length, 0) + 1))
         kept = self._masking.draw(sorted(self._modalities & set(night.modalities)), rng)
         item = read_item(night, kept, self._n_stages, first=first, length=length)
@@ -197,16 +201,28 @@ class NightDataset(Dataset[dict]):
         return item
 
 
+def _collate_by_length(items: Sequence[dict[str, Any]]) -> list[Batch]:
+    """Combine nights of the same length.
+
+    The network normalizes over a whole night, so that padding would change what it gives.
+    """
+    lengths = sorted({item["stages"].size for item in items})
+    return [collate([one for one in items if one["stages"].size == n]) for n in lengths]
+
+
 def make_loader(
     dataset: NightDataset, sampler: Sampler | None, batch_size: int, n_workers: int
 ) -> DataLoader:
-    """Make a loader that reads batches in worker processes, or in this one if there are none."""
+    """Make a loader of steps, each a list of batches of nights of the same length.
+
+    Batches are read in worker processes, or in this one if there are none.
+    """
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=n_workers,
-        collate_fn=collate,
+        collate_fn=_collate_by_length,
         # Forking a process with threads can deadlock. Workers only read files.
         multiprocessing_context="spawn" if n_workers else None,
     )

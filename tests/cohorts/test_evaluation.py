@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from mne_wav2sleep.cohorts import (
     measure_reliability,
     prepare_nights,
 )
+from mne_wav2sleep.network import Calibration
 from mne_wav2sleep.network.backends import list_subsets
 
 pytestmark = toy_recordings
@@ -26,6 +28,22 @@ MODALITIES = ("ABD", "ECG", "PPG", "THX")
 @pytest.fixture(scope="module")
 def weights():
     return load_weights("mini", verbose="error")
+
+
+@pytest.mark.parametrize("epochs", [1440, 1441, 2600])
+def test_long_nights_are_evaluated_in_the_windows_of_staging(epochs, tmp_path, small_folder):
+    raw = make_raw(("Thor",), sfreq=8.0, seconds=epochs * 30, start=START)
+    scored = Night(raw, make_hypnogram(epochs), "a")
+    night = prepare_nights([scored], tmp_path, dtype="float32")
+    weights = load_weights(small_folder)
+    weights = replace(weights, calibration=Calibration({"THX": 2.5}))
+    hyp = SleepStagerW2S(raw, weights, verbose="error").predict()
+    expert = make_hypnogram(epochs, start=hyp.start).consolidate_stages(4)
+    expected = expert.evaluate(hyp).get_confusion_matrix()
+    found = evaluate(night, weights).confusion[("cohort", "THX")]
+    pd.testing.assert_frame_equal(
+        found.loc[list(expected.index), list(expected.columns)], expected, check_names=False
+    )
 
 
 @pytest.fixture(scope="module")

@@ -128,6 +128,8 @@ def test_a_device_without_memory_falls_back_to_the_cpu(small_folder, monkeypatch
     weights = load_weights(small_folder)
     network, state = weights.network, weights.network.state_dict()
     stager = SleepStagerW2S(raw, weights=weights)
+    engine = stager._load()[1]
+    engine._network = network
     encode, seen = FastWav2Sleep.encode, []
 
     def find_device(x):
@@ -151,7 +153,7 @@ def test_a_device_without_memory_falls_back_to_the_cpu(small_folder, monkeypatch
     monkeypatch.setattr(network, "encode", run_out)
     monkeypatch.setattr(FastWav2Sleep, "encode", run)
     monkeypatch.setattr(network, "to", move)
-    stager._load()[1].device = torch.device("meta")
+    engine.device = torch.device("meta")
     assert "device: meta" in repr(stager)
     with pytest.warns(RuntimeWarning, match="'meta' has too little free memory.*on the CPU"):
         proba = stager.predict().proba

@@ -6,7 +6,7 @@ from mne_wav2sleep.cohorts.batches import collate
 from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training import Masking
 from mne_wav2sleep.training.module import Wav2SleepModule
-from mne_wav2sleep.training.sampling import NightDataset
+from mne_wav2sleep.training.sampling import NightDataset, make_loader
 
 CROPPED = {"crop": 12, "padded_epochs": 0, "masking": Masking.off()}
 
@@ -44,3 +44,23 @@ def test_the_learning_rate_rises_and_then_decays(tiny, quick):
     assert factor(52) == factor(2) / torch.e
     names = {name.split(".")[0] for name, p in module.model.named_parameters() if p.requires_grad}
     assert names == {"classifier"}
+
+
+def test_the_loss_of_a_step_does_not_depend_on_which_nights_are_in_it(nights, tiny, quick):
+    """Nights of 20 and 17 epochs, whole and without padding, as ``mini`` was trained."""
+    torch.manual_seed(0)
+    module = Wav2SleepModule(Wav2Sleep(tiny).eval(), quick, ("classifier",))
+    whole = {"crop": None, "padded_epochs": 0, "masking": Masking.off()}
+
+    def compute(chosen):
+        dataset = NightDataset(chosen, ["ABD", "ECG", "PPG", "THX"], 4, **whole)
+        (step,) = make_loader(dataset, None, len(chosen), n_workers=0)
+        return module._sum_losses(step)
+
+    _, *alone = zip(*[compute([night]) for night in nights], strict=True)
+    for chosen in ([0, 3], [1, 2, 4], range(6)):
+        names, total, count = compute([nights[i] for i in chosen])
+        assert len(names) == len(chosen)
+        assert count == sum(alone[1][i] for i in chosen)
+        expected = sum(alone[0][i] for i in chosen)
+        torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-5)

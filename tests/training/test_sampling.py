@@ -77,4 +77,24 @@ def test_whole_nights_are_padded_as_the_weights_say(nights):
     dataset = NightDataset(nights, ["THX"], 4, crop=None, padded_epochs=25, masking=Masking.off())
     assert [dataset[i]["stages"].size for i in range(6)] == [25] * 6
     batches = list(make_loader(dataset, None, 4, n_workers=0))
-    assert [tuple(batch["x"]["THX"].shape) for batch in batches] == [(4, 25 * 256), (2, 25 * 256)]
+    shapes = [[tuple(batch["x"]["THX"].shape) for batch in step] for step in batches]
+    assert shapes == [[(4, 25 * 256)], [(2, 25 * 256)]]
+
+
+def test_nights_of_one_step_are_not_padded_to_each_other(nights):
+    dataset = NightDataset(nights, ["THX"], 4, crop=None, padded_epochs=0, masking=Masking.off())
+    (step,) = make_loader(dataset, None, 6, n_workers=0)  # of 20 and of 17 epochs
+    assert [tuple(batch["stages"].shape) for batch in step] == [(3, 17), (3, 20)]
+
+
+def test_of_a_night_that_is_staged_in_windows_a_window_is_drawn(make_nights, tmp_path):
+    short, long = (
+        prepare_nights(make_nights(("Thor",), "a", epochs=n), tmp_path)[0] for n in (1440, 1500)
+    )
+    options = {"crop": None, "padded_epochs": 0, "masking": Masking.off()}
+    assert NightDataset([short], ["THX"], 4, **options)[0]["stages"].size == 1440
+    dataset = NightDataset([long], ["THX"], 4, **options)
+    items = [dataset[Draw(0, (seed,))]["stages"] for seed in (0, 0, 1)]
+    assert [item.size for item in items] == [1200] * 3
+    assert (items[0] == items[1]).all()
+    assert (items[0] != items[2]).any()
