@@ -24,6 +24,7 @@ from .shared import (
     check_suffix,
     clean_errors,
     show_table,
+    show_text,
 )
 
 commands = typer.Typer(rich_markup_mode=None)
@@ -167,7 +168,7 @@ def train_command(
             device=device,
             n_devices=n_devices,
         )
-    typer.echo(f"{folder} contains the weights and their model card, README.md")
+    show_text(f"{folder} contains the weights and their model card, README.md")
 
 
 @commands.command("fine-tune")
@@ -204,4 +205,4 @@ def fine_tune_command(
             device=device,
             n_devices=n_devices,
         )
-    typer.echo(f"{folder} contains the weights and their model card, README.md")
+    show_text(f"{folder} contains the weights and their model card, README.md")
