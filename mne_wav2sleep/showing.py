@@ -1,6 +1,7 @@
 """How things are shown: the size of figures, and text from files without control characters."""
 
 import re
+import textwrap
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -37,6 +38,29 @@ def escape_hidden(text: str) -> str:
     ECG\x1b[2J 心電図
     """
     return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def wrap_name(name: str, width: int) -> str:
+    """Wrap a name from a file, for a figure.
+
+    Parameters
+    ----------
+    name : str
+        The name of a channel or a scorer.
+    width : int
+        Number of characters of a line.
+
+    Returns
+    -------
+    name : str
+        Its lines, without control characters.
+
+    Examples
+    --------
+    >>> wrap_name("ECG of the patient", 10).splitlines()
+    ['ECG of the', 'patient']
+    """
+    return textwrap.fill(escape_hidden(name), width)
 
 
 def finish_figure(figure: Figure, *, show: bool, close: bool = True) -> Figure:
