@@ -133,7 +133,8 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
     ------
     unfinished : Path
         Path to write to: a file with the same name in a temporary folder beside ``path``. It is
-        moved to ``path`` at the end of the block, or removed if the block raises an error.
+        moved to ``path`` (or copied, if that is a pipe or a device) at the end of the block, or
+        removed if the block raises an error.
 
     Raises
     ------
@@ -153,7 +154,11 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
     target = path.resolve()  # so that a link is kept, and its target is replaced
     try:
         if target.exists() and not target.is_file():
-            yield target
+            # A pipe or a device, in which no writer can go back to fill in a header.
+            with TemporaryDirectory() as folder:
+                unfinished = Path(folder) / path.name
+                yield unfinished
+                target.write_bytes(unfinished.read_bytes())
             return
         # In the same folder, because renaming works only within a file system.
         with TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
