@@ -125,7 +125,7 @@ def show_text(text: str) -> None:
 
 def _show_message(text: str) -> None:
     """Print a warning or an error on one line."""
-    sys.stderr.write(f"{escape_hidden(shorten(_in_options(text), _LONGEST))}\n")
+    sys.stderr.write(f"{escape_hidden(_in_options(shorten(text, _LONGEST)))}\n")
     sys.stderr.flush()
 
 

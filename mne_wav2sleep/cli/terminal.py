@@ -92,26 +92,30 @@ def use_terminal() -> Iterator[None]:
         With exit code 1 if standard output cannot be written to completely.
     """
     # Without streams (">&-"), files would get their numbers, and what is printed.
-    out, err = (
-        Path(os.devnull).open("w", encoding="utf-8") if stream is None else stream  # noqa: SIM115
-        for stream in (sys.stdout, sys.stderr)
-    )
-    sys.stdout, sys.stderr = _Terminal(out, is_stdout=True), _Terminal(err, is_stdout=False)
+    old = sys.stdout, sys.stderr
     try:
-        with keep_written() as written:
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as no_out,
+            Path(os.devnull).open("w", encoding="utf-8") as no_err,
+            keep_written() as written,
+        ):
+            sys.stdout = _Terminal(old[0] or no_out, is_stdout=True)
+            sys.stderr = _Terminal(old[1] or no_err, is_stdout=False)
             try:
                 yield
             finally:
                 sys.stdout.flush()
+                sys.stdout, sys.stderr = old
     except _StdoutError as error:
-        sys.stdout = None  # or Python would try to write the rest of it again
+        # With the old stdout, Python would try to write the rest of it again.
+        sys.stdout, sys.stderr = None, old[1]
         remedy = (
             "Let its reader read to the end"
             if isinstance(error.__cause__, BrokenPipeError)
             else "Free some space, or redirect it elsewhere"
         )
-        sys.stderr.write(
+        _Terminal(old[1] or io.StringIO(), is_stdout=False).write(
             f"Error: Not everything could be printed to standard output ({error}). {remedy}."
-            f"{list_files(written)}\n"
+            f"{escape_hidden(list_files(written))}\n"
         )
         sys.exit(1)
