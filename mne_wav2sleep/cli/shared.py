@@ -34,7 +34,7 @@ _OUTSIDE = (OSError, MemoryError)
 _RAISED = (ValueError, TypeError, RuntimeError)
 """Errors that we and MNE raise for the user; an assertion or a KeyError is a bug."""
 
-_LONGEST = 2000
+_LONGEST = 10_000
 """Number of characters of a message at most; some repeat the text of a file."""
 
 RecordingArgument = Annotated[
@@ -124,8 +124,9 @@ def show_text(text: str) -> None:
 
 
 def _show_message(text: str) -> None:
-    """Print a warning or an error on one line."""
-    sys.stderr.write(f"{escape_hidden(_in_options(shorten(text, _LONGEST)))}\n")
+    """Print a warning or an error; further lines are indented, so that none passes for another."""
+    lines = _in_options(shorten(text, _LONGEST)).split("\n")
+    sys.stderr.write("\n  ".join(map(escape_hidden, lines)) + "\n")
     sys.stderr.flush()
 
 

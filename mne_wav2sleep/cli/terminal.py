@@ -79,7 +79,8 @@ def list_files(paths: list[Path]) -> str:
     text : str
         A sentence after a space; empty if there are none.
     """
-    return f" Complete: {', '.join(map(str, paths))}." if paths else ""
+    names = ", ".join(escape_hidden(str(path)) for path in paths)
+    return f" Complete: {names}." if paths else ""
 
 
 @contextmanager
@@ -116,6 +117,6 @@ def use_terminal() -> Iterator[None]:
         )
         _Terminal(old[1] or io.StringIO(), is_stdout=False).write(
             f"Error: Not everything could be printed to standard output ({error}). {remedy}."
-            f"{escape_hidden(list_files(written))}\n"
+            f"{list_files(written)}\n"
         )
         sys.exit(1)
