@@ -74,6 +74,21 @@ def _prepare(table: Path, folder: Path, skip_broken: bool) -> list[PreparedNight
     return prepare_nights(read_nights(table), folder, on_error=on_error)
 
 
+def _check_scores(out: Path, table: Path) -> None:
+    """Refuse to write scores over the table of nights, or over a file that it names."""
+    if not (out.exists() and table.exists()):
+        return
+    if out.samefile(table):
+        raise ValueError(f"{out} is the table of nights, which would be lost. Choose another name.")
+    for night in read_nights(table):
+        for path in (night.recording, night.hypnogram):
+            if isinstance(path, Path) and path.exists() and out.samefile(path):
+                raise ValueError(
+                    f"{out} belongs to the night {night.name}, and would be lost. Choose another "
+                    "name."
+                )
+
+
 def _change_settings(settings: Any, assignments: Sequence[str] | None) -> Any:
     """Change settings by assignments name=value, whose values are YAML."""
     # Masking is not a single value.
@@ -124,8 +139,7 @@ def evaluate_command(
     check_choice(subsets, ["all", "recorded"], "--subsets")
     with clean_errors(debug=debug):
         if out is not None:  # checked before hours of work
-            if out.exists() and table.exists() and out.samefile(table):
-                raise ValueError(f"{out} is the table of nights, which would be lost.")
+            _check_scores(out, table)
             check_output(out, overwrite=overwrite)
         nights = _prepare(table, folder, skip_broken)
         found = evaluate(nights, weights, subsets=subsets, device=device)
