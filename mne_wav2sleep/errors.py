@@ -1,12 +1,50 @@
 """The package's own error, and summaries of the errors of other libraries."""
 
 import re
+import reprlib
 
 from pydantic import ValidationError
 
 
 class WeightsError(RuntimeError):
     """Weights cannot be found or downloaded, are damaged, or do not match their config."""
+
+
+_LONGEST = 300
+"""Number of characters of a text from elsewhere that an error repeats."""
+_MOST = 10
+"""Number of invalid values that an error lists."""
+
+# Does not unfold values within values, of which YAML can make more than memory holds.
+_repr = reprlib.Repr()
+_repr.maxlevel = 2
+_repr.maxstring = _repr.maxother = 60
+
+
+def shorten(text: str, longest: int = _LONGEST) -> str:
+    """Shorten a text that may be of any length, such as a cell of a table.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    longest : int
+        Number of characters of the result at most.
+
+    Returns
+    -------
+    text : str
+        The text; if it is longer, its beginning and end.
+
+    Examples
+    --------
+    >>> shorten("0123456789" * 1000, 20)
+    '0123456789...3456789'
+    """
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}...{text[half + 3 - longest :]}"
 
 
 def summarize_error(error: Exception) -> str:
@@ -27,7 +65,7 @@ def summarize_error(error: Exception) -> str:
     >>> summarize_error(OSError("Disk full. Free some space."))
     'OSError: Disk full'
     """
-    text = re.split(r"\.\s", " ".join(str(error).split()))[0].rstrip(".")
+    text = shorten(re.split(r"\.\s", " ".join(str(error).split()))[0].rstrip("."))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -42,7 +80,7 @@ def summarize_validation(error: ValidationError) -> str:
     Returns
     -------
     summary : str
-        The name, the problem and the value of each invalid field, without a period.
+        The name, the problem and the value of each invalid field, at most ten, without a period.
 
     Examples
     --------
@@ -54,10 +92,9 @@ def summarize_validation(error: ValidationError) -> str:
     night_share: Input should be less than 1, got 2.0
     """
     found = []
-    for one in error.errors(include_url=False, include_context=False):
-        message = one["msg"].removeprefix("Value error, ").rstrip(".")
-        place = ".".join(map(str, one["loc"]))
-        value = repr(one["input"])
-        value = value if len(value) <= 60 else value[:57] + "..."
+    for one in error.errors(include_url=False, include_context=False)[:_MOST]:
+        message = shorten(one["msg"].removeprefix("Value error, ").rstrip("."))
+        place = shorten(".".join(map(str, one["loc"])))
+        value = shorten(_repr.repr(one["input"]), 60)
         found.append(f"{place}: {message}, got {value}" if place else message)
     return "; ".join(found)

@@ -4,10 +4,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from .errors import shorten
 from .formats.edf import open_edf
 
 _RECORDINGS = (
@@ -16,6 +18,8 @@ _RECORDINGS = (
     *(".vhdr", ".vmrk"),
 )
 """Extensions, except EDF's, of files that MNE reads as recordings. They are never overwritten."""
+
+_written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
 
 
 def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
@@ -40,7 +44,7 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
     FileExistsError
         If it exists, and ``overwrite`` is False.
     ValueError
-        If it exists, and is a recording.
+        If it exists, and is a recording, or no file can have this name.
     OSError
         If it is a folder, or is not writable.
 
@@ -51,7 +55,7 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
     FileNotFoundError: There is no folder .../none to write night.json to. Choose another folder.
     """
     path = Path(path).expanduser().absolute()
-    target = path.resolve()
+    target = _resolve(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"There is no folder {target.parent} to write {path.name} to. Choose another folder."
@@ -72,6 +76,19 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
     return path
 
 
+def _resolve(path: Path) -> Path:
+    """Follow links; refuse a path that no file can have."""
+    try:
+        target = path.resolve()
+        target.exists()  # which finds names that are too long
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"{shorten(path.name)} cannot be written ({reason}). Choose another name."
+        ) from error
+    return target
+
+
 def _is_recording(path: Path) -> bool:
     """Check whether a file is a recording; an EDF that cannot be read counts as one."""
     if path.suffix.lower() != ".edf":
@@ -80,6 +97,25 @@ def _is_recording(path: Path) -> bool:
         return bool(open_edf(path).signals)
     except ValueError:
         return path.stat().st_size > 0
+
+
+@contextmanager
+def keep_written() -> Iterator[list[Path]]:
+    """Record the files that are written, so that a later error can name them.
+
+    Yields
+    ------
+    written : list of Path
+        The complete files so far, also those of an enclosing block.
+    """
+    written = _written.get()
+    if written is None:
+        written = []
+    token = _written.set(written)
+    try:
+        yield written
+    finally:
+        _written.reset(token)
 
 
 @contextmanager
@@ -97,7 +133,8 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
     ------
     unfinished : Path
         Path to write to: a file with the same name in a temporary folder beside ``path``. It is
-        moved to ``path`` at the end of the block, or removed if the block raises an error.
+        moved to ``path`` (or copied, if that is a pipe or a device) at the end of the block, or
+        removed if the block raises an error.
 
     Raises
     ------
@@ -117,7 +154,11 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
     target = path.resolve()  # so that a link is kept, and its target is replaced
     try:
         if target.exists() and not target.is_file():
-            yield target
+            # A pipe or a device, in which no writer can go back to fill in a header.
+            with TemporaryDirectory() as folder:
+                unfinished = Path(folder) / path.name
+                yield unfinished
+                target.write_bytes(unfinished.read_bytes())
             return
         # In the same folder, because renaming works only within a file system.
         with TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
@@ -128,6 +169,8 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
             if target.exists():
                 shutil.copymode(target, unfinished)
             unfinished.replace(target)
+        if (written := _written.get()) is not None:
+            written.append(path)
     except OSError as error:
         raise OSError(
             f"{path.name} could not be written to {path} ({error}). Free some space, or choose "

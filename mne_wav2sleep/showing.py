@@ -1,4 +1,7 @@
-"""Size of figures, and whether they are shown or closed."""
+"""How things are shown: the size of figures, and text from files without control characters."""
+
+import re
+import textwrap
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -7,6 +10,57 @@ from mne.viz.utils import plt_show
 WIDTH = 8.5
 """Width in inches. mne.Report shows 850 pixels at 100 dpi. Heights should be multiples of half an
 inch, so that figures have whole numbers of pixels; others would be sheared."""
+
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Controls of a terminal, controls of the writing direction, line ends, and characters that UTF-8
+does not have (Python's stand-ins for the bytes of a file name that is not UTF-8)."""
+
+
+def escape_hidden(text: str) -> str:
+    r"""Escape the characters of a text that act on what shows it, instead of being shown.
+
+    Parameters
+    ----------
+    text : str
+        Text that may come from a file: the label of a channel, a file name, a subject. It may set
+        the title of a terminal, reverse the rest of a line, or be impossible to encode.
+
+    Returns
+    -------
+    text : str
+        The text on one line, in which these characters are written as in Python, ``\x1b``.
+
+    Examples
+    --------
+    >>> print(escape_hidden("ECG\x1b[2J"), escape_hidden("心電図"))
+    ECG\x1b[2J 心電図
+    """
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def wrap_name(name: str, width: int) -> str:
+    """Wrap a name from a file, for a figure.
+
+    Parameters
+    ----------
+    name : str
+        The name of a channel or a scorer.
+    width : int
+        Number of characters of a line.
+
+    Returns
+    -------
+    name : str
+        Its lines, without control characters.
+
+    Examples
+    --------
+    >>> wrap_name("ECG of the patient", 10).splitlines()
+    ['ECG of the', 'patient']
+    """
+    return textwrap.fill(escape_hidden(name), width)
 
 
 def finish_figure(figure: Figure, *, show: bool, close: bool = True) -> Figure:

@@ -2,11 +2,14 @@
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
+from builders import START, make_hypnogram
 
-from mne_wav2sleep.output import check_output, write_whole
+from mne_wav2sleep import write_hypnogram
+from mne_wav2sleep.output import check_output, keep_written, write_whole
 
 
 def write(path, text="new", **options):
@@ -115,5 +118,51 @@ def test_file_that_was_created_in_the_meantime_is_not_overwritten(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["stages.txt"]
 
 
-def test_long_names_stay_within_the_limit_of_the_file_system(tmp_path):
-    write(tmp_path / ("n" * 250 + ".txt"))
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="requires pipes")
+@pytest.mark.parametrize("suffix", [".edf", ".json", ".txt"])
+def test_a_pipe_gets_the_whole_file_even_if_its_writer_goes_back(suffix, tmp_path):
+    hyp = make_hypnogram(40, start=START)
+    write_hypnogram(hyp, tmp_path / f"file{suffix}")
+    pipe = tmp_path / f"pipe{suffix}"
+    os.mkfifo(pipe)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write_hypnogram(hyp, pipe)
+    reader.join()
+    assert read == [(tmp_path / f"file{suffix}").read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("n" * 256, "^n+ cannot be written .File name too long"),
+        ("睡" * 90, "cannot be written .File name too long"),
+        ("a\0b", "cannot be written .embedded null byte"),
+        ("loop", "loop cannot be written .Symlink loop"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused(name, reason, tmp_path):
+    if name == "loop":
+        (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(ValueError, match=reason):
+        check_output(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["n" * 250 + ".txt", "睡眠　'$%\n\".txt", os.fsdecode(b"\xfc.txt")]
+)
+def test_names_that_files_can_have_are_kept(name, tmp_path):
+    write(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_complete_files_are_recorded(tmp_path):
+    write(tmp_path / "before")
+    with keep_written() as written:
+        write(tmp_path / "first")
+        with keep_written(), pytest.raises(OSError, match="already exists"):
+            write(tmp_path / "first")
+        with keep_written():
+            write(tmp_path / "second")
+    assert written == [tmp_path / "first", tmp_path / "second"]

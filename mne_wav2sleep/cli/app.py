@@ -8,6 +8,8 @@ import typer
 
 from ..sys_info import sys_info
 from . import cohorts, staging, weights
+from .shared import show_text
+from .terminal import use_terminal
 
 # Without Rich's boxes, every help text fits a terminal of 80 columns and 30 lines.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -19,7 +21,7 @@ app.add_typer(weights.commands, name="weights")
 def _show_version(wanted: bool) -> None:
     """Print the version and exit."""
     if wanted:
-        typer.echo(metadata.version("mne-wav2sleep"))
+        show_text(metadata.version("mne-wav2sleep"))
         raise typer.Exit
 
 
@@ -44,4 +46,5 @@ def sys_info_command() -> None:
 
 def main() -> None:
     """Run the command line."""
-    sys.exit(app())
+    with use_terminal():
+        app()

@@ -24,6 +24,7 @@ from .shared import (
     check_suffix,
     clean_errors,
     show_table,
+    show_text,
 )
 
 commands = typer.Typer(rich_markup_mode=None)
@@ -71,6 +72,21 @@ def _prepare(table: Path, folder: Path, skip_broken: bool) -> list[PreparedNight
     """Read a table of nights and prepare them."""
     on_error = "warn" if skip_broken else "raise"
     return prepare_nights(read_nights(table), folder, on_error=on_error)
+
+
+def _check_scores(out: Path, table: Path) -> None:
+    """Refuse to write scores over the table of nights, or over a file that it names."""
+    if not (out.exists() and table.exists()):
+        return
+    if out.samefile(table):
+        raise ValueError(f"{out} is the table of nights, which would be lost. Choose another name.")
+    for night in read_nights(table):
+        for path in (night.recording, night.hypnogram):
+            if isinstance(path, Path) and path.exists() and out.samefile(path):
+                raise ValueError(
+                    f"{out} belongs to the night {night.name}, and would be lost. Choose another "
+                    "name."
+                )
 
 
 def _change_settings(settings: Any, assignments: Sequence[str] | None) -> Any:
@@ -123,8 +139,7 @@ def evaluate_command(
     check_choice(subsets, ["all", "recorded"], "--subsets")
     with clean_errors(debug=debug):
         if out is not None:  # checked before hours of work
-            if out.exists() and table.exists() and out.samefile(table):
-                raise ValueError(f"{out} is the table of nights, which would be lost.")
+            _check_scores(out, table)
             check_output(out, overwrite=overwrite)
         nights = _prepare(table, folder, skip_broken)
         found = evaluate(nights, weights, subsets=subsets, device=device)
@@ -167,7 +182,7 @@ def train_command(
             device=device,
             n_devices=n_devices,
         )
-    typer.echo(f"{folder} contains the weights and their model card, README.md")
+    show_text(f"{folder} contains the weights and their model card, README.md")
 
 
 @commands.command("fine-tune")
@@ -204,4 +219,4 @@ def fine_tune_command(
             device=device,
             n_devices=n_devices,
         )
-    typer.echo(f"{folder} contains the weights and their model card, README.md")
+    show_text(f"{folder} contains the weights and their model card, README.md")

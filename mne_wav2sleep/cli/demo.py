@@ -76,16 +76,25 @@ def _check_folder(folder: Path) -> None:
     """Create the folder, or check that it contains only a demo on a simulated night."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, and results need a folder. Give another name.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"The folder {folder} cannot be made ({error.strerror}). Give another one."
+        ) from error
     if not any(folder.iterdir()):
         return
-    if not all((folder / name).exists() for name in _ALWAYS):
+    try:
+        earlier = json.loads((folder / _ALWAYS[1]).read_text(encoding="utf-8"))
+        files = list(map(str, earlier["recording"]["files"]))
+    except (OSError, KeyError, TypeError, ValueError):
+        files = None
+    if files is None or not all((folder / name).exists() for name in _ALWAYS):
         raise ValueError(
             f"{folder} contains files that are not from an earlier demo, and only those are "
             "replaced. Give a new folder."
         )
-    earlier = json.loads((folder / _ALWAYS[1]).read_text(encoding="utf-8"))
-    if files := earlier["recording"]["files"]:
+    if files:
         raise ValueError(
             f"{folder} contains the results of {', '.join(files)}, which are not replaced. Give "
             "another folder."

@@ -16,11 +16,14 @@ import pandas as pd
 import typer
 from pydantic import ValidationError
 
-from ..errors import summarize_validation
+from ..errors import shorten, summarize_validation
 from ..modalities import MODALITIES
+from ..output import keep_written
 from ..progress import show_bars
 from ..recordings.channels import ChannelName
+from ..showing import escape_hidden
 from ..verbosity import use_log_level
+from .terminal import list_files
 
 _BUG = 70
 """Exit code for a bug in the package: EX_SOFTWARE of sysexits.h."""
@@ -30,6 +33,9 @@ _OUTSIDE = (OSError, MemoryError)
 
 _RAISED = (ValueError, TypeError, RuntimeError)
 """Errors that we and MNE raise for the user; an assertion or a KeyError is a bug."""
+
+_LONGEST = 10_000
+"""Number of characters of a message at most; some repeat the text of a file."""
 
 RecordingArgument = Annotated[
     Path, typer.Argument(help="EDF, BDF, FIF, BrainVision, ...", show_default=False)
@@ -105,6 +111,25 @@ def read_ch_names(values: Sequence[str] | None) -> dict[str, ChannelName]:
     return ch_names
 
 
+def show_text(text: str) -> None:
+    """Print a line.
+
+    Parameters
+    ----------
+    text : str
+        The line, whose control characters are shown escaped.
+    """
+    sys.stdout.write(f"{escape_hidden(text)}\n")
+    sys.stdout.flush()
+
+
+def _show_message(text: str) -> None:
+    """Print a warning or an error; further lines are indented, so that none passes for another."""
+    lines = _in_options(shorten(text, _LONGEST)).split("\n")
+    sys.stderr.write("\n  ".join(map(escape_hidden, lines)) + "\n")
+    sys.stderr.flush()
+
+
 def show_table(table: pd.DataFrame) -> None:
     """Print a table without truncating it.
 
@@ -114,7 +139,9 @@ def show_table(table: pd.DataFrame) -> None:
         The table.
     """
     with pd.option_context("display.max_colwidth", None, "display.width", None):
-        typer.echo(table.to_string())
+        text = table.to_string()
+    for line in text.split("\n"):  # pandas escapes line ends within cells
+        show_text(line)
 
 
 def show_mapping(mapping: pd.DataFrame, modalities: Sequence[str]) -> None:
@@ -129,7 +156,7 @@ def show_mapping(mapping: pd.DataFrame, modalities: Sequence[str]) -> None:
     """
     show_table(mapping)
     for modality in sorted(set(modalities) - set(mapping.index)):
-        typer.echo(f"{modality}: none; name a channel with --ch-name {modality}=...")
+        show_text(f"{modality}: none; name a channel with --ch-name {modality}=...")
 
 
 def _is_deliberate(error: BaseException) -> bool:
@@ -213,11 +240,12 @@ def clean_errors(verbose: str | None = None, *, debug: bool = False) -> Iterator
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if str(message) not in shown:
-            typer.echo(f"Warning: {_in_options(str(message))}", err=True)
+            _show_message(f"Warning: {message}")
         shown.add(str(message))
 
     try:
         with (
+            keep_written() as written,
             show_bars(sys.stderr.isatty()),
             redirect_stdout(sys.stderr),
             use_log_level(verbose),
@@ -231,18 +259,18 @@ def clean_errors(verbose: str | None = None, *, debug: bool = False) -> Iterator
     except Exception as error:
         is_deliberate = _is_deliberate(error)
         if debug or not is_deliberate:
-            traceback.print_exc()
+            lines = traceback.format_exc().split("\n")
+            sys.stderr.write("\n".join(map(escape_hidden, lines)))
         if not is_deliberate:
-            typer.echo(
+            _show_message(
                 "This is a bug in mne-wav2sleep. Please report it, with the lines above and the "
-                "output of `mne-wav2sleep sys-info`.",
-                err=True,
+                "output of `mne-wav2sleep sys-info`."
             )
             raise typer.Exit(_BUG) from error
         text = str(error)
         if isinstance(error, ValidationError):
             text = f"{summarize_validation(error)}."
-        typer.echo(f"Error: {_in_options(text)}", err=True)
+        _show_message(f"Error: {text}{list_files(written)}")
         raise typer.Exit(1) from error
 
 

@@ -31,6 +31,7 @@ from .shared import (
     read_ch_names,
     show_mapping,
     show_table,
+    show_text,
 )
 
 commands = typer.Typer(rich_markup_mode=None)
@@ -109,12 +110,21 @@ def _check_outputs(
     recording: Path, out: Path | None, report: Path | None, *, overwrite: bool
 ) -> None:
     """Check that the outputs can be written, before staging, which takes minutes."""
+    targets: dict[Path, Path] = {}
     for path in (out, report):
         if path is not None and path.exists() and recording.exists() and path.samefile(recording):
             raise ValueError(f"{path} is the recording, which would be lost. Choose another.")
     for path in (out, out and provenance_path(out), report):
-        if path is not None:
-            check_output(path, overwrite=overwrite)
+        if path is None:
+            continue
+        target = check_output(path, overwrite=overwrite).resolve()
+        if (other := targets.setdefault(target, path)) is not path and not _is_device(target):
+            raise ValueError(f"{path} and {other} are the same file. Choose another name.")
+
+
+def _is_device(path: Path) -> bool:
+    """Check whether a path is a pipe or a device."""
+    return path.exists() and not path.is_file()
 
 
 @commands.command()
@@ -139,4 +149,4 @@ def demo(
         statistics = stager.statistics()
     for table in (stager.channels, statistics, *agreement):
         show_table(table)
-    typer.echo(f"Hypnogram, provenance, epochs, figures and report.html are in {folder}")
+    show_text(f"Hypnogram, provenance, epochs, figures and report.html are in {folder}")

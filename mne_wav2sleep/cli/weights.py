@@ -6,7 +6,7 @@ import typer
 
 from ..network.download import fetch_weights, verify_weights, weights_path
 from ..network.registry import list_weights
-from .shared import DebugOption, clean_errors
+from .shared import DebugOption, clean_errors, show_text
 
 commands = typer.Typer(
     help="List, fetch, locate and verify weights. Example: mne-wav2sleep weights list",
@@ -21,10 +21,10 @@ _Name = Annotated[str, typer.Argument(help="Name of weights, from `weights list`
 def list_command() -> None:
     """List the named weights. Example: mne-wav2sleep weights list."""
     for name, row in list_weights().iterrows():
-        typer.echo(name)
+        show_text(name)
         for what, value in row.dropna().items():
             if value != "":
-                typer.echo(f"  {what}: {value}")
+                show_text(f"  {what}: {value}")
 
 
 @commands.command()
@@ -32,7 +32,7 @@ def fetch(name: _Name = "wav2sleep", debug: DebugOption = False) -> None:
     """Download weights into the cache. Example: mne-wav2sleep weights fetch."""
     with clean_errors(debug=debug):
         path = fetch_weights(name, verbose=True)
-    typer.echo(path)
+    show_text(str(path))
 
 
 @commands.command()
@@ -40,7 +40,7 @@ def path(name: _Name = "wav2sleep", debug: DebugOption = False) -> None:
     """Print where weights are stored. Example: mne-wav2sleep weights path."""
     with clean_errors(debug=debug):
         found = weights_path(name)
-    typer.echo(found)
+    show_text(str(found))
 
 
 @commands.command()
@@ -48,4 +48,4 @@ def verify(name: _Name = "wav2sleep", debug: DebugOption = False) -> None:
     """Check downloaded or bundled weights. Example: mne-wav2sleep weights verify."""
     with clean_errors(debug=debug):
         found = verify_weights(name)
-    typer.echo(f"{found} is intact")
+    show_text(f"{found} is intact")

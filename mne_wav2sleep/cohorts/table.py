@@ -1,16 +1,23 @@
 """Tables of nights, the input of the commands."""
 
+import csv
+import io
 from pathlib import Path
 
-import pandas as pd
-
-from ..errors import summarize_error
+from ..errors import shorten
 from ..formats.edf import SUFFIXES
 from ..modalities import CARDIO_RESPIRATORY
 from .nights import Night
 
+_COLUMNS = ("recording", "subject", "hypnogram", "dataset", *CARDIO_RESPIRATORY)
+_NEEDED = "Give a CSV in UTF-8 with the columns 'recording' and 'subject'."
+_LARGEST = 2**26
+"""Number of bytes of a table at most: some 500,000 nights."""
+_LONGEST = 4096
+"""Number of characters of a value at most: that of a path on Linux."""
 
-def _read_table(path: Path) -> pd.DataFrame:
+
+def _read_text(path: Path) -> str:
     """Read a CSV as text; the error says what the file is instead."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a table of nights. Give the CSV in it.")
@@ -19,25 +26,73 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path} is a recording, not a table of nights. Give a CSV with the columns "
             "'recording' (the path of this file) and 'subject'."
         )
-    with path.open("rb") as file:
-        if b"\0" in file.read(2**16):
-            raise ValueError(
-                f"{path} is a binary file, not a table of nights. Give a CSV in UTF-8 with the "
-                "columns 'recording' and 'subject'."
-            )
-        file.seek(0)
-        header = file.readline().decode("utf-8", errors="replace")
-    separator = next((mark for mark in ";\t" if mark in header), ",")
-    try:
-        # Without keep_default_na=False, a subject "NA" would be missing, and "None" as well.
-        return pd.read_csv(
-            path, dtype=str, sep=separator, skipinitialspace=True, keep_default_na=False
-        ).fillna("")
-    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+    with path.open("rb") as file:  # once, since it may be a pipe
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
         raise ValueError(
-            f"{path} is not a table of nights ({summarize_error(error)}). Give a CSV with the "
-            "columns 'recording' and 'subject'."
+            f"{path} has more than {_LARGEST // 2**20} MiB, which is too large for a table of "
+            f"nights. {_NEEDED}"
+        )
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(f"{path} is in UTF-16, not in UTF-8. {_NEEDED}")
+    if b"\0" in content:
+        raise ValueError(f"{path} is a binary file, not a table of nights. {_NEEDED}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}, line {line}: the byte {content[error.start]:#x} is not UTF-8. Save the table "
+            f"in UTF-8. {_NEEDED}"
         ) from error
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Read the rows of a table as text, each with the number of its last line."""
+    text = _read_text(path)
+    header = text.split("\n", 1)[0]
+    separator = next((mark for mark in ";\t" if mark in header), ",")
+    # Not pandas, which takes a subject "NA" and a channel "None" for missing, names a repeated
+    # column anew, and the columns of longer rows by those beside them.
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
+    )
+    try:
+        lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {reader.line_num}: {error}. Correct the quotes of the table. {_NEEDED}"
+        ) from error
+    columns = [name.strip() for name in lines[0][1]] if lines else []
+    while columns and not columns[-1]:  # separators at the end of the line
+        columns.pop()
+    _check_columns(path, columns)
+    rows = []
+    for number, row in lines[1:]:
+        if any(cell.strip() for cell in row[len(columns) :]):
+            raise ValueError(
+                f"{path}, line {number}: there are {len(row)} values for {len(columns)} columns. "
+                f"Quote values that contain {separator!r}."
+            )
+        if longest := max((len(cell) for cell in row if len(cell) > _LONGEST), default=0):
+            raise ValueError(
+                f"{path}, line {number}: a value has {longest} characters, too many for a path or "
+                "a name. Correct the quotes of the table."
+            )
+        rows.append((number, dict.fromkeys(columns, "") | dict(zip(columns, row, strict=False))))
+    return rows
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    """Refuse a table that lacks columns, or has others, or one twice."""
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise ValueError(f"{path} has the column {shorten(twice[0])!r} twice. Remove one of them.")
+    if not {"recording", "subject"} <= set(columns) <= set(_COLUMNS):
+        raise ValueError(
+            f"{path} has the columns {[shorten(name, 40) for name in columns[:10]]}. It needs "
+            "'recording' and 'subject'; 'hypnogram', 'dataset', 'ABD', 'ECG', 'PPG' and 'THX' are "
+            "optional."
+        )
 
 
 def read_nights(table: str | Path) -> list[Night]:
@@ -66,27 +121,24 @@ def read_nights(table: str | Path) -> list[Night]:
     table = Path(table)
     if not table.exists():
         raise FileNotFoundError(f"There is no table of nights at {table}. Check the path.")
-    rows = _read_table(table)
-    known = {"recording", "subject", "hypnogram", "dataset", *CARDIO_RESPIRATORY}
-    if not {"recording", "subject"} <= set(rows.columns) or not set(rows.columns) <= known:
-        raise ValueError(
-            f"{table} has the columns {list(rows.columns)[:10]}. It needs 'recording' and "
-            "'subject'; 'hypnogram', 'dataset', 'ABD', 'ECG', 'PPG' and 'THX' are optional."
-        )
+    rows = _read_rows(table)
+    if not rows:
+        raise ValueError(f"{table} lists no nights. Add a line for each.")
     nights = []
-    for number, row in enumerate(rows.to_dict("records"), start=2):
-        if not row["recording"] or not row["subject"]:
+    for number, row in rows:
+        recording, subject = row["recording"], row["subject"].strip()
+        if not recording.strip() or not subject:
             raise ValueError(
                 f"{table}, line {number}: the recording or the subject is missing. Add it."
             )
-        channels = {m: row[m] for m in CARDIO_RESPIRATORY if row.get(m)}
+        channels = {m: row[m] for m in CARDIO_RESPIRATORY if row.get(m, "").strip()}
         nights.append(
             Night(
-                table.parent / row["recording"],
-                table.parent / row["hypnogram"] if row.get("hypnogram") else None,
-                row["subject"],
-                row.get("dataset") or "cohort",
-                {m: None if c.lower() == "none" else c for m, c in channels.items()},
+                table.parent / recording,
+                table.parent / row["hypnogram"] if row.get("hypnogram", "").strip() else None,
+                subject,
+                row.get("dataset", "").strip() or "cohort",
+                {m: None if c.strip().lower() == "none" else c for m, c in channels.items()},
             )
         )
     return nights

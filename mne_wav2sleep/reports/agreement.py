@@ -1,7 +1,5 @@
 """Figure of a hypnogram and a reference, with their confusion matrix."""
 
-import textwrap
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..hypnograms.agreement import allow_absent_stages
 from ..hypnograms.aligning import align_hypnogram
-from ..showing import WIDTH, finish_figure
+from ..showing import WIDTH, finish_figure, wrap_name
 from ..verbosity import check_type
 from .night import draw_stages, set_clock
 
@@ -65,7 +63,7 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram, *, show: bool
     )
     for name, one in (("reference", reference), ("staged", hyp)):
         draw_stages(one, axes[name])
-        axes[name].set_title(textwrap.fill(one.scorer, 60), loc="left", parse_math=False)
+        axes[name].set_title(wrap_name(one.scorer, 60), loc="left", parse_math=False)
         set_clock(axes[name], hyp)
     axes["reference"].set_xlabel("")
     title = (
@@ -73,8 +71,8 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram, *, show: bool
         f"in {confusion.to_numpy().sum():.0f} of {hyp.n_epochs} epochs"
     )
     _draw_confusion(confusion, axes["confusion"], title)
-    axes["confusion"].set_xlabel(textwrap.fill(hyp.scorer, 24), parse_math=False)
-    axes["confusion"].set_ylabel(textwrap.fill(reference.scorer, 24), parse_math=False)
+    axes["confusion"].set_xlabel(wrap_name(hyp.scorer, 24), parse_math=False)
+    axes["confusion"].set_ylabel(wrap_name(reference.scorer, 24), parse_math=False)
     return finish_figure(figure, show=show)
 
 

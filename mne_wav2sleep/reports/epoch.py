@@ -1,6 +1,5 @@
 """Figure of an epoch, as it was recorded and as the network sees it."""
 
-import textwrap
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -14,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ..modalities import EPOCH_S
-from ..showing import WIDTH, finish_figure
+from ..showing import WIDTH, finish_figure, wrap_name
 from ..signals import Reason
 from ..staging.pipeline import EpochSignal
 
@@ -102,7 +101,7 @@ def _draw_recorded(ax: Axes, signal: EpochSignal, name: str) -> set[int]:
     else:
         ax.set_yticks([])
     label = f"{name} [{unit}]" if unit else name
-    channel = textwrap.fill(signal.channel, _LINE)
+    channel = wrap_name(signal.channel, _LINE)
     # A "$" in a channel's name is not mathematics.
     ax.set_ylabel(f"{label}\n{channel}", parse_math=False, fontsize="small")
     spans = _find_spans(signal)

@@ -2,6 +2,7 @@
 
 import html
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from ..output import write_whole
 from ..recordings import Channel
 from ..recordings.channels import tabulate_channels
+from ..showing import escape_hidden
 from ..staging.audit import Audit
 from ..staging.windows import LONGEST
 
@@ -39,9 +41,15 @@ _CSS = """
 """
 
 
+def _escape(text: str) -> str:
+    """Escape text for HTML, and characters that act on what shows it or that UTF-8 lacks."""
+    return html.escape(escape_hidden(text))
+
+
 def _render_table(frame: pd.DataFrame) -> str:
     """Render a table in Bootstrap's style, which mne.Report includes; it scrolls if it is wide."""
     frame = frame.rename_axis(index=None)
+    frame = frame.map(lambda value: escape_hidden(value) if isinstance(value, str) else value)
     classes = "table table-sm table-striped"
     body = frame.to_html(border=0, classes=classes, na_rep="", justify="left")
     return f'<div style="overflow-x: auto">{body}</div>'
@@ -49,12 +57,12 @@ def _render_table(frame: pd.DataFrame) -> str:
 
 def _render_paragraphs(*texts: str) -> str:
     """Render text as paragraphs."""
-    return "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+    return "".join(f"<p>{_escape(text)}</p>" for text in texts)
 
 
 def _render_list(texts: Sequence[str]) -> str:
     """Render texts as a list."""
-    return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_escape(text)}</li>" for text in texts) + "</ul>"
 
 
 def _find_used(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +120,7 @@ def _summarize(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
 def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
     """Write the methods paragraph for a paper."""
     channels = ", ".join(
-        f"{modality} ({html.escape(str(row['channel']))}, {row['sfreq']:g} Hz)"
+        f"{modality} ({_escape(str(row['channel']))}, {row['sfreq']:g} Hz)"
         for modality, row in _find_used(provenance).items()
     )
     versions, weights = provenance["versions"], provenance["weights"]
@@ -141,7 +149,7 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
     return (
         f"<p>Sleep was staged in 30-s epochs into {n_stages} stages with wav2sleep (Carter &amp; "
         f"Tarassenko 2024) from {channels}, using mne-wav2sleep {versions['mne-wav2sleep']} with "
-        f"the weights {html.escape(weights['name'])} (SHA-256 {weights['sha256'][:12]}), "
+        f"the weights {_escape(weights['name'])} (SHA-256 {weights['sha256'][:12]}), "
         f"MNE-Python {versions['mne']} (Gramfort et al. 2013) and YASA {versions['yasa']} (Vallat "
         "&amp; Walker 2021). Signals were interpolated linearly to the network's rates and "
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "
@@ -186,14 +194,17 @@ def make_report(
     """
     files = provenance["recording"]["files"]
     name = Path(files[0]).name if files else "a night"
-    report = mne.Report(title=f"Sleep stages of {name}", verbose="error")
+    report = mne.Report(title=f"Sleep stages of {escape_hidden(name)}", verbose="error")
     report.add_custom_css(_CSS)
     summary = _render_paragraphs(*_summarize(hyp, provenance))
     if cautions := provenance["cautions"]:
         summary += "<p><strong>Warnings</strong></p>" + _render_list(cautions)
     report.add_html(summary, "Summary", tags=("summary",))
-    for figure, title in ((night, "The night"), (epoch, "The least certain epoch")):
-        report.add_figure(figure, title, tags=("figures",), image_format="png")
+    with warnings.catch_warnings():
+        # Names of channels in other scripts can be read under "Channels".
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        for figure, title in ((night, "The night"), (epoch, "The least certain epoch")):
+            report.add_figure(figure, title, tags=("figures",), image_format="png")
     note = _render_paragraphs(
         "low and high: the 95% interval over nights drawn from the probabilities, with correlated "
         "errors of neighboring epochs. It does not cover other cohorts or sensors."

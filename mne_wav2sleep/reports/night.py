@@ -1,6 +1,5 @@
 """Figure of a night on its clock, in YASA's style and legible without color."""
 
-import textwrap
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from ..hypnograms.aligning import change_hypnogram
 from ..hypnograms.probabilities import to_hypnogram
 from ..modalities import EPOCH_S
-from ..showing import WIDTH, finish_figure
+from ..showing import WIDTH, finish_figure, wrap_name
 from ..signals import Reason
 
 # Lightness (CIE L*) differs by at least 10, so that colors can be distinguished without color
@@ -254,7 +253,7 @@ def plot_night(
     # one is repeated.
     proba = pd.concat([hyp.proba, hyp.proba.iloc[[-1]]], ignore_index=True)
     draw_stages(hyp, axes[0])
-    axes[0].set_title(textwrap.fill(f"Stages by {hyp.scorer}", 70), loc="left", parse_math=False)
+    axes[0].set_title(wrap_name(f"Stages by {hyp.scorer}", 70), loc="left", parse_math=False)
     density = _drop_time_zone(to_hypnogram(proba, hyp.start, hyp.scorer))
     density.plot_hypnodensity(palette=_STAGE_COLORS, ax=axes[1])
     legend = axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, reverse=True)

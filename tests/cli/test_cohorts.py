@@ -80,3 +80,14 @@ def test_missing_tables_and_wrong_subsets(tmp_path, invoke):
     result = invoke("evaluate", tmp_path / "none.csv", "--subsets", "some")
     assert result.exit_code == 2
     assert "--subsets: must be one of all, recorded, got 'some'" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["p01.csv", "link.csv", "./p01.csv"])
+def test_scores_never_replace_the_stages_of_a_scorer(name, invoke, no_work, tmp_path):
+    (tmp_path / "p01.csv").write_text("stage\nW\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "p01.csv")
+    (tmp_path / "nights.csv").write_text("recording,hypnogram,subject\np01.edf,p01.csv,p01\n")
+    result = invoke("evaluate", tmp_path / "nights.csv", "--out", tmp_path / name, "--overwrite")
+    assert result.exit_code == 1
+    assert "belongs to the night cohort/p01 (p01.edf), and would be lost." in result.stderr
+    assert (tmp_path / "p01.csv").read_text() == "stage\nW\n"

@@ -1,10 +1,17 @@
 """Tables of nights."""
 
+import os
+import threading
+
 import pytest
+from builders import toy_recordings
 from typer.testing import CliRunner
 
+from mne_wav2sleep import simulate_night
 from mne_wav2sleep.cli import app
-from mne_wav2sleep.cohorts import read_nights
+from mne_wav2sleep.cohorts import prepare_nights, read_nights
+
+pytestmark = toy_recordings
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -25,8 +32,72 @@ def test_a_table_names_recordings_stages_subjects_and_channels(separator, tmp_pa
 
 
 @pytest.mark.parametrize(
+    "word", ["NA", "nan", "NULL", "null", "None", "n/a", "#N/A", "<NA>", "-NaN"]
+)
+def test_words_that_pandas_takes_for_missing_are_names(word, tmp_path):
+    path = tmp_path / "nights.csv"
+    path.write_text(
+        f"recording,hypnogram,subject,dataset,ECG\n{word},{word},{word},{word},{word}\n"
+    )
+    (night,) = read_nights(path)
+    assert (night.recording, night.hypnogram) == (tmp_path / word, tmp_path / word)
+    assert (night.subject, night.dataset) == (word, word)
+    assert night.ch_names == {"ECG": None if word == "None" else word}
+
+
+def test_a_modality_that_is_left_out_in_a_table_is_not_used(tmp_path):
+    raw = simulate_night(duration=600, sfreq=32, modalities=["ECG", "PPG"], verbose="error")
+    raw.save(tmp_path / "p01_raw.fif", verbose="error")
+    used = {}
+    for word in (" None ", "NONE", "none", "", "Pleth"):
+        (tmp_path / "nights.csv").write_text(f"recording,subject,PPG\np01_raw.fif,NA,{word}\n")
+        (night,) = prepare_nights(read_nights(tmp_path / "nights.csv"), tmp_path / "prepared")
+        assert night.subject == "NA"
+        used[word] = night.modalities
+    assert used == dict.fromkeys((" None ", "NONE", "none"), ("ECG",)) | dict.fromkeys(
+        ("", "Pleth"), ("ECG", "PPG")
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfrecording,subject\r\na.edf,p01\r\nb.edf,p02\r\n",  # Excel's UTF-8
+        b"recording,subject,\na.edf,p01,\n\nb.edf,p02,\n",  # separators at the ends of lines
+        b"recording,subject,dataset,PPG\na.edf,p01\nb.edf,p02,,\n,,,\n",  # short and empty rows
+        b'"recording", "subject"\n"a.edf", p01 \n"b.edf","p02"\n',
+        b"recording;subject\ra.edf;p01\rb.edf;p02\r",
+    ],
+)
+def test_tables_as_programs_write_them_are_read(content, tmp_path):
+    (tmp_path / "nights.csv").write_bytes(content)
+    nights = read_nights(tmp_path / "nights.csv")
+    assert [(n.recording.name, n.subject, n.dataset, n.ch_names) for n in nights] == [
+        ("a.edf", "p01", "cohort", {}),
+        ("b.edf", "p02", "cohort", {}),
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="requires pipes")
+def test_a_table_may_come_from_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "nights")
+    writer = threading.Thread(
+        target=(tmp_path / "nights").write_text, args=("recording,subject\na.edf,p01\n",)
+    )
+    writer.start()
+    assert [night.subject for night in read_nights(tmp_path / "nights")] == ["p01"]
+    writer.join()
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("recording,subject,ECG,ECG\na.edf,a,x,y\n", "has the column 'ECG' twice"),
+        ("recording,subject\na.edf,a,x\nb.edf,b,y\n", "line 2: there are 3 values for 2 columns"),
+        ("recording,subject\na.edf,a\n\na,b,c,d\n", "line 4: there are 4 values for 2 columns"),
+        ('recording,subject\na.edf,a\n"b.edf,b\n', "line 3: unexpected end of data"),
+        ("recording,subject\n" + "x" * 5000 + ",a\n", "line 2: a value has 5000 characters"),
+        ("recording,subject\n\n", "lists no nights"),
         ("recording\na.edf\n", r"has the columns \['recording'\]\. It needs"),
         ("recording,subject,age\na.edf,a,3\n", r"'age'\]\. It needs"),
         ("recording,subject\na.edf,a\nb.edf,\n", "line 3: the recording or the subject is missing"),
@@ -48,7 +119,10 @@ def test_a_table_with_other_columns_or_missing_values_is_refused(content, messag
         ("empty.csv", b""),
         ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40),
         ("nothing.csv", bytes(4096)),
-        ("ragged.csv", b"recording,subject\na,b\na,b,c,d\n"),
+        ("open.csv", b'recording,subject\na.edf,"p01\nb.edf,p02\n'),
+        ("utf16.csv", "recording,subject\na,b\n".encode("utf-16")),
+        ("latin1.csv", "recording,subject\na.edf,Bj\xf6rn\n".encode("latin-1")),
+        ("huge_cell.csv", b"recording,subject\na.edf," + b"x" * 10_000_000),
         ("night.csv", b"0".ljust(5000) + bytes(1000)),
     ],
 )
