@@ -19,6 +19,7 @@ from ..errors import summarize_error
 from ..formats import brainvision
 from ..formats.edf import SUFFIXES, EdfFile, open_edf
 from ..formats.meas_date import correct_start, find_start, open_without_clock
+from ..verbosity import use_log_level
 from .joins import (
     find_joins,
     list_gaps,
