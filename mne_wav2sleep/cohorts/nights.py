@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from ..modalities import MODALITIES, STAGE_NAMES
 from ..recordings.channels import ChannelName
 
-FORMAT = "mne-wav2sleep night 3"
+FORMAT = "mne-wav2sleep night 4"
 UNSCORED = -1
 MEASURED = "{} measured"
 

@@ -323,12 +323,20 @@ def _find_stages(labels: Sequence[str], source: str) -> list[str | None]:
             f"{source} has unknown stages: {', '.join(map(_quote, unknown[:10]))}. Rename "
             "them to W, N1, N2, N3, R."
         )
-    _warn_of_words(known, source)
+    warn_of_words(known, source)
     return [known[label] for label in labels]
 
 
-def _warn_of_words(known: Mapping[str, str | None], source: str) -> None:
-    """Warn of stages whose labels are not those of the AASM, EDF+, NSRR or YASA."""
+def warn_of_words(known: Mapping[str, str | None], source: str) -> None:
+    """Warn of stages whose labels are not those of the AASM, EDF+, NSRR or YASA.
+
+    Parameters
+    ----------
+    known : mapping of str to str or None
+        Label -> YASA's name of its stage; None if it is not a stage.
+    source : str
+        Name of the source.
+    """
     words = [
         f"{_quote(label)} as {stage}"
         for label, stage in sorted(known.items())

@@ -14,7 +14,7 @@ import yasa
 from ..errors import summarize_error
 from ..modalities import EPOCH_S
 from .aligning import change_hypnogram
-from .events import make_hypnogram, read_events
+from .events import make_hypnogram, read_events, warn_of_words
 from .files import MISSING, MOST_EVENTS, check_number, date_hypnogram, load_text, quote, to_seconds
 from .names import to_stage
 
@@ -206,6 +206,7 @@ def _read_labels(labels: Sequence[str], path: Path, scorer: str | None = None) -
         raise ValueError(
             f"{path} has unknown stages: {quote(unknown)}. Write W, N1, N2, N3, R or UNS."
         )
+    warn_of_words(dict(zip(labels, stages, strict=True)), str(path))
     return make_hypnogram([s for s in stages if s is not None], scorer=scorer)
 
 

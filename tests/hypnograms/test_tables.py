@@ -183,3 +183,13 @@ def test_onsets_that_are_dates(raw, tmp_path):
     found, onset = locate_hypnogram(path, raw)
     assert (list(found.hypno), onset) == (["WAKE", "WAKE", "REM"], 60.0)
     assert str(found.start) == "2024-03-01 22:31:00"
+
+
+@pytest.mark.parametrize(
+    "text", ["Wach\nN2\nN3\n", "stage\nEveil\nN2\nN3\n", "stage;a\nWaak;1\nN2;\nN3;\n"]
+)
+def test_unusual_words_for_stages_are_named(text, tmp_path):
+    path = tmp_path / "stages.txt"
+    path.write_text(text)
+    with pytest.warns(RuntimeWarning, match="'(Wach|Eveil|Waak)' as WAKE"):
+        assert list(read_hypnogram(path).hypno) == ["WAKE", "N2", "N3"]
