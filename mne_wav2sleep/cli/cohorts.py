@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ..cohorts import PreparedNight, evaluate, prepare_nights, read_nights
 from ..errors import summarize_validation
+from ..hypnograms.tables import hide_formula
 from ..network.folder import read_info
 from ..output import check_output, write_whole
 from .shared import (
@@ -145,7 +146,8 @@ def evaluate_command(
         found = evaluate(nights, weights, subsets=subsets, device=device)
         if out is not None:
             with write_whole(out, overwrite=overwrite) as unfinished:
-                found.by_night.to_csv(unfinished, index=False)
+                names = found.by_night[["dataset", "subject", "night"]].map(hide_formula)
+                found.by_night.assign(**names).to_csv(unfinished, index=False)
     show_table(found.pooled.round(3))
 
 

@@ -41,6 +41,9 @@ from ..verbosity import (
 )
 from .nights import FORMAT, MEASURED, UNSCORED, Night, PreparedNight, open_night
 
+_LONGEST_NAME = 60
+"""Characters of a subject and a dataset in the name of a file, of up to 4 bytes each."""
+
 
 def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
     """Cut and pad the stages to the recording; its epochs are shifted to those of the stages.
@@ -158,7 +161,7 @@ def _hash_sources(night: Night, dtype: str, validity: Validity) -> str:
             parts.append(json.dumps(list(source.hypno)) + f"{source.start} {source.freq}")
         else:
             parts.append(str(source))
-    digest.update("\n".join(parts).encode())
+    digest.update("\n".join(parts).encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 
@@ -169,7 +172,9 @@ def _prepare_file(
     cautions: list[str] = []
     try:
         safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
-        path = folder / f"{safe}-{_hash_sources(night, dtype, validity)}.safetensors"
+        path = (
+            folder / f"{safe[:_LONGEST_NAME]}-{_hash_sources(night, dtype, validity)}.safetensors"
+        )
         if not path.exists():
             # MNE logs each file that it opens.
             with (

@@ -216,3 +216,10 @@ def test_marked_epochs_may_be_many(tmp_path):
     write_hypnogram(hyp, tmp_path / "scored.csv")
     [night] = prepare_nights([Night(make_short(), tmp_path / "scored.csv", "a")], tmp_path)
     assert list(night.read_hypnogram(5).hypno) == list(hyp.hypno)
+
+
+@pytest.mark.parametrize("subject", ["\u7761" * 300, "s\udcfc1", "../a/b", "a\nb", "NUL\0"])
+def test_subjects_may_have_any_name(subject, tmp_path):
+    [night] = prepare_nights([Night(make_short(), make_hypnogram(), subject)], tmp_path)
+    assert open_night(night.path).subject == night.subject == subject
+    assert night.path.parent == tmp_path
