@@ -84,6 +84,10 @@ class SleepStagerW2S:
     channels of the Raw were changed since, or the network gives NaN, and WeightsError if the
     weights cannot be found or downloaded, or do not fit their config.
 
+    Several threads may use one stager; each step runs once, from a copy of the network, without the
+    user's autocast. In a process that was forked (not spawned), torch computes in one thread,
+    because the others of its parent are lost; a number of threads that is set there is used.
+
     Staging has not been validated on recordings of less than a night, on children, or on people
     with a pacemaker or an arrhythmia. The method is that of Carter and Tarassenko (arXiv
     2411.04644); the released weights are not those of the paper.

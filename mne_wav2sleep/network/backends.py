@@ -226,8 +226,8 @@ class Engine:
         if self.precision != "float32":
             return torch.autocast(kind, PRECISIONS[self.precision])
         # Some devices have no autocast, and refuse even to disable it.
-        there = torch.amp.is_autocast_available(kind)
-        return torch.autocast(kind, enabled=False) if there else nullcontext()
+        is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        return torch.autocast(kind, enabled=False) if is_on else nullcontext()
 
     def _run(self, compute: Callable[[Backend], _T]) -> _T:
         """Compute on the device, or on the CPU if the device runs out of memory."""

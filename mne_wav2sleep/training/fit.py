@@ -3,7 +3,6 @@
 import copy
 import json
 import logging
-import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -113,15 +112,12 @@ def _fit(
         )
         before = folder / "checkpoints" / "last.ckpt"
         resume = str(before) if before.exists() else None
-        handler = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
         except SystemExit as error:
-            # Lightning turns Ctrl-C into an exit, and has Python ignore it from then on.
-            if not trainer.interrupted:
-                raise
-            signal.signal(signal.SIGINT, handler)
-            raise KeyboardInterrupt from error
+            if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
+                raise KeyboardInterrupt from error
+            raise
     return trainer
 
 
