@@ -51,7 +51,7 @@ def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
     -------
     bursts : array, shape (n_epochs,)
         Share of the 5-s spans of each epoch whose range is a multiple of the median range, 4.5
-        in an ECG, 8.5 in a PPG and 6 in a belt; spans of more than twice that range count double.
+        in an ECG, 8.5 in a PPG and 6 in a belt; spans of more than 1.5 times that count double.
         NaN if the epoch was not measured, or the channel is not analyzed.
 
     Examples
@@ -76,7 +76,7 @@ def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
     extent, epoch = extent[inside], epoch[inside]
     if extent.size:
         limit = _BURST[modality] * np.median(extent)
-        large = (extent > limit).astype(float) + (extent > 2 * limit)
+        large = (extent > limit).astype(float) + (extent > 1.5 * limit)
         share = pd.Series(large).groupby(epoch).mean()
         bursts[share.index] = share
     return bursts
@@ -178,7 +178,7 @@ def _find_disturbances(
     if share > _BURSTS:
         doubts.append(
             f"{modality} (channel {channel!r}) has bursts of more than {_BURST[modality]:g} times "
-            f"its usual range in {100 * share:.1f} % of its 5-s spans (twice as large ones count "
+            f"its usual range in {100 * share:.1f} % of its 5-s spans (those of 1.5 times that count "
             "double), as from movement. The network takes them for awakenings, and everything else "
             "for smaller than it is. Annotate them as BAD in a Raw and stage that, or compare the "
             "sensors with audit()."

@@ -267,7 +267,7 @@ def test_bursts_are_counted_and_doubted(modality, sfreq, every, height):
     signal = make_signal(moved, sfreq, 60)
     bursts = find_bursts(signal, modality)
     expected = find_bursts(make_signal(data, sfreq, 60), modality)  # ordinary movements
-    expected[:: every // 30] += 1 / 3  # more than twice as large
+    expected[:: every // 30] += 1 / 3  # more than 1.5 times as large
     np.testing.assert_allclose(bursts, expected, atol=1e-9)
     (doubt,) = [one for one in find_all_doubts(moved, sfreq, modality) if "bursts" in one]
     assert f"in {100 * expected.mean():.1f} % of its 5-s spans" in doubt
