@@ -178,8 +178,8 @@ def _find_disturbances(
     if share > _BURSTS:
         doubts.append(
             f"{modality} (channel {channel!r}) has bursts of more than {_BURST[modality]:g} times "
-            f"its usual range in {100 * share:.1f} % of its 5-s spans (those of 1.5 times that count "
-            "double), as from movement. The network takes them for awakenings, and everything else "
+            f"its usual range in {100 * share:.1f} % of its 5-s spans (of 1.5 times that, counted "
+            "twice), as from movement. The network takes them for awakenings, and everything else "
             "for smaller than it is. Annotate them as BAD in a Raw and stage that, or compare the "
             "sensors with audit()."
         )
