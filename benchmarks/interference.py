@@ -84,8 +84,8 @@ def mask(wave: np.ndarray, sfreq: float, limit: float) -> np.ndarray:
 REMEDIES = {
     "as it is": lambda wave, sfreq, _: wave,
     "hum removed": lambda wave, sfreq, modality: remove_hum(wave, sfreq, modality)[0],
-    "low-pass 15 Hz": lambda wave, sfreq, _: signal.sosfiltfilt(
-        signal.butter(4, 15, fs=sfreq, output="sos"), wave
+    "low-pass": lambda wave, sfreq, modality: signal.sosfiltfilt(
+        signal.butter(4, 15 if modality in ("ECG", "PPG") else 4, fs=sfreq, output="sos"), wave
     ),
     "clipped at 3": lambda wave, sfreq, _: clip(wave, sfreq, 3),
     "masked above 3": lambda wave, sfreq, _: mask(wave, sfreq, 3),
@@ -95,7 +95,7 @@ REMEDIES = {
 TRIED = {
     "clean": tuple(REMEDIES),
     "hum": ("as it is", "hum removed"),
-    "noise": ("as it is", "low-pass 15 Hz"),
+    "noise": ("as it is", "low-pass"),
     "bursts": ("as it is", *list(REMEDIES)[3:]),
 }
 
@@ -136,7 +136,6 @@ def measure(wave: np.ndarray, sfreq: float, modality: str) -> dict[str, object]:
     }
     return {
         "background": beats["background"].median(),
-        "noisy": 100 * (beats["background"] > 0.1).mean(),
         "bursts": 100 * np.nanmean(bursts),
         "plausible": beats["plausible"].mean(),
         "said": " ".join(name for name, is_shown in shown.items() if is_shown) or "-",
@@ -243,7 +242,7 @@ def main() -> None:
     for kind, rows in nights.groupby("kind", sort=False):
         numbers = [name for name in rows.columns if f"kappa, {name}" in rows or "kappa" in name]
         numbers = [name for name in numbers if rows[name].notna().any()]
-        table = rows.groupby(by)[[*numbers, "background", "noisy", "bursts", "plausible"]].mean()
+        table = rows.groupby(by)[[*numbers, "background", "bursts", "plausible"]].mean()
         table["said"] = rows.groupby(by)["said"].agg(
             lambda said: ", ".join(f"{n} {text}" for text, n in said.value_counts().items())
         )
@@ -253,7 +252,7 @@ def main() -> None:
     table = pd.DataFrame([row for rows in clean for row in rows])
     print("\nClean nights: the largest of each, and nights with a warning")
     by = ["modality", "sfreq"]
-    largest = table.groupby(by)[["background", "noisy", "bursts"]].max().round(3)
+    largest = table.groupby(by)[["background", "bursts"]].max().round(3)
     for name in ("hum", "noise", "bursts"):
         is_said = table["said"].str.contains(name)
         largest[f"{name} said"] = is_said.groupby([table[one] for one in by]).sum()

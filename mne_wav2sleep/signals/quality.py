@@ -20,17 +20,21 @@ _STEADY = (0.5, 0.02)
 seems to be paced at a fixed rate. In natural sleep, the heart rate varies by several beats per
 minute from hour to hour."""
 
-_BACKGROUND = (0.1, 0.2)
-"""Background above which an epoch is noisy, and the share of noisy epochs that causes a warning.
-`benchmarks/interference.py` has what such noise changes, and what clean recordings have."""
+_BACKGROUND = {"ABD": 0.05, "ECG": 0.1, "PPG": 0.1, "THX": 0.05}
+"""Modality -> background above which an epoch is noisy. `benchmarks/interference.py` measures what
+such noise changes, and the background of clean recordings."""
+_OFTEN = 0.2
+"""Share of noisy epochs that causes a warning."""
+_LOWPASS_HZ = {"ABD": 4, "ECG": 15, "PPG": 15, "THX": 4}
+"""Modality -> highest frequency in Hz that is not aliased on the network's grid, rounded down."""
 
 _SPAN_S = 5.0
 """Duration in seconds of the spans whose range is measured to find bursts."""
 _BURST = {"ABD": 6.0, "ECG": 4.5, "PPG": 8.5, "THX": 6.0}
 """Modality -> range of a burst, as a multiple of the usual range of a span. In simulated nights,
 ordinary movements seldom exceed it (`benchmarks/interference.py`)."""
-_BURSTS = 0.005
-"""Share of bursts that causes a warning: about one in 17 min."""
+_BURSTS = 0.009
+"""Share of bursts that causes a warning: about one in 9 min, or a large one in 18 min."""
 
 
 def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
@@ -47,8 +51,8 @@ def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
     -------
     bursts : array, shape (n_epochs,)
         Share of the 5-s spans of each epoch whose range is a multiple of the median range, 4.5
-        in an ECG, 8.5 in a PPG and 6 in a belt. NaN if the epoch was not measured, or the channel
-        is not analyzed.
+        in an ECG, 8.5 in a PPG and 6 in a belt; spans of more than 1.5 times that count double.
+        NaN if the epoch was not measured, or the channel is not analyzed.
 
     Examples
     --------
@@ -71,7 +75,8 @@ def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
     inside = measured[epoch]
     extent, epoch = extent[inside], epoch[inside]
     if extent.size:
-        large = extent > _BURST[modality] * np.median(extent)
+        limit = _BURST[modality] * np.median(extent)
+        large = (extent > limit).astype(float) + (extent > 1.5 * limit)
         share = pd.Series(large).groupby(epoch).mean()
         bursts[share.index] = share
     return bursts
@@ -159,22 +164,24 @@ def _find_disturbances(
 ) -> list[str]:
     """Find noise and bursts, which change what the network sees of the wave."""
     doubts = []
-    limit, often = _BACKGROUND
-    if (noisy := (beats["background"] > limit).mean()) > often:
+    limit = _BACKGROUND[modality]
+    if (noisy := (beats["background"] > limit).mean()) > _OFTEN:
         doubts.append(
             f"{modality} (channel {channel!r}) has noise above {WAVES[modality].above:g} Hz in "
             f"{100 * noisy:.0f} % of its epochs (more than {limit:g} times the "
             f"{WAVES[modality].name}), as from muscles, devices or a loose sensor. The network "
-            "sees it aliased, which can change many stages. Look at the signal, filter a tone out "
-            "of a Raw (raw.notch_filter) and stage that, or name another channel."
+            "sees it aliased, which can change many stages. Look at the signal, and name another "
+            f"channel, or stage a Raw in which it is low-passed at {_LOWPASS_HZ[modality]} Hz "
+            "(raw.filter)."
         )
     share = 0.0 if bursts is None or np.isnan(bursts).all() else float(np.nanmean(bursts))
     if share > _BURSTS:
         doubts.append(
             f"{modality} (channel {channel!r}) has bursts of more than {_BURST[modality]:g} times "
-            f"its usual range in {100 * share:.1f} % of its 5-s spans, as from movement. The "
-            "network takes them for awakenings, and everything else for smaller than it is. "
-            "Annotate them as BAD in a Raw and stage that, or compare the sensors with audit()."
+            f"its usual range in {100 * share:.1f} % of its 5-s spans (of 1.5 times that, counted "
+            "twice), as from movement. The network takes them for awakenings, and everything else "
+            "for smaller than it is. Annotate them as BAD in a Raw and stage that, or compare the "
+            "sensors with audit()."
         )
     return doubts
 
