@@ -15,6 +15,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from ..cautions import catch_warnings
 from ..errors import WeightsError
 from .config import Wav2SleepConfig
 from .model import Wav2Sleep
@@ -190,7 +191,7 @@ def _load_pickle(content: bytes, path: Path) -> Any:
             "which is never run. Save it with torch.save(model.float().state_dict(), path), or "
             "obtain it again from its source."
         )
-    with warnings.catch_warnings():
+    with catch_warnings():
         # torch asks for a bug report before it rejects a pickle of another protocol.
         warnings.filterwarnings("ignore", message="Detected pickle protocol")
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

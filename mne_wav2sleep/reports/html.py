@@ -13,6 +13,7 @@ import pandas as pd
 import yasa
 from matplotlib.figure import Figure
 
+from ..cautions import catch_warnings
 from ..output import write_whole
 from ..recordings import Channel
 from ..recordings.channels import tabulate_channels
@@ -200,7 +201,7 @@ def make_report(
     if cautions := provenance["cautions"]:
         summary += "<p><strong>Warnings</strong></p>" + _render_list(cautions)
     report.add_html(summary, "Summary", tags=("summary",))
-    with warnings.catch_warnings():
+    with catch_warnings():
         # Names of channels in other scripts can be read under "Channels".
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         for figure, title in ((night, "The night"), (epoch, "The least certain epoch")):

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from ..cautions import catch_warnings
 from ..hypnograms.aligning import change_hypnogram
 from ..hypnograms.probabilities import to_hypnogram
 from ..modalities import EPOCH_S
@@ -117,7 +118,7 @@ def draw_stages(hyp: yasa.Hypnogram, ax: Axes) -> None:
     -----
     YASA's own limits are empty for a single epoch, and cut the labels of stages that do not occur.
     """
-    with warnings.catch_warnings():
+    with catch_warnings():
         warnings.filterwarnings("ignore", "Attempting to set identical low and high")
         _drop_time_zone(hyp).plot_hypnogram(ax=ax)
     ax.set_ylim(-0.5, len(ax.get_yticks()) - 0.5)

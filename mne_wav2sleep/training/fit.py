@@ -28,6 +28,7 @@ from ..network import (
 )
 from ..network.backends import choose_device
 from ..network.folder import describe_config
+from ..network.state import read_file
 from ..progress import are_bars_shown
 from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import TrainingRun, write_card
@@ -38,15 +39,30 @@ from .settings import FINE_TUNING, TrainingSettings, check_datasets
 
 _FEW_SUBJECTS = 5
 """Number of subjects below which fine-tuning warns of overfitting."""
+_LARGEST_RUN = 2**26
+"""Largest size in bytes of a description of a run, which lists its nights."""
 _WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md")
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """Read what is trained in a folder."""
+    try:
+        run = json.loads(read_file(path, _LARGEST_RUN))
+    except (ValueError, RecursionError):
+        run = None
+    if not isinstance(run, dict):
+        raise ValueError(
+            f"{path} does not describe a training run, or is damaged. Choose another folder, or "
+            "remove this one to start over."
+        )
+    return run
 
 
 def _claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
     """Write down in the folder what is trained there; refuse a folder with anything else."""
     path = folder / "training.json"
     text = json.dumps(run, indent=2, sort_keys=True, default=str) + "\n"
-    if path.exists() and (before := path.read_text(encoding="utf-8")) != text:
-        old = json.loads(before)
+    if path.exists() and (old := _read_run(path)) != json.loads(text):
         changed = sorted(key for key in {*old, *run} if old.get(key) != json.loads(text).get(key))
         raise ValueError(
             f"{folder} contains another training run ({', '.join(changed)} differ). Choose another "
