@@ -149,3 +149,11 @@ def test_a_kind_of_device_that_lightning_lacks_is_refused_in_our_words(
         train(nights, tmp_path / "m", device="xpu")
     with pytest.raises(TypeError, match="n_devices must be an instance of int"):
         train(nights, tmp_path / "m", device="cpu", n_devices="2")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "[" * 100_000, "\xff", " " * 2**26 + "{}"])
+def test_a_damaged_description_of_a_run_is_refused(text, nights, train_tiny, tmp_path):
+    (tmp_path / "training.json").write_text(text, encoding="latin-1")
+    with pytest.raises((ValueError, RuntimeError), match=r"training\.json (does not|has)"):
+        train_tiny(nights, tmp_path)
+    assert (tmp_path / "training.json").stat().st_size == len(text)
