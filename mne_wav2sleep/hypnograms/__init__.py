@@ -3,6 +3,12 @@
 In: scored stages from files and annotations, or the network's logits. Out:
 :class:`yasa.Hypnogram` objects with probabilities and a start time, files and annotations, sleep
 statistics with intervals, and agreement.
+
+    vocabulary     words for stages; names: what a label means
+    reading        a file or annotations, read by tables, annotations, xml, json, within limits (files)
+    events         events become epochs; placing: where they are in a recording
+    aligning       on the epochs of another hypnogram; annotating: into a Raw; writing: to files
+    probabilities  from logits; statistics: with intervals; agreement: of hypnograms
 """
 
 from .aligning import align_hypnogram

@@ -5,7 +5,7 @@ In: a Raw or a file. Out: a :class:`Recording` with its start time, gaps and rat
 spans that were not measured.
 
     vocabulary   the words of labels; labels: what a label says; channels: the mapping
-    readers      samples, rates, gaps and clock, by format
+    readers      samples, rates, gaps and clock, by format; joins: where a recording was paused
     opening      a Raw or a file becomes a Recording
     reading      the mapped channels, and what of them was measured
 """
