@@ -169,7 +169,8 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
             if target.exists():
                 shutil.copymode(target, unfinished)
             unfinished.replace(target)
-        if (written := _written.get()) is not None:
+        # A checkpoint is written after each pass.
+        if (written := _written.get()) is not None and path not in written:
             written.append(path)
     except OSError as error:
         raise OSError(

@@ -272,7 +272,7 @@ class SleepStagerW2S:
         always from the right sensor: a respiratory belt looks like a slow pulse. Polarity does not
         affect staging, since signals were flipped at random in training. Staging inspects 60 epochs
         of every window (up to 12 h), and warns if few are plausible, many have a background above
-        0.1, or bursts are frequent. Mains hum is removed before, with a warning.
+        0.1 (belts: 0.05), or bursts are frequent. Mains hum is removed before, with a warning.
         """
         with self._steps.run():
             rows = {name: summarize(beats) for name, beats in self._find_beats().items()}

@@ -29,15 +29,20 @@ class Night:
     recording : mne.io.BaseRaw, str or Path
         A Raw, or a file that :func:`mne.io.read_raw` reads.
     hypnogram : yasa.Hypnogram, str, Path or None
-        The stages: a Hypnogram, a file (YASA's ``.json``, Profusion's or NSRR's ``.xml``, ``.csv``
-        or ``.tsv``, one stage per line in a ``.txt``, or annotations that MNE reads), or None for
-        the recording's own annotations.
+        The stages: a Hypnogram, a file of any format that
+        :func:`~mne_wav2sleep.read_hypnogram` reads, or None for the recording's own annotations.
     subject : str
         The subject. All nights of a subject go to the same split, training or validation.
     dataset : str
         Name of the cohort that the night belongs to.
     ch_names : mapping of str to str, (str, str) or None
         Overrides the mapping of channels, as in :class:`~mne_wav2sleep.SleepStagerW2S`.
+    onsets_from : "recording" | "raw" | None
+        What the onsets of the stages count from if the recording is a cropped Raw, as in
+        :func:`~mne_wav2sleep.read_hypnogram`.
+    meas_date_is_local : bool or None
+        Whether the start of the recording is local time, as in
+        :func:`~mne_wav2sleep.read_hypnogram`.
 
     Examples
     --------
@@ -51,6 +56,8 @@ class Night:
     subject: str
     dataset: str = "cohort"
     ch_names: Mapping[str, ChannelName] = field(default_factory=dict)
+    onsets_from: str | None = None
+    meas_date_is_local: bool | None = None
 
     @property
     def name(self) -> str:

@@ -59,7 +59,13 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
             "clock times."
         )
     # Lengths that differ are errors here.
-    hyp, onset = locate_hypnogram(night.hypnogram or own, recording.raw, check_length=False)
+    hyp, onset = locate_hypnogram(
+        night.hypnogram or own,
+        recording.raw,
+        onsets_from=night.onsets_from,
+        meas_date_is_local=night.meas_date_is_local,
+        check_length=False,
+    )
     holes = hyp.hypno.attrs.get(HOLES, 0.0)
     if holes > 0.5:
         raise ValueError(
@@ -146,7 +152,7 @@ def _resample_night(
 def _hash_sources(night: Night, dtype: str, validity: Validity) -> str:
     """Hash everything that a prepared night depends on, so that no stale file is used."""
     parts: list[str] = [FORMAT, dtype, night.subject, night.dataset, str(dict(night.ch_names))]
-    parts.append(str(validity))
+    parts.append(f"{validity} {night.onsets_from} {night.meas_date_is_local}")
     digest = hashlib.sha256()
     for source in (night.recording, night.hypnogram):
         if isinstance(source, str | Path) and Path(source).exists():

@@ -384,7 +384,18 @@ def _write_whole(
         safetensors.torch.save_file(tensors, unfinished / "model.safetensors")
         # safetensors makes files that only their owner may read.
         shutil.copymode(unfinished / "config.json", unfinished / "model.safetensors")
-        # The config is replaced last: without it, old and new files would not be taken for a whole.
-        (folder / "config.json").unlink(missing_ok=True)
-        for file in ("model.safetensors", *texts):
-            (unfinished / file).replace(folder / file)
+        previous = unfinished / "previous"
+        previous.mkdir()
+        # The config goes first and comes last: without it, the others are not taken for a whole.
+        files = ("model.safetensors", *texts)
+        try:
+            for file in reversed(files):
+                if (folder / file).is_file():
+                    (folder / file).replace(previous / file)
+            for file in files:
+                (unfinished / file).replace(folder / file)
+        except OSError:
+            for file in files:
+                if (previous / file).exists():
+                    (previous / file).replace(folder / file)
+            raise

@@ -135,6 +135,12 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
             "windows of 10 h, whose probabilities were averaged, weighted by the distance from "
             "the window's edge."
         )
+    hum = ", ".join(
+        f"{modality} ({' and '.join(f'{f:g}' for f in found)} Hz)"
+        for modality, found in provenance["parameters"]["hum_removed_hz"].items()
+        if found
+    )
+    notch = f"Mains hum was removed from {hum} with a notch filter of 1 Hz width. " if hum else ""
     temperatures = ""
     if calibration["temperatures"]:
         temperatures = (
@@ -152,7 +158,7 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         f"Tarassenko 2024) from {channels}, using mne-wav2sleep {versions['mne-wav2sleep']} with "
         f"the weights {_escape(weights['name'])} (SHA-256 {weights['sha256'][:12]}), "
         f"MNE-Python {versions['mne']} (Gramfort et al. 2013) and YASA {versions['yasa']} (Vallat "
-        "&amp; Walker 2021). Signals were interpolated linearly to the network's rates and "
+        f"&amp; Walker 2021). {notch}Signals were interpolated linearly to the network's rates and "
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "
         f"signal, and epochs without any signal were left unscored.{windows}{temperatures} "
         "Intervals of sleep statistics come from 500 nights drawn from the stage probabilities. "

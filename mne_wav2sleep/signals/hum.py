@@ -18,6 +18,8 @@ _HARMONICS = 5
 """Harmonics of the mains that are searched, including the first; rectifiers and lamps add even
 ones, saturated transformers odd ones."""
 
+_BELTS = ("ABD", "THX")
+
 _LOWEST_HZ = 3.5
 """Frequency in Hz below which hum that the sampling rate has aliased is not told from a wave: 180
 beats per minute are 3 Hz."""
@@ -86,9 +88,10 @@ def find_hum(data: NDArray[np.floating], sfreq: float, modality: str) -> dict[fl
         return {}
     chosen = np.unique(np.linspace(0, n_epochs - 1, _N_INSPECTED).astype(np.int64))
     f = np.fft.rfftfreq(size, 1 / sfreq)
-    # Wide enough for another harmonic of the wave, so that one of a steady heart is not a line.
-    width = WAVES[modality].rates[1] / 60 + _REACH_HZ
-    near = [np.flatnonzero(np.abs(f - line) <= width) for line in lines]
+    # Wide enough for another harmonic of a steady heart, which moves belts as well.
+    width = WAVES["ECG"].rates[1] / 60 + _REACH_HZ
+    breath = WAVES[modality].band[1] if modality in _BELTS else 0.0
+    near = [np.flatnonzero((np.abs(f - line) <= width) & (f > breath)) for line in lines]
     shares = [_SHARE[line < WAVES[modality].above] for line in lines]
     found: list[list[float]] = [[] for _ in lines]
     for epoch in chosen.tolist():

@@ -36,6 +36,10 @@ ordinary movements seldom exceed it (`benchmarks/interference.py`)."""
 _BURSTS = 0.009
 """Share of bursts that causes a warning: about one in 9 min, or a large one in 18 min."""
 
+_MOST_BURSTS = 0.2
+"""Largest share of bursts. If there are more, the usual range is not that of the wave, as in
+periodic breathing with apneas that are longer than what is breathed between them."""
+
 
 def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
     """Find short spans in which a channel has much more than its usual range.
@@ -175,7 +179,7 @@ def _find_disturbances(
             "(raw.filter)."
         )
     share = 0.0 if bursts is None or np.isnan(bursts).all() else float(np.nanmean(bursts))
-    if share > _BURSTS:
+    if _BURSTS < share <= _MOST_BURSTS:
         doubts.append(
             f"{modality} (channel {channel!r}) has bursts of more than {_BURST[modality]:g} times "
             f"its usual range in {100 * share:.1f} % of its 5-s spans (of 1.5 times that, counted "

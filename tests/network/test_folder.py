@@ -496,3 +496,17 @@ def test_unsuitable_weights_and_folders_are_rejected(tmp_path):
     for folder in (tmp_path / "file.py", tmp_path / "file.py" / "x"):
         with pytest.raises(ValueError, match="because a file with that name"):
             save_weights(Wav2Sleep(Wav2SleepConfig(feature_dim=8)), folder)
+
+
+def test_a_file_that_cannot_be_replaced_keeps_the_old_model(small_folder, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(small_folder, folder)
+    (folder / "calibration.json").unlink()
+    (folder / "calibration.json").mkdir()  # as a file that is open elsewhere on Windows
+    (folder / "calibration.json" / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with pytest.raises((OSError, ValueError)):
+        save_weights(load_weights("mini", verbose="error"), folder)
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert after == before
+    assert (folder / "calibration.json" / "notes.txt").read_text() == "mine"

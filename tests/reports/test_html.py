@@ -205,3 +205,13 @@ def test_names_from_a_file_are_escaped_in_the_report(small_folder):
     html = "".join(stager.report().html)
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html
+
+
+def test_the_methods_paragraph_tells_of_hum(small_folder):
+    t = np.arange(4 * 3600 * 32) / 32.0
+    info = mne.create_info(["Thor"], 32.0, "misc")
+    data = np.sin(1.5 * t) + np.sin(2 * np.pi * 14 * t)  # 50 Hz, aliased by 32 Hz
+    raw = mne.io.RawArray(data[None], info, verbose="error").set_meas_date(START)
+    stager = SleepStagerW2S(raw, weights=small_folder, verbose="error")
+    text = " ".join("".join(stager.report().html).split())
+    assert "hum was removed from THX (14 Hz) with a notch filter" in text

@@ -134,3 +134,15 @@ def test_hum_does_not_change_the_stages_and_is_told(modality, sfreq, mains, heig
     assert caution in provenance["cautions"]
     assert not [text for text in stager.cautions if "noise" in text]
     assert stager.quality().loc[modality, "background"] < 0.1
+
+
+@pytest.mark.parametrize("sfreq", [25.0, 32.0, 64.0])
+@pytest.mark.parametrize("rate", [62.0, 72.0, 80.0])
+def test_a_heart_that_moves_a_belt_is_no_hum(sfreq, rate):
+    t = np.arange(int(1800 * sfreq)) / sfreq
+    since = t % (60 / rate)
+    heart = np.exp(-6 * since) * np.sin(2 * np.pi * 4 * since)
+    breath = np.sin(2 * np.pi * 0.25 * t) * (t % 60 < 35)  # an apnea of 25 s each minute
+    assert find_hum(breath + 0.08 * heart, sfreq, "THX") == {}
+    hum = make_hum(60, sfreq, t.size)
+    assert find_hum(breath + 0.08 * heart + 2 * hum, sfreq, "THX")

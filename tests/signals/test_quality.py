@@ -305,3 +305,14 @@ def test_stager_reports_noise_and_bursts():
     assert quality.loc["ECG", "background"] > 0.1 > quality.loc["THX", "background"]
     assert quality.loc["THX", "bursts"] == pytest.approx(2 * 9 / 360, abs=0.003)
     assert quality.loc["ECG", "bursts"] == 0
+
+
+@pytest.mark.parametrize(("apnea", "breathing"), [(40.0, 15.0), (35.0, 20.0), (30.0, 18.0)])
+def test_periodic_breathing_has_no_bursts(apnea, breathing):
+    sfreq = 16.0
+    t = np.arange(3600 * 16) / sfreq
+    phase = t % (apnea + breathing)
+    waxing = np.sin(np.pi * np.clip((phase - apnea) / breathing, 0, 1))
+    rng = np.random.default_rng(0)
+    belt = waxing * np.sin(2 * np.pi * 0.3 * t) + 0.02 * rng.standard_normal(t.size)
+    assert not [one for one in find_all_doubts(belt, sfreq, "THX") if "bursts" in one]
