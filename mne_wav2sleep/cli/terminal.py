@@ -111,7 +111,7 @@ def use_terminal() -> Iterator[None]:
         # With the old stdout, Python would try to write the rest of it again.
         sys.stdout, sys.stderr = None, old[1]
         remedy = (
-            "Let its reader read to the end"
+            "Do not close the pipe early"
             if isinstance(error.__cause__, BrokenPipeError)
             else "Free some space, or redirect it elsewhere"
         )

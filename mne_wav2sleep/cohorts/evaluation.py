@@ -252,6 +252,9 @@ def evaluate(
             raise ValueError(
                 f"There is nothing to evaluate: none of the {len(prepared)} nights has all signals "
                 f"of a subset in {subsets!r}. Give other subsets, or other nights."
+                if prepared
+                else "There is nothing to evaluate, because no night was given, or none of them "
+                "can be used. Give other nights."
             )
     pooled, by_night, confusion = {}, {}, {}
     with allow_absent_stages():

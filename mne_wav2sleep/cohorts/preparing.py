@@ -298,7 +298,13 @@ def prepare_nights(
     check_option("dtype", dtype, ["float16", "float32"])
     check_option("on_error", on_error, ["raise", "warn"])
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{folder} cannot be a folder of prepared nights ({summarize_error(error)}). Choose "
+            "another folder, which exists or can be created."
+        ) from error
     todo = [night for night in nights if isinstance(night, Night)]
     _check_subjects(todo)
     limits = Validity() if validity is None else validity

@@ -87,7 +87,12 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     """Refuse a table that lacks columns, or has others, or one twice."""
     if twice := [name for name in columns if columns.count(name) > 1]:
         raise ValueError(f"{path} has the column {shorten(twice[0])!r} twice. Remove one of them.")
-    if not {"recording", "subject"} <= set(columns) <= set(_COLUMNS):
+    if unknown := [name for name in columns if name and name not in _COLUMNS]:
+        raise ValueError(
+            f"{path} has the column {shorten(unknown[0], 40)!r}, which is not known. Remove it, or "
+            f"rename it to one of {', '.join(_COLUMNS)}."
+        )
+    if not {"recording", "subject"} <= set(columns):
         raise ValueError(
             f"{path} has the columns {[shorten(name, 40) for name in columns[:10]]}. It needs "
             "'recording' and 'subject'; 'hypnogram', 'dataset', 'ABD', 'ECG', 'PPG' and 'THX' are "

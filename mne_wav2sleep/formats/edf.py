@@ -348,6 +348,29 @@ def _decode_text(text: bytes) -> str:
         return text.decode("latin-1")
 
 
+def check_suffix(path: Path) -> None:
+    """Check that an EDF file is not named as BDF, or the reverse; MNE would misread its samples.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If its first byte contradicts its suffix.
+    """
+    with path.open("rb") as file:
+        first = file.read(1)
+    kind = ".bdf" if first == b"\xff" else ".edf"
+    if path.suffix.lower() in SUFFIXES and path.suffix.lower() != kind and first:
+        raise ValueError(
+            f"{path} is named {path.suffix}, but begins as {kind} files do, whose samples have "
+            f"another size. Rename it to {path.stem}{kind}."
+        )
+
+
 def open_edf(path: Path) -> EdfFile:
     """Read the header of an EDF or BDF file.
 

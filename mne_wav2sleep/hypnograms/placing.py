@@ -187,12 +187,12 @@ def _warn_of_difference(
     scoring: Scoring, onset: float | None, raw: mne.io.BaseRaw, start: datetime | None
 ) -> None:
     """Warn if stages and a recording may not belong together."""
-    has_date = start is not None and not is_placeholder(start)
+    is_dated = scoring.begin is not None and scoring.is_dated
     if onset is None:
         _warn_of_length(scoring.hyp, raw)
-    elif scoring.begin is not None and scoring.is_dated and start is not None and has_date:
+    elif is_dated and start is not None and not is_placeholder(start):
         _warn_of_no_overlap(scoring, onset, raw, start)
-    if scoring.hyp.start is None:
+    if not is_dated and scoring.hyp.start is None:
         _warn_of_end(scoring.hyp, onset, raw)
 
 

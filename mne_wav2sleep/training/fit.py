@@ -39,6 +39,7 @@ from .settings import FINE_TUNING, TrainingSettings, check_datasets
 
 _FEW_SUBJECTS = 5
 """Number of subjects below which fine-tuning warns of overfitting."""
+_RUN = "training.json"
 _LARGEST_RUN = 2**26
 """Largest size in bytes of a description of a run, which lists its nights."""
 _WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md")
@@ -58,20 +59,25 @@ def _read_run(path: Path) -> dict[str, Any]:
     return run
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder with files that training would overwrite, before anything is written."""
+    others = [name for name in _WRITTEN if (folder / name).exists()]
+    if others and not (folder / _RUN).exists():
+        raise ValueError(
+            f"{folder} already contains {', '.join(others)}, which training would overwrite. "
+            "Choose another folder."
+        )
+
+
 def _claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
-    """Write down in the folder what is trained there; refuse a folder with anything else."""
-    path = folder / "training.json"
+    """Write down in the folder what is trained there; refuse a folder with another run."""
+    path = folder / _RUN
     text = json.dumps(run, indent=2, sort_keys=True, default=str) + "\n"
     if path.exists() and (old := _read_run(path)) != json.loads(text):
         changed = sorted(key for key in {*old, *run} if old.get(key) != json.loads(text).get(key))
         raise ValueError(
             f"{folder} contains another training run ({', '.join(changed)} differ). Choose another "
             "folder, or remove this one to start over."
-        )
-    if not path.exists() and (others := [n for n in _WRITTEN if (folder / n).exists()]):
-        raise ValueError(
-            f"{folder} already contains {', '.join(others)}, which training would overwrite. "
-            "Choose another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -171,6 +177,7 @@ def _train(
     """Train, and write the model folder."""
     # Before the nights are prepared, which takes long.
     devices = _choose_devices(choose_device(run.device), run.n_devices)
+    _check_folder(folder)
     prepared = prepare_nights(nights, folder / "nights")
     if validation is None:
         fraction, seed = run.settings.validation_fraction, run.settings.seed

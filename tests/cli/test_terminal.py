@@ -211,7 +211,7 @@ def test_a_reader_that_stops_early_gets_one_sentence(monkeypatch, capsys):
     assert exit_info.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: Not everything could be printed")
-    assert line.endswith("Let its reader read to the end.")
+    assert line.endswith("Do not close the pipe early.")
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from builders import write_discontinuous, write_edf
 
+from mne_wav2sleep import read_hypnogram
 from mne_wav2sleep.formats.edf import open_edf
+from mne_wav2sleep.recordings import open_recording
 
 
 class Signal(NamedTuple):
@@ -250,3 +252,15 @@ def test_time_stamps_that_are_not_finite_raise(stamp, tmp_path):
     path = write_discontinuous(tmp_path / "night.edf", [0, 1, 50], notes=f"+{stamp}\x14BAD\x14\0")
     with pytest.raises(ValueError, match=r"EDF\+ specification \(a time is not finite\)\. Export"):
         _ = open_edf(path).annotations
+
+
+@pytest.mark.parametrize(
+    ("suffix", "right"), [(".bdf", ".edf"), (".BDF", ".edf"), (".edf", ".bdf")]
+)
+def test_a_file_that_is_named_as_the_other_format_is_refused(suffix, right, tmp_path):
+    content = write_edf(tmp_path / "a.edf", seconds=60).read_bytes()
+    path = tmp_path / f"night{suffix}"
+    path.write_bytes(content if right == ".edf" else b"\xffBIOSEMI" + content[8:])
+    for read in (open_recording, read_hypnogram):
+        with pytest.raises(ValueError, match=rf"is named \{suffix}, .*Rename it to night\{right}"):
+            read(path)

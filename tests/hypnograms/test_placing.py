@@ -9,7 +9,7 @@ import pytest
 import yasa
 from builders import HOUR, make_raw, make_wave
 
-from mne_wav2sleep import align_hypnogram, read_hypnogram
+from mne_wav2sleep import align_hypnogram, read_hypnogram, write_hypnogram
 from mne_wav2sleep.clock import subtract_clocks
 from mne_wav2sleep.hypnograms.reading import locate_hypnogram
 from mne_wav2sleep.recordings import open_recording
@@ -257,3 +257,13 @@ def test_a_zone_tells_when_the_clocks_change(begin, end, hours):
     seconds = subtract_clocks(end.replace(tzinfo=BERLIN), begin, meas_date_is_local=True)
     assert seconds == hours * 3600
     assert subtract_clocks(begin.replace(tzinfo=BERLIN), end, meas_date_is_local=True) == -seconds
+
+
+@pytest.mark.parametrize(("begin", "end"), [(600, 3000), (0, 1800), (90, 100)])
+def test_dated_stages_may_end_after_a_cropped_recording(begin, end, tmp_path, recwarn):
+    raw = make_raw(("ECG",), seconds=3600, start=START)
+    hyp = yasa.Hypnogram(["WAKE"] * 120, start=START.replace(tzinfo=None))
+    write_hypnogram(hyp, tmp_path / "scored.edf")
+    _, onset = locate_hypnogram(tmp_path / "scored.edf", raw.crop(begin, end))
+    assert onset == -begin
+    assert not recwarn.list
