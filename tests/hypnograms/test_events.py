@@ -188,6 +188,25 @@ def test_changes_without_durations_last_until_the_next(stages, missing):
     assert (list(hyp.hypno), onset) == (stages[:last], 60.0)
 
 
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [(1500.0, 0.0, "Supine")],
+        [(3000.0, np.nan, "Impedance check")],
+        [(630.0, 0.0, "Cap refitted"), (660.0, 0.0, "Left side")],
+    ],
+)
+def test_marks_among_changes_do_not_end_a_stage(marks):
+    onsets, durations, labels = make_runs(stages=[*NIGHT, "N1"])
+    events = add((onsets, 0 * durations, labels), *marks)
+    with (
+        pytest.warns(RuntimeWarning, match="taken for changes"),
+        pytest.warns(RuntimeWarning, match="look like stages.*ignored, and the stage before"),
+    ):
+        hyp, onset = read_events(*events, "It")
+    assert (list(hyp.hypno), onset) == ([*NIGHT, "N1"], 0.0)
+
+
 def test_stages_of_an_epoch_each_need_no_durations():
     onsets, _, labels = make_epochs()
     hyp, _ = read_events(onsets, [0] * len(labels), labels, "It")
