@@ -347,5 +347,6 @@ def warn_of_words(known: Mapping[str, str | None], source: str) -> None:
     if words:
         warn(
             f"{source} has names of stages that are not those of the AASM or EDF+, and are read "
-            f"as follows: {', '.join(words[:10])}. If that is wrong, rename them to W, N1, N2, N3 and R."
+            f"as follows: {', '.join(words[:10])}. If that is wrong, rename them to W, N1, N2, N3 "
+            "and R."
         )
