@@ -81,7 +81,7 @@ def parse_start(fixed: bytes) -> HeaderStart:
         return HeaderStart(
             None, False, f"has the date {short!r} and the time {clock!r}, which is not a start time"
         )
-    is_dated = day is not None and (long_date is not None or day != NO_DATE.date())
+    is_dated = day is not None and day != NO_DATE.date()
     return HeaderStart(datetime.combine(day or NO_DATE.date(), hour, UTC), is_dated, doubt)
 
 

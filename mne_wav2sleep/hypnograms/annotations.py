@@ -75,7 +75,8 @@ def read_luna(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     Parameters
     ----------
     path : Path
-        The file (https://zzz.bwh.harvard.edu/luna/ref/annotations/#annot-files).
+        The file (https://zzz.bwh.harvard.edu/luna/ref/annotations/#annot-files). A last stage
+        without a stop (``...``) is taken for one epoch, since the end of the recording is unknown.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def read_luna(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     rows = [[cell.strip() for cell in row] for row in rows if row[0].strip() != "class"]
     onsets, durations = [], []
     starts = [row[_LUNA[len(row)][0]] if len(row) in _LUNA else "" for row in rows]
-    for row, start, following in zip(rows, starts, [*starts, ""][1:], strict=True):
+    for row, start, following in zip(rows, starts, [*starts, None][1:], strict=True):
         try:
             stop = row[_LUNA[len(row)][1]]
             onset = _to_luna_seconds(start)
@@ -117,9 +118,11 @@ def _to_luna_seconds(text: str) -> float:
     return (int(epoch[1]) - 1) * EPOCH_S if epoch else float(text)
 
 
-def _find_luna_end(start: str, stop: str, following: str) -> float:
+def _find_luna_end(start: str, stop: str, following: str | None) -> float:
     """Find the end of an event in seconds."""
-    if stop == "...":  # until the next event
+    if stop == "...":  # until the next event, or, for the last one, the end of the recording
+        if following is None:
+            return _to_luna_seconds(start) + EPOCH_S
         return _to_luna_seconds(following)
     if stop.startswith("+"):
         return _to_luna_seconds(start) + float(stop[1:])

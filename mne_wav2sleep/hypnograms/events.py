@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..cautions import warn
 from ..modalities import EPOCH_S
+from ..verbosity import pluralize
 from .aligning import HOLES
 from .names import is_stage, is_standard, parse_label
 
@@ -121,12 +122,11 @@ def read_events(
     end = np.ceil((events.onset + events.duration - first - _JITTER_S) / EPOCH_S).astype(int)
     events = events.assign(begin=begin, end=np.maximum(end, begin + 1))
     events = events[events.stage.notna() | _find_unknown_stages(events, phase)]
-    are_changes = _are_changes(events[events.stage.notna()])
-    if are_changes:
-        events = _extend(events)
     scored = events[events.stage.notna()]
-    _check_unknown_stages(events[events.stage.isna()], scored, source)
+    are_changes = _are_changes(scored)
+    _check_unknown_stages(_extend(events) if are_changes else events, source, are_changes)
     if are_changes:
+        scored = _extend(scored)
         warn(
             f"{source} gives stages without durations, mostly further apart than 30 s: they are "
             "taken for changes, so that each stage lasts until the next, and the last one for "
@@ -249,8 +249,9 @@ def _extend(events: pd.DataFrame) -> pd.DataFrame:
     return events.assign(end=np.maximum(np.append(begins, 0)[later], events.begin + 1))
 
 
-def _check_unknown_stages(unknown: pd.DataFrame, scored: pd.DataFrame, source: str) -> None:
+def _check_unknown_stages(events: pd.DataFrame, source: str, are_changes: bool) -> None:
     """Refuse events that are probably stages, or warn of a few."""
+    unknown, scored = events[events.stage.isna()], events[events.stage.notna()]
     if unknown.empty:
         return
     counts: Counter[str] = Counter()
@@ -258,7 +259,7 @@ def _check_unknown_stages(unknown: pd.DataFrame, scored: pd.DataFrame, source: s
         counts[label] += int(length)
     share = counts.total() / (counts.total() + (scored.end - scored.begin).sum())
     names = ", ".join(
-        f"{_quote(label)} ({n} epoch{'s'[: n > 1]})" for label, n in counts.most_common(10)
+        f"{_quote(label)} ({n} epoch{pluralize(n)})" for label, n in counts.most_common(10)
     )
     text = (
         f"{source} has events that look like stages, since they last whole epochs of 30 s that "
@@ -267,7 +268,8 @@ def _check_unknown_stages(unknown: pd.DataFrame, scored: pd.DataFrame, source: s
     remedy = "Rename them to W, N1, N2, N3 or R if they are stages, and to ? if not."
     if len(unknown) > 1 and share > _LARGEST_SHARE:
         raise ValueError(f"{text} {remedy}")
-    warn(f"{text} They are left unscored. {remedy}")
+    result = "ignored, and the stage before them lasts" if are_changes else "left unscored"
+    warn(f"{text} They are {result}. {remedy}")
 
 
 def _fill_epochs(scored: pd.DataFrame, source: str) -> NDArray[np.object_]:
@@ -345,5 +347,6 @@ def warn_of_words(known: Mapping[str, str | None], source: str) -> None:
     if words:
         warn(
             f"{source} has names of stages that are not those of the AASM or EDF+, and are read "
-            f"thus: {', '.join(words[:10])}. If that is wrong, rename them to W, N1, N2, N3 and R."
+            f"as follows: {', '.join(words[:10])}. If that is wrong, rename them to W, N1, N2, N3 "
+            "and R."
         )

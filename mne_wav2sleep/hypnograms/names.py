@@ -14,6 +14,9 @@ _STANDARD = re.compile(
     r"(?:sleep )?(?:stage )?"
     r"(?:[0-5wr]|[ns][1-4]|nrem ?[1-4]|wake|awake|wakefulness|rem|light|deep|n1 n2)(?: sleep)?"
 )
+_SHORT = re.compile(r"\w{1,4}|\w \w")
+"""What follows the word "stage" in a label, as in "stage X" and "stage 1.5", not "stage shift"."""
+
 _LONGEST = 80
 """Longest label of a stage, in characters; comments may be far longer."""
 
@@ -45,7 +48,7 @@ def _normalize(label: str) -> str:
 
 
 def parse_label(label: str) -> tuple[str | None, bool]:
-    """Convert a label to a stage, and tell whether it contains the word "stage".
+    """Convert a label to a stage, and tell whether it names a stage by the word "stage".
 
     Parameters
     ----------
@@ -57,13 +60,15 @@ def parse_label(label: str) -> tuple[str | None, bool]:
     stage : str or None
         As :func:`to_stage`.
     has_word : bool
-        Whether the label contains the word, in any of the languages, and therefore names a stage,
-        even if that is not a known one.
+        Whether the label contains the word, in any of the languages, and names a stage. An unknown
+        stage is one short word, or a number, after the word; others are comments.
 
     Examples
     --------
     >>> parse_label("Sleep stage X"), parse_label("Stadium 2"), parse_label("N2")
     ((None, True), ('N2', True), ('N2', False))
+    >>> parse_label("Stage shift")
+    (None, False)
     """
     label = str(label)
     return (None, False) if len(label) > _LONGEST else _parse(label)
@@ -77,9 +82,11 @@ def _parse(label: str) -> tuple[str | None, bool]:
     text = re.sub(r"^\s*\d\s*[=:]", "", text)
     words = _normalize(text)
     parts = _PARTS.fullmatch(words)
-    if parts is None or re.search(r"\s-\d", text):  # "stage -1"
-        return None, "stage" in label.lower()
+    assert parts is not None  # noqa: S101 (for mypy: every part is optional)
     core = parts["core"]
+    is_named = bool(parts["before"] and _SHORT.fullmatch(core))
+    if re.search(r"\s-\d", text):  # "stage -1"
+        return None, is_named
     is_stage = bool(parts["before"] or parts["after"])
     stage = _BY_WORD.get(words) or _BY_WORD.get(parts["rest"]) or _BY_WORD.get(core)
     if stage is None and core and (is_stage or parts["word"] or parts["end"]):
@@ -92,7 +99,7 @@ def _parse(label: str) -> tuple[str | None, bool]:
         stage = DEPTHS.get(depth["depth"])
     if not core and (parts["before"] or text.strip() == "?"):
         stage = "UNS"
-    return stage, is_stage or "stage" in label.lower()
+    return stage, is_named if stage is None else is_stage or "stage" in label.lower()
 
 
 def to_stage(label: str) -> str | None:

@@ -278,5 +278,6 @@ def _read_edf(path: Path, raw: mne.io.BaseRaw | None) -> Scoring:
         remedy = "its onsets count from the recording" if start.time is None else "the rest is used"
         warn(f"The header of {path.name} {start.doubt}; {remedy}. Correct the header.")
     # Onsets are relative to the recording, except 0, which may stand for an unknown onset.
-    onset = None if start.is_dated else first or None
-    return Scoring(hyp, begin=start.time, first=first, is_dated=start.is_dated, onset=onset)
+    is_dated = start.is_dated and start.time is not None and not is_placeholder(start.time)
+    onset = None if is_dated else first or None
+    return Scoring(hyp, begin=start.time, first=first, is_dated=is_dated, onset=onset)

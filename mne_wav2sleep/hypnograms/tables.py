@@ -25,8 +25,8 @@ _AMBIGUOUS = (
 _COLUMNS = ("stage", "trial_type", "description", "value")
 """Possible names of the column of stages, in order of preference."""
 
-_DATE = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d([.]\d+)?"
-"""Pattern of a date and time, as MNE writes the onsets of annotations to .csv."""
+_DATE = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d([.]\d+)?)?(Z|[+-]\d\d:?\d\d)?"
+"""Pattern of a date and time, as MNE writes the onsets of annotations to .csv, or with a zone."""
 
 _UNDATED = datetime(1970, 1, 1)
 """Date from which MNE counts the onsets of annotations without a date in .csv."""
@@ -95,11 +95,15 @@ def read_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
             )
         labels = ["UNS" if m else label for m, label in zip(is_missing, labels, strict=True)]
         return _read_labels(labels, path, scorer), None
-    # An event without a label is not a stage.
+    # An event without a label is not a stage, but a word for a missing one may mark epochs.
+    lengths = map(_to_length, columns.get("duration", ["0"] * len(labels)))
+    for i, (label, length) in enumerate(zip(labels, lengths, strict=True)):
+        if is_missing[i] and label.strip() and length >= EPOCH_S:
+            labels[i], is_missing[i] = "UNS", False
     kept = np.flatnonzero(~np.array(is_missing, dtype=bool))
     columns = {name: [values[i] for i in kept] for name, values in columns.items()}
     _check_integers(columns["stage"], path)
-    begin = _to_dates(columns)
+    begin = _to_dates(columns, path)
     onsets = to_seconds(columns["onset"], "onset", path)
     durations = to_seconds(columns.get("duration", [""] * len(onsets)), "duration", path)
     hyp, first = read_events(onsets, durations, columns["stage"], str(path))
@@ -210,7 +214,15 @@ def _read_labels(labels: Sequence[str], path: Path, scorer: str | None = None) -
     return make_hypnogram([s for s in stages if s is not None], scorer=scorer)
 
 
-def _to_dates(columns: dict[str, list[str]]) -> datetime | None:
+def _to_length(text: str) -> float:
+    """Convert a duration to seconds; 0 if it is not a number."""
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return 0.0
+
+
+def _to_dates(columns: dict[str, list[str]], path: Path) -> datetime | None:
     """Convert onsets that are dates to seconds after the first one, and return that one."""
     texts = [text.strip() for text in columns["onset"]]
     if not texts or not all(re.fullmatch(_DATE, text) for text in texts):
@@ -219,6 +231,16 @@ def _to_dates(columns: dict[str, list[str]]) -> datetime | None:
         dates = [datetime.fromisoformat(text) for text in texts]
     except ValueError:  # such as the 31st of February: no number, either
         return None
-    begin = _UNDATED if min(dates).year == _UNDATED.year else min(dates)
+    zoned = [date.tzinfo is not None for date in dates]
+    if len(set(zoned)) > 1:
+        examples = [texts[zoned.index(is_zoned)] for is_zoned in (True, False)]
+        raise ValueError(
+            f"{path} has onsets with a time zone and without: {quote(examples)}. Write all of them "
+            "in the same way."
+        )
+    begin = min(dates)
+    is_dated = begin.year != _UNDATED.year
+    if not is_dated:
+        begin = _UNDATED.replace(tzinfo=begin.tzinfo)
     columns["onset"] = [str((date - begin).total_seconds()) for date in dates]
-    return None if begin == _UNDATED else begin
+    return begin if is_dated else None

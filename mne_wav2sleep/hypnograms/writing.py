@@ -1,7 +1,6 @@
 """Writing hypnograms to files that MNE, YASA and scoring software can read."""
 
 import csv
-from datetime import datetime
 from os import PathLike
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pandas as pd
 import yasa
 from numpy.typing import NDArray
 
+from ..formats.start import NO_DATE
 from ..modalities import EPOCH_S
 from ..output import write_whole
 from ..verbosity import check_type
@@ -145,10 +145,11 @@ def write_hypnogram(
 def _write_edf(hyp: yasa.Hypnogram, path: Path) -> None:
     """Write an EDF+ file of annotations without signals."""
     runs = [edfio.EdfAnnotation(*run) for run in zip(*find_runs(hyp), strict=True)]
-    start = datetime(1985, 1, 1) if hyp.start is None else hyp.start
+    start = NO_DATE if hyp.start is None else hyp.start
+    day = None if start.date() == NO_DATE.date() else start.date()
     edfio.Edf(
         [],
         annotations=runs,
         starttime=start.time().replace(tzinfo=None),
-        recording=edfio.Recording(startdate=None if hyp.start is None else start.date()),
+        recording=edfio.Recording(startdate=day),
     ).write(path)

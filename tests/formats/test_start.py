@@ -30,6 +30,8 @@ HEADERS = {
     "German month and date": ("Startdate 07-OKT-2023 X X X", "07.10.23", "23.14.05", DATED, None),
     "no such day and date": ("Startdate 31-SEP-2023 X X X", "07.10.23", "23.14.05", DATED, None),
     "anonymized": (X, "01.01.85", "23.14.05", UNDATED, None),
+    "anonymized with month": ("Startdate 01-JAN-1985 X", "01.01.85", "23.14.05", UNDATED, None),
+    "fully anonymized": (X, "01.01.85", "00.00.00", datetime(1985, 1, 1, tzinfo=UTC), None),
     "invalid short date": (FULL, "32.10.23", "23.14.05", DATED, None),
     # What is certain is read, and what MNE makes of it is said.
     "hyphens in time": (X, "07.10.23", "23-14-05", DATED, f"{MISREAD} 2023-10-07 00:00:00"),
@@ -59,6 +61,12 @@ HEADERS = {
     "nothing": ("", "", "", None, NO_CLOCK),
     "only zeros": (X, "00.00.00", "00.00.00", None, NO_CLOCK),
 }
+
+
+@pytest.mark.parametrize("spelled", ["X", "01-JAN-1985", "1-jan-1985"])
+def test_the_placeholder_is_no_date_however_it_is_written(spelled):
+    header = f"{'':88}{f'Startdate {spelled} X X X':80}01.01.8523.14.05".encode()
+    assert parse_start(header) == (UNDATED, False, "")
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,9 @@ LUNA = [
     "class\tinstance\tstart\tstop\nW\t.\te:1\te:2\nN2\t.\te:3\t.\nN2\t.\te:4\t.\nN3\t.\te:5\te:5\n"
     "R\t.\te:6\t.\n",
     "W 0 +60\nN2 60 ...\nN3 120 150\nR 150 +30\n",
+    "W 0 ...\nN2 60 ...\nN3 120 ...\nR 150 ...\n",
+    "W e:1 ...\nN2 e:3 ...\nN3 e:5 ...\nR e:6 ...\n",
+    "class instance start stop\nW . 0 +60\nN2 . 60 +60\nN3 . 120 ...\nR . 150 ...\n",
     "N3\t120\t150\nR\t150\t180\nW\t0\t30\nW\t30\t60\nN2\t60\t120\narousal\t22:31:05\t22:31:09\n",
 ]
 
@@ -104,7 +107,7 @@ def test_eannot_files_of_luna(tmp_path):
         "N2\t.\t.\t22:31:00\t22:31:30\t.",  # of which clock?
         "N2\t.\t.\t0+00:00:30\t+30\t.",
         "N2\te:2:20\t.",  # epochs of 20 s
-        "N2\t30\t...",  # until the end of a recording that may not be given
+        "N2\t30\t...\narousal\t22:31:05\t+3",  # until when?
         "N2\t30",
         "N2\t.\t.\t30\t60",
         "N2\t.\t.\te:1000000000\t.\t.",

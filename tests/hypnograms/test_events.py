@@ -155,6 +155,12 @@ def test_a_single_event_that_looks_like_a_stage_is_warned_of(other, found):
         [(3600.0, 90.0, "BAD_ACQ_SKIP"), (3612.0, 17.0, "Limb movement"), (47.3, 5.0, "movement")],
         [(3700.0, 12.0, "Artifact"), (-90.5, 5.0, "m"), (100.0, np.inf, "Snoring")],
         [(3600.0, 30.0, "SpO2 91 %"), (3640.0, 17.0, "SpO2 88 %"), (3690.0, 31.0, "SpO2")],
+        [(1500.0, 0.0, "Scored by AB up to this stage"), (633.0, 5.0, "Stage shift")],
+        [
+            (612.0, 0.0, "Stadium unsicher"),
+            (47.0, 0.0, "stages by CD"),
+            (90.0, 3.0, "stage to be checked"),
+        ],
         [(3601.5, -3.0, "Arousal"), (np.nan, 30.0, "Comment"), (1e12, 30.0, "Comment")],
     ],
 )
@@ -186,6 +192,25 @@ def test_changes_without_durations_last_until_the_next(stages, missing):
         hyp, onset = read_events(*events, "It")
     last = 1 + max(i for i in range(len(stages)) if i == 0 or stages[i] != stages[i - 1])
     assert (list(hyp.hypno), onset) == (stages[:last], 60.0)
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [(1500.0, 0.0, "Supine")],
+        [(3000.0, np.nan, "Impedance check")],
+        [(630.0, 0.0, "Cap refitted"), (660.0, 0.0, "Left side")],
+    ],
+)
+def test_marks_among_changes_do_not_end_a_stage(marks):
+    onsets, durations, labels = make_runs(stages=[*NIGHT, "N1"])
+    events = add((onsets, 0 * durations, labels), *marks)
+    with (
+        pytest.warns(RuntimeWarning, match="taken for changes"),
+        pytest.warns(RuntimeWarning, match="look like stages.*ignored, and the stage before"),
+    ):
+        hyp, onset = read_events(*events, "It")
+    assert (list(hyp.hypno), onset) == ([*NIGHT, "N1"], 0.0)
 
 
 def test_stages_of_an_epoch_each_need_no_durations():

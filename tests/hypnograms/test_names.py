@@ -97,6 +97,10 @@ def test_annotations_of_stages(label, expected):
 
 
 def test_words_for_stage():
-    labels = ["Sleep stage X", "Stadium 7", "Stade V", "UnknownStage"]
-    assert all(parse_label(label)[1] for label in labels)
-    assert not any(parse_label(label)[1] for label in ["N2", "Fase 1", "Arousal", "stage " * 100])
+    labels = ["Sleep stage X", "Stadium 7", "Stade V", "UnknownStage", "Sleep stage ?", "Stage 7|7"]
+    labels += ["Stage -1", "Sleep stage 1.5", "Schlafstadium Б", "Stage NREM", "Comment/Stage 8"]
+    assert [label for label in labels if not parse_label(label)[1]] == []
+    others = ["N2", "Fase 1", "Arousal", "stage " * 100, "Scored by AB up to this stage"]
+    others += ["Stage shift", "Stage shift -1", "Sleep stage transition", "backstage noise"]
+    others += ["Stade douteux", "end of this stage", "staged by AB"]
+    assert [label for label in others if parse_label(label)[1]] == []

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from builders import START, assert_clean, make_raw
 
@@ -183,6 +185,53 @@ def test_onsets_that_are_dates(raw, tmp_path):
     found, onset = locate_hypnogram(path, raw)
     assert (list(found.hypno), onset) == (["WAKE", "WAKE", "REM"], 60.0)
     assert str(found.start) == "2024-03-01 22:31:00"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "start"),
+    [
+        ("2024-03-01T22:31:00+01:00", "2024-03-01T22:32:00+01:00", "2024-03-01 22:31:00+01:00"),
+        ("2024-03-01T22:31:00Z", "2024-03-01T22:32:00.000Z", "2024-03-01 22:31:00+00:00"),
+        ("2024-03-01 22:31", "2024-03-01 22:32", "2024-03-01 22:31:00"),
+        ("2024-03-01 22:31", "2024-03-01T22:32:00", "2024-03-01 22:31:00"),
+        # The clocks change, and a zone without a colon.
+        ("2024-10-27T02:59+0200", "2024-10-27T02:00+0100", "2024-10-27 02:59:00+02:00"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The stages begin:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:Of the start times:RuntimeWarning")
+def test_onsets_with_a_zone_or_without_seconds(first, second, start, raw, tmp_path):
+    path = tmp_path / "stages.tsv"
+    path.write_text(f"onset\tduration\ttrial_type\n{first}\t60\tW\n{second}\tn/a\tR\n")
+    alone = read_hypnogram(path)
+    assert (list(alone.hypno), str(alone.start)) == (["WAKE", "WAKE", "REM"], start)
+    found, onset = locate_hypnogram(path, raw)
+    assert list(found.hypno) == list(alone.hypno)
+    assert (
+        onset == datetime.fromisoformat(start).replace(tzinfo=UTC).timestamp() - START.timestamp()
+    )
+
+
+def test_onsets_of_which_some_have_a_zone_are_refused(tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text("onset,stage\n2024-03-01T22:31:00Z,W\n2024-03-01T22:31:30,R\n")
+    with pytest.raises(ValueError, match=r"with a time zone and without: .*30'.*same way"):
+        read_hypnogram(path)
+
+
+@pytest.mark.parametrize(
+    ("word", "duration"), [("n/a", "60"), ("None", "60.0"), ("NA", "60"), ("null", "60,0")]
+)
+def test_words_for_a_missing_stage_mark_epochs(word, duration, raw, tmp_path, recwarn):
+    path = tmp_path / "stages.tsv"
+    path.write_text(
+        f"onset\tduration\ttrial_type\n0\t30\tW\n30\t{duration}\t{word}\n90\t30\tN2\n"
+        f"95\t2\t{word}\n120\tn/a\t{word}\n120\t30\tR\n120\t60\t\n"
+    )
+    found, onset = locate_hypnogram(path, raw.crop(0, 149.9))
+    assert (list(found.hypno), onset) == (["WAKE", "UNS", "UNS", "N2", "REM"], 0.0)
+    assert not found.hypno.attrs
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

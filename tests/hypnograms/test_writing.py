@@ -1,11 +1,14 @@
 import csv
+from datetime import UTC, date, datetime, timedelta
 
 import mne
+import pandas as pd
 import pytest
 import yasa
 from builders import START, make_hypnogram, make_raw, write_edf
 
 from mne_wav2sleep import read_hypnogram, write_hypnogram
+from mne_wav2sleep.hypnograms.reading import locate_hypnogram
 from mne_wav2sleep.hypnograms.writing import SUFFIXES
 
 FOUR = ("WAKE", "LIGHT", "DEEP", "REM", "UNS")
@@ -56,6 +59,18 @@ def test_edf_is_read_by_mne(tmp_path, names):
     assert list(read_hypnogram(None, raw).hypno) == list(hyp.hypno)
     # The header has the start.
     assert path.read_bytes()[88 + 80 :][:16] == b"01.03.2422.30.00"
+
+
+@pytest.mark.parametrize("begin", ["1985-01-01 21:30", "1985-01-01 00:30", "1985-01-02 01:30"])
+@pytest.mark.parametrize("suffix", [".edf", ".json"])
+def test_a_placeholder_date_stays_one(suffix, begin, tmp_path):
+    hyp = make_hypnogram(40, stages=FIVE, start=pd.Timestamp(begin, tz="UTC"))
+    write_hypnogram(hyp, tmp_path / f"hyp{suffix}")
+    night = datetime.combine(date(2024, 3, 1), hyp.start.time(), UTC)
+    raw = make_raw(["Thor"], 10.0, 1500.0, start=night - timedelta(minutes=5))
+    with pytest.warns(RuntimeWarning, match="placed by the time of day, 5.0 min after"):
+        found, onset = locate_hypnogram(tmp_path / f"hyp{suffix}", raw)
+    assert (found.start, onset) == (night, 300.0)
 
 
 def test_text_has_a_stage_per_line(tmp_path):
