@@ -182,33 +182,6 @@ def _find_paused_files(raw: mne.io.BaseRaw) -> list[Path]:
     return found
 
 
-def warn_of_late_date(raw: mne.io.BaseRaw) -> bool:
-    """Warn if the date of a BrainVision recording is that of a later segment.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording, whose date MNE takes from the first segment that has one.
-
-    Returns
-    -------
-    is_late : bool
-        Whether it is, so that the start of the recording is unknown.
-    """
-    names = [name for name in raw.filenames if name is not None]
-    header = brainvision.find_header(Path(names[0])) if len(names) == 1 else None
-    segments = [] if header is None else brainvision.read_segments(header)
-    dated = [(sample, time) for sample, time in segments if time is not None]
-    if not dated or not dated[0][0] or raw.info["meas_date"] != dated[0][1]:
-        return False
-    warn(
-        f"The start of the recording is unknown: the only date in its marker file is that of a "
-        f"segment {dated[0][0] / raw.info['sfreq'] / 60:.1f} min after the first sample, which MNE "
-        "takes for the start. Set the true start with raw.set_meas_date, and stage that Raw."
-    )
-    return True
-
-
 def list_gaps(joins: Iterable[Join], sfreq: float) -> list[tuple[float, float]]:
     """List the pauses of known length as the gaps of a reader.
 
