@@ -304,6 +304,32 @@ def test_a_split_fif_whose_second_file_begins_later(pause_s, tmp_path):
         assert recording.duration == 1800 + pause_s
     else:
         assert "the next file of a split" in catch(open_recording, path)[1][0]
+    raw = mne.io.read_raw(path, preload=True, verbose="error")
+    for source in (raw, raw.copy().crop(60), raw.copy().resample(32)):
+        if pause_s:
+            _, said = catch(open_recording, source)
+            assert len(said) == 1
+            assert "This Raw reads night_raw.fif, a discontinuous recording" in said[0]
+            assert f"SleepStagerW2S({str(path)!r})" in said[0]
+        else:
+            open_recording(source)
+    # Of one side of the pause, the clock is right.
+    for side in (raw.copy().crop(0, first / SFREQ - 1), raw.copy().crop(first / SFREQ + 1)):
+        open_recording(side)
+    path.unlink()
+    open_recording(raw)
+
+
+def test_a_raw_that_was_concatenated_in_memory_is_no_split_fif(tmp_path):
+    raws = []
+    for i, begin in enumerate((0, 300, 120)):
+        path = tmp_path / f"night{i}_raw.fif"
+        make_raw().crop(begin).save(path, verbose="error")
+        raws.append(mne.io.read_raw(path, verbose="error"))
+    raw = mne.concatenate_raws(raws, verbose="error").set_annotations(None)
+    open_recording(raw)
+    twice = [mne.io.read_raw(path, verbose="error").crop(*part) for part in ((0, 300), (600, 900))]
+    open_recording(mne.concatenate_raws(twice, verbose="error").set_annotations(None))
 
 
 @pytest.mark.parametrize("n_channels", [10**9, 10**30, 921_601])
