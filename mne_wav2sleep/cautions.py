@@ -1,5 +1,6 @@
 """Warnings: each is shown once per recording, at the line of the user's code, and recorded."""
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,16 @@ _kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
 _shown: ContextVar[bool] = ContextVar("shown", default=True)
 # Python's filters are those of all threads.
 _filters = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """Make a new lock in a forked process, without the thread that may hold the old one."""
+    global _filters
+    _filters = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager

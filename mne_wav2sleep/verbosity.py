@@ -1,5 +1,6 @@
 """MNE's logger, verbosity and argument checks, which are used without importing MNE elsewhere."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +30,30 @@ _T = TypeVar("_T")
 _lock = threading.Lock()
 _before: list[int] = []
 """MNE's level before the contexts that are now open, if there are any."""
-_open: dict[object, int] = {}
-"""The contexts that are now open, in the order in which they were entered, and their levels."""
+_open: dict[tuple[int, object], int] = {}
+"""The contexts that are now open, in the order in which they were entered, each by its thread and
+an object of its own, and their levels."""
+
+
+def _restore_level() -> None:
+    """Set the level of the last context that is open, or that before the first of them."""
+    set_log_level([*_before, *_open.values()][-1])
+    if not _open:
+        _before.clear()
+
+
+def _forget_threads() -> None:
+    """Forget the lock and the contexts of other threads, which a forked process does not have."""
+    global _lock
+    _lock = threading.Lock()
+    for this in [this for this in _open if this[0] != threading.get_ident()]:
+        del _open[this]
+    if _before:
+        _restore_level()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 @contextmanager
@@ -59,7 +82,7 @@ def use_log_level(verbose: Verbosity) -> Iterator[None]:
     if verbose is None:
         yield
         return
-    this = object()
+    this = threading.get_ident(), object()
     with _lock:
         before = set_log_level(verbose, return_old_level=True)
         _before[:] = _before or [before]
@@ -69,9 +92,7 @@ def use_log_level(verbose: Verbosity) -> Iterator[None]:
     finally:
         with _lock:
             del _open[this]
-            set_log_level([*_before, *_open.values()][-1])
-            if not _open:
-                _before.clear()
+            _restore_level()
 
 
 def verbose(function: Callable[_P, _T]) -> Callable[_P, _T]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 SUFFIXES = (".vhdr", ".ahdr")
 """Suffixes of header files."""
+_DATA_SUFFIXES = (".eeg", ".dat", ".avg", ".seg")
 
 _SEGMENT = re.compile(
     r"^Mk\d+=New Segment,[^,\r\n]*,(\d+),-?\d*,-?\d*(?:,(\d*))?[^\S\n]*$", re.MULTILINE
@@ -57,6 +58,8 @@ def find_header(path: Path) -> Path | None:
     header : Path or None
         The header file; None if there is none, or the file has another format.
     """
+    if path.suffix.lower() not in _DATA_SUFFIXES:  # another format, with a name in common
+        return None
     headers = (path.with_suffix(suffix) for suffix in SUFFIXES)
     return next((header for header in headers if header.is_file()), None)
 
@@ -132,7 +135,7 @@ def _find_file(path: Path, header: str, name: str) -> Path | None:
     """Find a file that a header names."""
     # The header is in UTF-8 or Latin-1, and so may be the name.
     value = _find_value(header, name).encode("latin-1").decode("utf-8", "replace")
-    return path.with_name(Path(value).name).parent / value if value else None
+    return path.parent / value if value else None
 
 
 def _read_date(text: str) -> datetime | None:

@@ -1,7 +1,8 @@
-"""The start of a Raw, for which the header of its EDF or BDF file is read again.
+"""The start of a Raw, for which the header of its EDF, BDF or BrainVision file is read again.
 
-MNE reads a time that it cannot parse as midnight, some dates wrongly or not at all, and ignores the
-time stamp of the first record.
+In EDF and BDF files, MNE reads a time that it cannot parse as midnight, some dates wrongly or not
+at all, and ignores the time stamp of the first record. In BrainVision files, it takes the first
+date that it finds for the start.
 """
 
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import mne
 
 from ..cautions import warn
+from . import brainvision
 from .edf import SUFFIXES, EdfFile, open_edf
 from .start import open_header
 
@@ -30,7 +32,8 @@ def find_start(raw: mne.io.BaseRaw, file: EdfFile | None = None) -> datetime | N
     start : datetime or None
         Date and time of the first sample, also if the Raw was cropped; None if it has no date, or
         no certain time. If MNE has misread the header of an EDF or BDF file, and the date of the
-        Raw was not changed since, it is corrected, with a warning.
+        Raw was not changed since, it is corrected, with a warning. The date of a later segment of a
+        BrainVision recording is none, with a warning.
     """
     date = raw.info["meas_date"]
     is_new = file is not None
@@ -41,6 +44,8 @@ def find_start(raw: mne.io.BaseRaw, file: EdfFile | None = None) -> datetime | N
         if is_misread or (start.time == date and start.doubt):
             _warn_of_header(file, date)
             date = start.time
+    elif date is not None and _is_late(raw, date):
+        date = None
     return None if date is None else date + timedelta(seconds=raw.first_time)
 
 
@@ -87,6 +92,24 @@ def open_without_clock(path: Path) -> mne.io.BaseRaw | None:
         return raw.set_meas_date(None).set_annotations(file.annotations)
     except Exception:  # of any type, since there is more than one fault
         return None
+
+
+def _is_late(raw: mne.io.BaseRaw, date: datetime) -> bool:
+    """Warn if a date is that of a later segment of a BrainVision file, and return whether it is."""
+    name = raw.filenames[0] if raw.filenames else None
+    header = None if name is None else brainvision.find_header(Path(name))
+    if header is None:
+        return False
+    dated = [one for one in brainvision.read_segments(header) if one[1] is not None]
+    if not dated or not dated[0][0] or dated[0][1] != date:
+        return False
+    warn(
+        f"The start of the recording is unknown: the only date in its marker file is that of a "
+        f"segment {dated[0][0] / brainvision.read_sfreq(header) / 60:.1f} min after the first "
+        "sample, which MNE takes for the start. Set the true start with raw.set_meas_date, and "
+        "stage that Raw."
+    )
+    return True
 
 
 def _open_first(raw: mne.io.BaseRaw) -> EdfFile | None:

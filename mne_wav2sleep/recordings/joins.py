@@ -17,13 +17,14 @@ import numpy as np
 from ..cautions import warn
 from ..formats import brainvision
 from ..formats.edf import SUFFIXES, EdfFile, open_edf
-from ..verbosity import pluralize
+from ..verbosity import pluralize, use_log_level
 
 _MARKS = ("bad boundary", "edge boundary", "boundary", "new segment")
 """Annotations that mark a join, in lower case: of :func:`mne.concatenate_raws` and
 Nihon Kohden, EEGLAB, and BrainVision."""
 _CODES = {".set": ("-99", "-99.0"), ".fdt": ("-99", "-99.0"), ".gdf": ("32766",)}
 """Suffix -> numbers that mark a join: of EEGLAB, where events are numbered, and of GDF (0x7FFE)."""
+_FIF_SUFFIXES = (".fif", ".gz")
 
 _DRIFT_S = 0.1
 """Longest pause in seconds that is ignored, as in EDF."""
@@ -114,7 +115,7 @@ def _read_pauses(raw: mne.io.BaseRaw, path: Path) -> list[Join]:
         return _measure_pauses(brainvision.read_segments(path), float(raw.info["sfreq"]))
     if suffix == ".set" and _find_marks(raw):
         return _read_eeglab(path, float(raw.info["sfreq"]))
-    return _compare_pieces(raw) if suffix in (".fif", ".gz") else []
+    return _compare_pieces(raw) if suffix in _FIF_SUFFIXES else []
 
 
 def _measure_pauses(segments: Sequence[tuple[int, datetime | None]], sfreq: float) -> list[Join]:
@@ -182,31 +183,20 @@ def _find_paused_files(raw: mne.io.BaseRaw) -> list[Path]:
     return found
 
 
-def warn_of_late_date(raw: mne.io.BaseRaw) -> bool:
-    """Warn if the date of a BrainVision recording is that of a later segment.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording, whose date MNE takes from the first segment that has one.
-
-    Returns
-    -------
-    is_late : bool
-        Whether it is, so that the start of the recording is unknown.
-    """
-    names = [name for name in raw.filenames if name is not None]
-    header = brainvision.find_header(Path(names[0])) if len(names) == 1 else None
-    segments = [] if header is None else brainvision.read_segments(header)
-    dated = [(sample, time) for sample, time in segments if time is not None]
-    if not dated or not dated[0][0] or raw.info["meas_date"] != dated[0][1]:
-        return False
-    warn(
-        f"The start of the recording is unknown: the only date in its marker file is that of a "
-        f"segment {dated[0][0] / raw.info['sfreq'] / 60:.1f} min after the first sample, which MNE "
-        "takes for the start. Set the true start with raw.set_meas_date, and stage that Raw."
-    )
-    return True
+def _find_paused_split(raw: mne.io.BaseRaw) -> list[Path]:
+    """Find the first file of a Raw of a split FIF that was paused between its files."""
+    files = [Path(name) for name in raw.filenames if name is not None]
+    is_fif = all(file.suffix.lower() in _FIF_SUFFIXES for file in files)
+    if not files or not is_fif or not _compare_pieces(raw):
+        return []
+    # A Raw that was concatenated in memory also has several files, but they do not read as one.
+    try:
+        with use_log_level("error"):
+            whole = mne.io.read_raw_fif(files[0])
+    except (OSError, ValueError):  # moved, or not a FIF any more
+        return []
+    is_split = set(raw.filenames) <= set(whole.filenames) and _compare_pieces(whole)
+    return files[:1] if is_split else []
 
 
 def list_gaps(joins: Iterable[Join], sfreq: float) -> list[tuple[float, float]]:
@@ -310,7 +300,7 @@ def warn_of_ignored_gaps(raw: mne.io.BaseRaw) -> None:
     paused = _find_paused_files(raw)
     edf_files = [file for path in list_edf_files(raw) if (file := _open_edf(path)) is not None]
     gapped = [file.path for file in edf_files if _has_gaps(file)]
-    for path in [*gapped, *paused]:
+    for path in [*gapped, *paused, *_find_paused_split(raw)]:
         warn(
             f"This Raw reads {path.name}, a discontinuous recording, without its gaps, so that "
             f"stages after a gap are too early. Pass the path instead, "

@@ -27,7 +27,6 @@ from .joins import (
     warn_of_ignored_gaps,
     warn_of_joins,
     warn_of_jumps,
-    warn_of_late_date,
 )
 
 LONGEST_DAYS = 31
@@ -281,7 +280,6 @@ def make_reader(raw: mne.io.BaseRaw | Path) -> RawReader:
     """
     if isinstance(raw, mne.io.BaseRaw):
         warn_of_ignored_gaps(raw)
-        warn_of_late_date(raw)
         return RawReader(raw)
     path = raw
     if path.is_file():
@@ -292,7 +290,7 @@ def make_reader(raw: mne.io.BaseRaw | Path) -> RawReader:
         brainvision.check_channels(path)
     raw = _open_raw(path, is_cut=is_cut)
     if path.suffix.lower() in brainvision.SUFFIXES:
-        _check_brainvision(path, raw)
+        _warn_of_missing(path, raw)
     joins = find_joins(raw, path)
     warn_of_joins(raw, joins)
     if file is not None:
@@ -363,13 +361,11 @@ def _warn_of_length(path: Path, expected: float, found: float) -> None:
     )
 
 
-def _check_brainvision(path: Path, raw: mne.io.BaseRaw) -> None:
-    """Warn if samples are missing, or the start is unknown, in which case the date is dropped."""
+def _warn_of_missing(path: Path, raw: mne.io.BaseRaw) -> None:
+    """Warn if samples of a BrainVision recording are missing."""
     n_samples = brainvision.read_length(path)
     if n_samples > raw.n_times:
         _warn_of_length(path, *(n / raw.info["sfreq"] for n in (n_samples, raw.n_times)))
-    if warn_of_late_date(raw):
-        raw.set_meas_date(None)
 
 
 def _open_raw(path: Path, *, is_cut: bool) -> mne.io.BaseRaw:

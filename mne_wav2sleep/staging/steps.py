@@ -1,14 +1,18 @@
 """The steps of a staging, which run one at a time, and under known settings."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
 from ..cautions import keep_cautions
 from ..verbosity import Verbosity, use_log_level
+
+_all: "WeakSet[Steps]" = WeakSet()
 
 
 class Steps:
@@ -31,7 +35,7 @@ class Steps:
     def __init__(self, verbose: Verbosity, kept: list[str]) -> None:
         self._verbose = verbose
         self._kept = kept
-        self._lock = threading.RLock()
+        self._renew_lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the lock, which cannot be copied or pickled."""
@@ -39,7 +43,13 @@ class Steps:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make a new lock."""
-        vars(self).update(state, _lock=threading.RLock())
+        vars(self).update(state)
+        self._renew_lock()
+
+    def _renew_lock(self) -> None:
+        """Make a new lock, also for a forked process."""
+        self._lock = threading.RLock()
+        _all.add(self)
 
     @contextmanager
     def run(self) -> Iterator[None]:
@@ -52,3 +62,13 @@ class Steps:
             keep_cautions(self._kept),
         ):
             yield
+
+
+def _renew_locks() -> None:
+    """Make new locks in a forked process, without the threads that may hold the old ones."""
+    for steps in list(_all):
+        steps._renew_lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_locks)

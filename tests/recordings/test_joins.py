@@ -2,6 +2,7 @@
 
 import re
 import struct
+import warnings
 from datetime import timedelta
 from functools import partial
 
@@ -9,9 +10,13 @@ import builders
 import mne
 import numpy as np
 import pytest
+import yasa
 from builders import START, make_wave
 from scipy.io import savemat
 
+from mne_wav2sleep import read_hypnogram
+from mne_wav2sleep.formats.meas_date import find_start
+from mne_wav2sleep.hypnograms.annotating import annotate_raw
 from mne_wav2sleep.recordings.channels import map_channels
 from mne_wav2sleep.recordings.opening import open_recording, set_rates
 from mne_wav2sleep.recordings.reading import read_signals
@@ -169,15 +174,53 @@ def test_pieces_too_short_to_be_judged_are_not_recorded(tmp_path):
     assert all("not recorded" in text for text in said)
 
 
+@pytest.mark.parametrize("suffix", [".fif", ".edf", ".set"])
+def test_another_format_beside_a_paused_brainvision_recording_is_not_it(suffix, tmp_path):
+    path = write_brainvision(tmp_path, [segment(0, 0), segment(10, 300)])
+    if suffix == ".fif":
+        make_raw().save(path.with_suffix(suffix), verbose="error", overwrite=True)
+    elif suffix == ".edf":
+        builders.write_edf(path.with_suffix(suffix), {"ECG": SFREQ}, 1800)
+    else:
+        write_eeglab(path.with_suffix(suffix), [])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This filename")  # a name that MNE does not advise
+        raw = mne.io.read_raw(path.with_suffix(suffix), verbose="error")
+    open_recording(raw)
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "gone/night.vmrk", "gone.vmrk"])
+def test_a_marker_file_that_the_header_misnames_is_found_beside_it(name, tmp_path):
+    path = write_brainvision(tmp_path, [segment(0, 0), segment(10, 300)])
+    text = path.read_text("utf-8").replace("MarkerFile=night.vmrk", f"MarkerFile={name}")
+    path.write_text(text, encoding="utf-8")
+    recording, said = catch(open_recording, path)
+    assert recording.reader.gaps == [(600.0, 300.0)]
+    assert ["using 'night.vmrk'" in one for one in said] == [True]
+
+
 @pytest.mark.parametrize("first", [[], [segment(0)], [("Comment,lights off", 1, "")]])
 def test_the_date_of_a_later_segment_is_not_the_start(first, tmp_path):
     path = write_brainvision(tmp_path, [*first, segment(12, 0)])
     recording, said = catch(open_recording, path)
-    assert "a segment 12.0 min after the first sample, which MNE takes for the start" in said[0]
+    told = "a segment 12.0 min after the first sample, which MNE takes for the start"
+    assert told in said[-1]
     assert recording.start is None
-    raw = mne.io.read_raw(path, verbose="error")
-    assert "start of the recording is unknown" in catch(open_recording, raw)[1][-1]
-    assert raw.info["meas_date"] == START + timedelta(minutes=12)  # the user's Raw is not changed
+    raw = mne.io.read_raw(path, preload=True, verbose="error")
+    late = START + timedelta(minutes=12)
+    for part in (raw, raw.copy().crop(300), raw.copy().resample(32), raw.copy().crop(720)):
+        recording, said = catch(open_recording, part)
+        assert told in said[-1]
+        assert recording.start is None
+        assert part.info["meas_date"] == late  # the user's Raw is not changed
+    # So do stages that have no clock of their own, and annotations.
+    (tmp_path / "stages.csv").write_text("onset,duration,description\n0,30,N2\n30,30,N3\n")
+    hyp, said = catch(read_hypnogram, tmp_path / "stages.csv", raw)
+    assert hyp.start is None
+    assert [told in text for text in said] == [True]
+    with pytest.warns(RuntimeWarning, match=told), pytest.raises(ValueError, match="no date"):
+        annotate_raw(raw, yasa.Hypnogram(["N2"] * 60, start=f"{late:%Y-%m-%d %H:%M:%S}"))
+    assert find_start(raw.set_meas_date(START)) == START
 
 
 @pytest.mark.parametrize(
@@ -261,6 +304,32 @@ def test_a_split_fif_whose_second_file_begins_later(pause_s, tmp_path):
         assert recording.duration == 1800 + pause_s
     else:
         assert "the next file of a split" in catch(open_recording, path)[1][0]
+    raw = mne.io.read_raw(path, preload=True, verbose="error")
+    for source in (raw, raw.copy().crop(60), raw.copy().resample(32)):
+        if pause_s:
+            _, said = catch(open_recording, source)
+            assert len(said) == 1
+            assert "This Raw reads night_raw.fif, a discontinuous recording" in said[0]
+            assert f"SleepStagerW2S({str(path)!r})" in said[0]
+        else:
+            open_recording(source)
+    # Of one side of the pause, the clock is right.
+    for side in (raw.copy().crop(0, first / SFREQ - 1), raw.copy().crop(first / SFREQ + 1)):
+        open_recording(side)
+    path.unlink()
+    open_recording(raw)
+
+
+def test_a_raw_that_was_concatenated_in_memory_is_no_split_fif(tmp_path):
+    raws = []
+    for i, begin in enumerate((0, 300, 120)):
+        path = tmp_path / f"night{i}_raw.fif"
+        make_raw().crop(begin).save(path, verbose="error")
+        raws.append(mne.io.read_raw(path, verbose="error"))
+    raw = mne.concatenate_raws(raws, verbose="error").set_annotations(None)
+    open_recording(raw)
+    twice = [mne.io.read_raw(path, verbose="error").crop(*part) for part in ((0, 300), (600, 900))]
+    open_recording(mne.concatenate_raws(twice, verbose="error").set_annotations(None))
 
 
 @pytest.mark.parametrize("n_channels", [10**9, 10**30, 921_601])

@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,10 @@ import pytest
 import torch
 from builders import make_raw, toy_recordings
 
-from mne_wav2sleep import SleepStagerW2S, WeightsError, load_weights
+from mne_wav2sleep import SleepStagerW2S, WeightsError, load_weights, verbosity
+from mne_wav2sleep.cautions import catch_warnings, warn
 from mne_wav2sleep.network import Engine, Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.staging.steps import Steps
 from mne_wav2sleep.verbosity import logger, use_log_level
 
 pytestmark = toy_recordings
@@ -261,6 +263,63 @@ def test_processes_forked_after_staging_do_not_wait_for_lost_threads(raw, small_
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split("\n")[:4] == ["['ECG', 'ECG+THX', 'THX']", "(True, 1)", "3", "2"]
+
+
+STEPS = Steps("error", [])
+COPY = copy.deepcopy(STEPS)
+
+
+@contextmanager
+def verbosity_lock():
+    with verbosity._lock:
+        yield
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize(
+    "contexts",
+    [
+        [catch_warnings],
+        [lambda: catch_warnings(record=True)],
+        [verbosity_lock],
+        [STEPS.run],
+        [COPY.run],
+        [lambda: use_log_level("critical")],
+        [catch_warnings, STEPS.run, COPY.run, verbosity_lock],
+    ],
+)
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_a_process_forked_while_another_thread_works_does_not_wait_for_it(is_inside, contexts):
+    is_held, is_over = threading.Event(), threading.Event()
+
+    def hold():
+        with ExitStack() as stack:
+            for context in contexts:
+                stack.enter_context(context())
+            is_held.set()
+            is_over.wait()
+
+    def work():
+        with pytest.warns(RuntimeWarning, match="from the fork"):
+            warn("from the fork")
+        with STEPS.run(), COPY.run(), use_log_level("info"):
+            assert logger.level == 20
+        assert logger.level == (10 if is_inside else 30)
+
+    thread = threading.Thread(target=hold)
+    process = multiprocessing.get_context("fork").Process(target=work)
+    with use_log_level("warning"), ExitStack() as stack:
+        if is_inside:  # the forking thread has a context of its own, which it keeps
+            stack.enter_context(use_log_level("debug"))
+        thread.start()
+        is_held.wait()
+        process.start()
+        is_over.set()
+        thread.join()
+        process.join(60)
+        process.kill()
+        assert process.exitcode == 0
 
 
 def test_a_flat_lead_is_no_error_where_numpy_raises_errors(small_folder):
