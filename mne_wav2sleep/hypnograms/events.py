@@ -229,7 +229,9 @@ def _find_unknown_stages(events: pd.DataFrame, phase: float) -> pd.Series:
         found &= (events.duration > 0) | events.label.duplicated(keep=False)
         near = events[found | events.stage.notna()]
         found &= events.begin.isin(near.end) | events.end.isin(near.begin)
-    return found & _is_usual(found, events.label)
+    is_unknown = events.stage.isna()
+    is_usual = _is_usual(found[is_unknown], events.label[is_unknown])
+    return found & is_usual.reindex(events.index, fill_value=False)
 
 
 def _are_changes(scored: pd.DataFrame) -> bool:

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,12 @@ _AMBIGUOUS = (
 )
 _COLUMNS = ("stage", "trial_type", "description", "value")
 """Possible names of the column of stages, in order of preference."""
+
+_TIMES = r"(on|off)set.*|start.*|stop.*|end.*|begin.*|.*time.*|clock.*|date.*|dur.*|n_?epochs.*"
+"""Pattern of other names of columns that tell where a stage is, or how long it lasts."""
+
+_NUMBERS = ("epoch", "epochs", "epoch_number", "epoch number", "epoch_id", "#")
+"""Names of a column that numbers the epochs."""
 
 _DATE = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d([.]\d+)?)?(Z|[+-]\d\d:?\d\d)?"
 """Pattern of a date and time, as MNE writes the onsets of annotations to .csv, or with a zone."""
@@ -174,6 +180,9 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
             "'onset', 'duration' and 'stage' (or 'trial_type'), each once."
         )
     check_number(len(rows), path)
+    _check_times(names, found, path)
+    if "onset" not in found:
+        _check_order(names, rows, path)
     places = {name: names.index(name) for name in (column, *found)}
     for number, row in enumerate(rows, start=1):
         # An empty row is an epoch without a stage; if skipped, all that follow would be misplaced.
@@ -186,6 +195,36 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
             )
     columns = {name: [(row[i : i + 1] or [""])[0] for row in rows] for name, i in places.items()}
     return {("stage" if name == column else name): cells for name, cells in columns.items()}
+
+
+def _check_times(names: Sequence[str], found: Collection[str], path: Path) -> None:
+    """Refuse times in columns that are not read, without which stages would be misplaced."""
+    if {"onset", "duration"} <= set(found):
+        return
+    times = [n for n in names if n not in {*found, *_COLUMNS} and re.fullmatch(_TIMES, n)]
+    if times:
+        needed = "'duration', in s," if "onset" in found else "'onset', in s or as dates and times,"
+        raise ValueError(
+            f"{path} has times in the column {quote(times[0])}, which is not read. Rename or "
+            f"convert it to {needed} or remove it if there is a row for each 30 s, in order."
+        )
+
+
+def _check_order(names: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> None:
+    """Check that numbered epochs are complete and in order."""
+    column = next((names.index(name) for name in _NUMBERS if name in names), None)
+    if column is None:
+        return
+    cells = [row[column].strip() if len(row) > column else "" for row in rows]
+    expected = first = int(cells[0]) if cells and re.fullmatch(r"\d{1,6}", cells[0]) else 0
+    for row, cell in enumerate(cells, start=1):
+        if cell not in (str(expected), f"{expected}.0"):
+            raise ValueError(
+                f"{path} has the epoch {quote(cell)} in row {row} after the header, where "
+                f"{expected} should follow from {first} in row 1. Give all epochs in order, with "
+                "? for those without a stage."
+            )
+        expected += 1
 
 
 def _check_integers(labels: Sequence[str], path: Path) -> None:

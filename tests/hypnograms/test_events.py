@@ -280,3 +280,12 @@ def test_long_labels_are_shortened():
         hyp, _ = read_events([0, 30, 60], [30, 30, 30], ["W", comment, "N1"], "It")
     assert list(hyp.hypno) == ["WAKE", "UNS", "N1"]
     assert len(str(shown[0].message)) < 400
+
+
+@pytest.mark.parametrize(("word", "n"), [("N22", 8), ("S2x", 3), ("N 9", 5)])
+def test_a_few_mistyped_stages_are_named(word, n):
+    labels = ["N2"] * 240
+    labels[100 : 100 + n] = [word] * n
+    with pytest.warns(RuntimeWarning, match=rf"look like stages.*'{word}' \({n} epochs\)"):
+        hyp, _ = read_events(np.arange(240) * 30.0, [30.0] * 240, labels, "It")
+    assert (hyp.hypno == "UNS").sum() == n

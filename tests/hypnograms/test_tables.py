@@ -242,3 +242,36 @@ def test_unusual_words_for_stages_are_named(text, tmp_path):
     path.write_text(text)
     with pytest.warns(RuntimeWarning, match="'(Wach|Eveil|Waak)' as WAKE"):
         assert list(read_hypnogram(path).hypno) == ["WAKE", "N2", "N3"]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "column"),
+    [
+        ("start,end,stage", "0,1800,W", "start"),
+        ("Onset (s),Duration (s),Stage", "0,1800,W", r"onset \(s\)"),
+        ("time,stage", "2000-01-01 23:30:00,W", "time"),
+        ("stage;n_epochs", "W;60", "n_epochs"),
+        ("onset,offset,stage", "0,600,W", "offset"),
+        ("Clock,Sleep stage,stage", "22:30:00,x,W", "clock"),
+    ],
+)
+def test_times_that_are_not_read_are_refused(header, row, column, tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text(f"{header}\n{row}\n")
+    with pytest.raises(ValueError, match=f"has times in the column '{column}', which is not read"):
+        read_hypnogram(path)
+
+
+@pytest.mark.parametrize("numbers", [[3, 2, 1], [1, 2, 4], [0, 1, 1], [1, "", 3], ["a", 2, 3]])
+def test_numbered_epochs_must_be_in_order(numbers, tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text("Epoch,stage\n" + "".join(f"{n},N2\n" for n in numbers))
+    with pytest.raises(ValueError, match=r"has the epoch .* should follow from"):
+        read_hypnogram(path)
+
+
+@pytest.mark.parametrize("first", [0, 1, 17])
+def test_numbered_epochs_are_read(first, tmp_path):
+    path = tmp_path / "stages.csv"
+    path.write_text("stage,epoch\n" + "".join(f"{s},{i}\n" for i, s in enumerate("WRW", first)))
+    assert list(read_hypnogram(path).hypno) == ["WAKE", "REM", "WAKE"]
