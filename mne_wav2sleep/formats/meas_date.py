@@ -37,14 +37,16 @@ def find_start(raw: mne.io.BaseRaw, file: EdfFile | None = None) -> datetime | N
     """
     date = raw.info["meas_date"]
     is_new = file is not None
-    file = file or _open_first(raw)
+    path = Path(raw.filenames[0]) if raw.filenames and raw.filenames[0] else None
+    if file is None and path is not None:
+        file = open_source(path)
     if file is not None:
         start = file.read_start()
         is_misread = start.time != date and (is_new or file.is_read_as(date))
         if is_misread or (start.time == date and start.doubt):
             _warn_of_header(file, date)
             date = start.time
-    elif date is not None and _is_late(raw, date):
+    elif path is not None and date is not None and _is_late(path, date):
         date = None
     return None if date is None else date + timedelta(seconds=raw.first_time)
 
@@ -94,10 +96,9 @@ def open_without_clock(path: Path) -> mne.io.BaseRaw | None:
         return None
 
 
-def _is_late(raw: mne.io.BaseRaw, date: datetime) -> bool:
+def _is_late(path: Path, date: datetime) -> bool:
     """Warn if a date is that of a later segment of a BrainVision file, and return whether it is."""
-    name = raw.filenames[0] if raw.filenames else None
-    header = None if name is None else brainvision.find_header(Path(name))
+    header = brainvision.find_header(path)
     if header is None:
         return False
     dated = [one for one in brainvision.read_segments(header) if one[1] is not None]
@@ -112,14 +113,24 @@ def _is_late(raw: mne.io.BaseRaw, date: datetime) -> bool:
     return True
 
 
-def _open_first(raw: mne.io.BaseRaw) -> EdfFile | None:
-    """Open the first file of a Raw, if it is an EDF or BDF file that still exists."""
-    name = raw.filenames[0] if raw.filenames else None
-    if name is None or Path(name).suffix.lower() not in SUFFIXES:
+def open_source(path: Path) -> EdfFile | None:
+    """Open a file of a Raw, which may have been moved or changed since.
+
+    Parameters
+    ----------
+    path : Path
+        The file, of any format.
+
+    Returns
+    -------
+    file : EdfFile or None
+        The file; None if it is not an EDF or BDF file, or not any more.
+    """
+    if path.suffix.lower() not in SUFFIXES:
         return None
     try:
-        return open_edf(Path(name))
-    except (OSError, ValueError):  # moved, or not an EDF any more
+        return open_edf(path)
+    except (OSError, ValueError):
         return None
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from ..cautions import warn
 from ..formats import brainvision
-from ..formats.edf import SUFFIXES, EdfFile, open_edf
+from ..formats.edf import SUFFIXES, EdfFile
+from ..formats.meas_date import open_source
 from ..verbosity import pluralize, use_log_level
 
 _MARKS = ("bad boundary", "edge boundary", "boundary", "new segment")
@@ -298,7 +299,7 @@ def warn_of_ignored_gaps(raw: mne.io.BaseRaw) -> None:
         A Raw that the user passed, which may have been changed after it was read.
     """
     paused = _find_paused_files(raw)
-    edf_files = [file for path in list_edf_files(raw) if (file := _open_edf(path)) is not None]
+    edf_files = [file for path in list_edf_files(raw) if (file := open_source(path)) is not None]
     gapped = [file.path for file in edf_files if _has_gaps(file)]
     for path in [*gapped, *paused, *_find_paused_split(raw)]:
         warn(
@@ -310,14 +311,6 @@ def warn_of_ignored_gaps(raw: mne.io.BaseRaw) -> None:
         warn_of_jumps(file)
     joins = find_joins(raw)
     warn_of_joins(raw, [join for join in joins if not (paused and join.mark.startswith("New"))])
-
-
-def _open_edf(path: Path) -> EdfFile | None:
-    """Open an EDF or BDF file of a Raw; None if it is not one any more."""
-    try:
-        return open_edf(path)
-    except ValueError:
-        return None
 
 
 def _has_gaps(file: EdfFile) -> bool:
