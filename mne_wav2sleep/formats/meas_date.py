@@ -140,7 +140,7 @@ def _warn_of_header(file: EdfFile, date: datetime | None) -> None:
     remedy = "Correct the header, or set the date of a Raw with raw.set_meas_date."
     if start.time is None:
         warn(
-            f"The header of {name} {start.doubt}: the recording has no clock, and what is staged "
+            f"The header of {name} {start.doubt}: the recording has no clock, and the hypnogram "
             f"has no start. {remedy}"
         )
     elif start.doubt and not start.is_dated:

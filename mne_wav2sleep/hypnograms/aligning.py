@@ -94,7 +94,8 @@ def align_hypnogram(
     meas_date_is_local : bool or None
         Whether a start without a time zone, or labeled UTC as MNE does, is local time, as in
         :meth:`yasa.Hypnogram.upsample_to_data`. It only matters if the other start has another
-        time zone. None for local time, with a warning then.
+        time zone. None for local time, with a warning then. False raises an error if only one start
+        has a time zone, of which UTC is one.
 
     Returns
     -------
@@ -106,7 +107,8 @@ def align_hypnogram(
     ------
     ValueError
         If the epochs of either are not 30 s long, if the two have no epoch in common or their
-        epochs do not coincide, or if the reference has fewer stages.
+        epochs do not coincide, or if the reference has fewer stages. Also if ``meas_date_is_local``
+        is False, and only one of the starts has a time zone.
 
     See Also
     --------

@@ -75,7 +75,8 @@ def read_hypnogram(
     meas_date_is_local : bool or None
         Whether the date of the recording, which MNE labels UTC, is local time, as in
         :meth:`yasa.Hypnogram.upsample_to_data`. It only matters for a hypnogram with another time
-        zone. None for local time, with a warning then.
+        zone. None for local time, with a warning then. False raises an error if the stages have a
+        date without any time zone.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -92,7 +93,8 @@ def read_hypnogram(
     ------
     ValueError
         If there are no stages, unknown ones, or they are not per 30 s, or if stages without a date
-        do not begin with an epoch of the recording.
+        do not begin with an epoch of the recording. Also if ``meas_date_is_local`` is False, and
+        the stages have a date without a time zone, but the recording has one.
     FileNotFoundError
         If there is no such file.
 

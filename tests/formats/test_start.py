@@ -17,7 +17,7 @@ DATED = datetime(2023, 10, 7, 23, 14, 5, tzinfo=UTC)
 UNDATED = datetime(1985, 1, 1, 23, 14, 5, tzinfo=UTC)
 
 MISREAD = "begins at 2023-10-07 23:14:05, but MNE reads"
-NO_CLOCK = "which is not a start time: the recording has no clock"
+NO_CLOCK = "not a start time: the recording has no clock, and the hypnogram has no start"
 NO_DAY = "only its time of day, 23:14:05, is used, on the placeholder date 1985-01-01"
 HEADERS = {
     # As MNE reads them, without a warning.

@@ -93,6 +93,7 @@ def test_words_that_are_not_those_of_edf_are_read_and_named(words, make):
     with pytest.warns(RuntimeWarning, match="It has names of stages that are not those") as caught:
         hyp, onset = read_events(*make(words, first=12.5), "It")
     assert (list(hyp.hypno), onset) == (NIGHT, 12.5)
+    assert "are read as follows: " in str(caught[0].message)
     assert f"{words['WAKE']!r} as WAKE" in str(caught[0].message)
 
 
