@@ -1,7 +1,7 @@
 """Reading stages from text files of annotations, of MNE and of Luna."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yasa
@@ -66,6 +66,8 @@ def read_lines(path: Path) -> tuple[yasa.Hypnogram, float | None]:
             f"{path} has the orig_time {quote(dates[0])}, which is not a date and time. Save the "
             "annotations again."
         ) from error
+    if begin.replace(tzinfo=UTC).timestamp() == 0:  # how MNE writes that there is none
+        return hyp, first
     return date_hypnogram(hyp, begin, first, path), first
 
 

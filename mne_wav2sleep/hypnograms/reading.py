@@ -58,8 +58,9 @@ def read_hypnogram(
 
         - a hypnogram;
         - a file: ``.json`` of YASA, ``.xml`` of Compumedics Profusion or NSRR, ``.rml`` of Philips
-          Sleepware, ``.csv`` or ``.tsv`` (one stage per row, or events with onset and duration in s
-          from the start of the recording), ``.txt`` with one stage per line, ``.annot`` or
+          Sleepware, ``.csv`` or ``.tsv`` (a column ``stage``, ``trial_type``, ``description`` or
+          ``value`` with one stage per row, or beside ``onset`` and ``duration`` in s from the start
+          of the recording), ``.txt`` with one stage per line, ``.annot`` or
           ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE has saved, or any other file that
           :func:`mne.read_annotations` reads;
         - None for the annotations of ``raw``.
@@ -106,9 +107,10 @@ def read_hypnogram(
     Notes
     -----
     Stages may be named as by the AASM, by Rechtschaffen and Kales, by the most common systems, and
-    in seven languages. Events without a duration that change the stage last until the next. Other
-    events are ignored, unless they look like stages of an unknown name. Epochs between stages that
-    have none, and are not marked as unscored, are warned of.
+    in English, German, French, Spanish, Italian, Portuguese and Dutch. Events without a duration
+    that change the stage last until the next. Other events are ignored, unless they look like
+    stages of an unknown name. Epochs between stages that have none, and are not marked as unscored,
+    are warned of.
 
     Examples
     --------
@@ -239,6 +241,8 @@ def _read_file(path: Path, raw: mne.io.BaseRaw | None) -> Scoring:
         ) from error
     hyp, first = _read_annotations(annotations, str(path))
     begin = annotations.orig_time
+    if begin is not None and begin.timestamp() == 0:  # how MNE writes that there is none
+        begin = None
     is_dated = begin is not None and not is_placeholder(begin)
     return Scoring(hyp, begin=begin, first=first, is_dated=is_dated, onset=first)
 

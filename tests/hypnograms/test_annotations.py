@@ -119,3 +119,13 @@ def test_stages_of_luna_that_are_placed_otherwise_are_refused(row, tmp_path):
     with pytest.raises(ValueError, match=r"has the stage 'N2.*WRITE-ANNOTS") as error:
         read_hypnogram(path)
     assert_clean(error.value)
+
+
+@pytest.mark.parametrize("suffix", ["-annot.fif", "-annot.txt", "-annot.csv"])
+def test_annotations_of_the_year_1970_have_no_date(suffix, tmp_path):
+    texts = ["Sleep stage W", "Sleep stage N2"]
+    annotations = mne.Annotations([30, 1800], [1770, 600], texts, orig_time=0)
+    path = tmp_path / f"night{suffix}"
+    annotations.save(path, verbose="error")
+    hyp, onset = locate_hypnogram(path, None)
+    assert (hyp.start, onset, hyp.n_epochs) == (None, 30.0, 79)
