@@ -183,13 +183,13 @@ def test_annotations_that_violate_the_specification_raise(tmp_path):
     [
         # The year in full comes first.
         (b"Startdate 01-MAR-2024 X X X", b"02.03.2522.30.00", datetime(2024, 3, 1), True),
-        (b"Startdate 01-JAN-1985 X X X", b"01.01.8522.30.00", datetime(1985, 1, 1), True),
         # A year of two digits is in 1985 to 2084.
         (b"Startdate X X X X", b"01.03.2422.30.00", datetime(2024, 3, 1), True),
         (b"", b"01.03.8422.30.00", datetime(2084, 3, 1), True),
         (b"", b"01.03.8622.30.00", datetime(1986, 3, 1), True),
         # Of an anonymized file, only the time of day is real.
         (b"Startdate X X X X", b"01.01.8522.30.00", datetime(1985, 1, 1), False),
+        (b"Startdate 01-JAN-1985 X X X", b"01.01.8522.30.00", datetime(1985, 1, 1), False),
         (b"", b"99.99.9999.99.99", None, False),
     ],
 )
