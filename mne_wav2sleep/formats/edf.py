@@ -348,24 +348,15 @@ def _decode_text(text: bytes) -> str:
         return text.decode("latin-1")
 
 
-def check_suffix(path: Path) -> None:
-    """Check that an EDF file is not named as BDF, or the reverse; MNE would misread its samples.
+class MisnamedError(ValueError):
+    """An EDF file is named as BDF, or the reverse, and MNE would misread its samples."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
 
-    Raises
-    ------
-    ValueError
-        If its first byte contradicts its suffix.
-    """
-    with path.open("rb") as file:
-        first = file.read(1)
-    kind = ".bdf" if first == b"\xff" else ".edf"
-    if path.suffix.lower() in SUFFIXES and path.suffix.lower() != kind and first:
-        raise ValueError(
+def _check_suffix(path: Path, fixed: bytes) -> None:
+    """Check that the first byte of a file does not contradict its suffix."""
+    kind = ".bdf" if fixed[:1] == b"\xff" else ".edf"
+    if path.suffix.lower() in SUFFIXES and path.suffix.lower() != kind and fixed:
+        raise MisnamedError(
             f"{path} is named {path.suffix}, but begins as {kind} files do, whose samples have "
             f"another size. Rename it to {path.stem}{kind}."
         )
@@ -386,11 +377,12 @@ def open_edf(path: Path) -> EdfFile:
 
     Raises
     ------
-    ValueError
-        If the header contains text in place of a number.
+    MisnamedError, ValueError
+        If the file is named as the other format, or the header contains text in place of a number.
     """
     with path.open("rb") as file:
         fixed = file.read(256)
+        _check_suffix(path, fixed)
         n_channels = int(fixed[252:256])
         fields = file.read(256 * n_channels)
 

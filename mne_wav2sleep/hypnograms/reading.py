@@ -12,7 +12,7 @@ import yasa
 
 from ..cautions import warn
 from ..errors import summarize_error
-from ..formats.edf import SUFFIXES, check_suffix, open_edf
+from ..formats.edf import SUFFIXES, MisnamedError, open_edf
 from ..modalities import EPOCH_S
 from ..verbosity import Verbosity, check_option, check_type, verbose
 from .aligning import change_hypnogram, cut_hypnogram
@@ -268,9 +268,10 @@ def _read_annotations(
 
 def _read_edf(path: Path, raw: mne.io.BaseRaw | None) -> Scoring:
     """Read the annotations of an EDF or BDF file, with its start time."""
-    check_suffix(path)
     try:
         file = open_edf(path)
+    except MisnamedError:
+        raise
     except ValueError as error:
         raise ValueError(
             f"{path} is not an EDF or BDF file ({summarize_error(error)}). Export it again."

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..cautions import catch_warnings, warn
 from ..errors import summarize_error
 from ..formats import brainvision
-from ..formats.edf import SUFFIXES, EdfFile, check_suffix, open_edf
+from ..formats.edf import SUFFIXES, EdfFile, MisnamedError, open_edf
 from ..formats.meas_date import correct_start, find_start, open_without_clock
 from ..verbosity import use_log_level
 from .joins import (
@@ -282,8 +282,6 @@ def make_reader(raw: mne.io.BaseRaw | Path) -> RawReader:
         warn_of_ignored_gaps(raw)
         return RawReader(raw)
     path = raw
-    if path.is_file():
-        check_suffix(path)
     file = _open_edf(path)
     is_cut = file is not None and _warn_of_cut(file)
     if path.suffix.lower() in brainvision.SUFFIXES:
@@ -328,6 +326,8 @@ def _open_edf(path: Path) -> EdfFile | None:
         return None
     try:
         file = open_edf(path)
+    except MisnamedError:
+        raise
     except ValueError:  # MNE raises a more specific error, or can read the file
         return None
     if not file.signals:
