@@ -147,6 +147,7 @@ def test_a_channel_that_is_constant_on_the_grid_is_left_out_as_in_staging(tmp_pa
     assert night.modalities == ("THX",)
 
 
+@pytest.mark.filterwarnings("ignore:.*Data will be preloaded")  # by older versions of MNE
 def test_stages_in_the_annotations_of_a_paused_recording_are_refused(tmp_path):
     """They do not count the pause; those of a file with clock times do."""
     path = tmp_path / "night.set"
