@@ -19,11 +19,11 @@ from .start import HeaderStart, open_header, parse_start
 SUFFIXES = (".edf", ".bdf")
 """Suffixes of these files. GDF, whose channels may also differ in rate, is left to MNE."""
 
-_DRIFT_S = 0.1
+DRIFT_S = 0.1
 """Tolerance in seconds for the onset of a record, since time stamps are rounded and jitter."""
 _JUMP_S = 1.0
 """Shortest jump in seconds of the time stamps of a continuous file that counts as a pause."""
-_LONGEST_GAP_S = 48 * 3600.0
+LONGEST_GAP_S = 48 * 3600.0
 """Longest plausible gap in seconds; a longer one means that the clock was changed."""
 _ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 _VOLTS = {"µV": 1e-6, "μV": 1e-6, "\x83\xcaV": 1e-6, "uV": 1e-6, "mV": 1e-3}
@@ -241,15 +241,15 @@ class EdfFile:
                 "that stages cannot be assigned to clock times. Export it as a continuous file."
             ) from error
         gaps, shift = [], 0.0
-        for i in np.flatnonzero(np.abs(delays) > _DRIFT_S):
+        for i in np.flatnonzero(np.abs(delays) > DRIFT_S):
             length = float(delays[i]) - shift
-            if length < -max(_DRIFT_S, self.record_s / 2) or length > _LONGEST_GAP_S:
+            if length < -max(DRIFT_S, self.record_s / 2) or length > LONGEST_GAP_S:
                 raise ValueError(
                     f"{self.path} is a discontinuous recording whose record {i + 1} begins "
                     f"{abs(length):.3g} s {'earlier' if length < 0 else 'later'} than it would "
                     "without a gap: its clock was changed. Export it again, or in parts."
                 )
-            if length > _DRIFT_S:
+            if length > DRIFT_S:
                 gaps.append((float(i * self.record_s), length))
                 shift += length
         return gaps
@@ -279,7 +279,7 @@ class EdfFile:
         except (IndexError, ValueError):
             return []
         # A longer one is a wrong time stamp.
-        is_pause = (jumps > max(_JUMP_S, self.record_s / 2)) & (jumps <= _LONGEST_GAP_S)
+        is_pause = (jumps > max(_JUMP_S, self.record_s / 2)) & (jumps <= LONGEST_GAP_S)
         found = np.flatnonzero(is_pause)
         if found.size > jumps.size / 2:
             return []
@@ -314,7 +314,7 @@ class EdfFile:
         start, stamp = parse_start(self.fixed), self._first_stamp
         if start.time is None or not stamp or (self.signals and abs(stamp) < 1):
             return start
-        if not abs(stamp) < _LONGEST_GAP_S:
+        if not abs(stamp) < LONGEST_GAP_S:
             doubt = f"is followed by a first record at {stamp:.6g} s, which is not a plausible time"
             return HeaderStart(None, False, doubt)
         return start._replace(time=start.time + timedelta(seconds=stamp))

@@ -100,7 +100,7 @@ def place_scoring(
         return _give_start(scoring), scoring.onset
     start, onset = find_start(raw), None
     if start is not None and scoring.begin is not None:
-        onset = _locate_clock(scoring, raw, start, meas_date_is_local)
+        onset = _locate_clock(scoring, scoring.begin, raw, start, meas_date_is_local)
     if onset is None and scoring.onset is not None:
         onset = _locate_onset(scoring, raw, onsets_from)
     if check_length:
@@ -123,11 +123,14 @@ def _give_start(scoring: Scoring) -> yasa.Hypnogram:
 
 
 def _locate_clock(
-    scoring: Scoring, raw: mne.io.BaseRaw, start: datetime, meas_date_is_local: bool | None
+    scoring: Scoring,
+    begin: datetime,
+    raw: mne.io.BaseRaw,
+    start: datetime,
+    meas_date_is_local: bool | None,
 ) -> float | None:
     """Locate stages by the time at which they begin; None if the times of day do not matter."""
-    begin, first = scoring.begin, scoring.first
-    assert begin is not None  # noqa: S101 (for mypy)
+    first = scoring.first
     is_raw_dated = not is_placeholder(start)
     if scoring.is_dated and is_raw_dated:
         onset = first + subtract_clocks(begin, start, meas_date_is_local=meas_date_is_local)

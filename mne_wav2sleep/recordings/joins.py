@@ -16,7 +16,7 @@ import numpy as np
 
 from ..cautions import warn
 from ..formats import brainvision
-from ..formats.edf import SUFFIXES, EdfFile
+from ..formats.edf import DRIFT_S, LONGEST_GAP_S, SUFFIXES, EdfFile
 from ..formats.meas_date import open_source
 from ..verbosity import pluralize, use_log_level
 
@@ -27,14 +27,10 @@ _CODES = {".set": ("-99", "-99.0"), ".fdt": ("-99", "-99.0"), ".gdf": ("32766",)
 """Suffix -> numbers that mark a join: of EEGLAB, where events are numbered, and of GDF (0x7FFE)."""
 _FIF_SUFFIXES = (".fif", ".gz")
 
-_DRIFT_S = 0.1
-"""Longest pause in seconds that is ignored, as in EDF."""
 _BACKWARDS_S = 1.0
 _BACKWARDS_SHARE = 1e-4
 """Seconds, and share of the time since the last date, by which a clock may lag behind the samples.
 The clocks of a computer and an amplifier differ by up to about 100 parts per million."""
-_LONGEST_PAUSE_S = 48 * 3600.0
-"""Longest plausible pause in seconds, as in EDF."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +125,9 @@ def _measure_pauses(segments: Sequence[tuple[int, datetime | None]], sfreq: floa
         if last is not None and time is not None:
             recorded = (sample - last[0]) / sfreq
             pause = (time - last[1]).total_seconds() - recorded - counted
-            if not -_BACKWARDS_S - _BACKWARDS_SHARE * recorded <= pause <= _LONGEST_PAUSE_S:
+            if not -_BACKWARDS_S - _BACKWARDS_SHARE * recorded <= pause <= LONGEST_GAP_S:
                 pause, last = None, None
-            elif pause <= _DRIFT_S:
+            elif pause <= DRIFT_S:
                 pause = 0.0
             counted = 0.0 if pause is None else counted + pause
         if last is None and time is not None:
@@ -148,7 +144,7 @@ def _read_eeglab(path: Path, sfreq: float) -> list[Join]:
         mark, pause = str(one["description"]), float(one["duration"])
         # Files that were converted have a duration of none or one sample.
         if (_is_mark(mark) or mark in _CODES[".set"]) and pause * sfreq > 1.5:
-            is_plausible = pause <= _LONGEST_PAUSE_S
+            is_plausible = pause <= LONGEST_GAP_S
             sample = _find_sample(one["onset"], sfreq)
             joins.append(Join(sample, pause if is_plausible else None, mark))
     return joins
@@ -162,7 +158,7 @@ def _compare_pieces(raw: mne.io.BaseRaw) -> list[Join]:
         sample += int(last - first + 1)
         pause = float(following[0] - last - 1) / sfreq
         if pause:
-            is_plausible = 0 < pause <= _LONGEST_PAUSE_S
+            is_plausible = 0 < pause <= LONGEST_GAP_S
             joins.append(Join(sample, pause if is_plausible else None, "the next file of a split"))
     return joins
 
