@@ -3,19 +3,18 @@
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy import stats
 
 from ..cohorts import Evaluation, PreparedNight, evaluate
 from ..network import Calibration, LoadedWeights
-from .settings import TrainingSettings
+from .run import TrainingRun
 
 _PACKAGES = ("mne-wav2sleep", "mne", "yasa", "torch", "pytorch-lightning", "numpy")
 _TEMPLATE = """# A wav2sleep network
@@ -61,31 +60,6 @@ temperature.
 
 {versions}
 """
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """How a network is trained, apart from the nights.
-
-    Attributes
-    ----------
-    settings : TrainingSettings
-        The settings.
-    trainable : tuple of str
-        The parts that are trained.
-    base : str or None
-        Name of the initial weights of fine-tuning; None for random weights.
-    device : str or torch.device
-        As in :class:`~mne_wav2sleep.SleepStagerW2S`.
-    n_devices : int
-        Number of devices of this kind.
-    """
-
-    settings: TrainingSettings
-    trainable: tuple[str, ...]
-    base: str | None
-    device: str | torch.device = "auto"
-    n_devices: int = 1
 
 
 def _describe_nights(nights: Sequence[PreparedNight], n_stages: int) -> str:

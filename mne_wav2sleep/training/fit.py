@@ -1,22 +1,14 @@
-"""Training and fine-tuning, with PyTorch Lightning's training loop."""
+"""Training and fine-tuning: from nights and initial weights to a model folder."""
 
 import copy
-import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger
 
 from ..cautions import warn
 from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate, prepare_nights
-from ..errors import summarize_error
 from ..network import (
     Calibration,
     LoadedWeights,
@@ -28,143 +20,16 @@ from ..network import (
 )
 from ..network.backends import choose_device
 from ..network.folder import describe_config
-from ..network.state import read_file
-from ..progress import are_bars_shown
-from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
-from .card import TrainingRun, write_card
-from .checkpoints import WholeCheckpoints, make_callbacks
+from ..verbosity import Verbosity, logger, pluralize, verbose
+from .card import write_card
 from .module import PARTS, NightDataModule, Wav2SleepModule
+from .run import TrainingRun, check_folder, claim_folder
 from .sampling import check_apart, split_by_subject
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
+from .trainer import choose_devices, fit_module, use_plain_modes
 
 _FEW_SUBJECTS = 5
 """Number of subjects below which fine-tuning warns of overfitting."""
-_RUN = "training.json"
-_LARGEST_RUN = 2**26
-"""Largest size in bytes of a description of a run, which lists its nights."""
-_WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md")
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    """Read what is trained in a folder."""
-    try:
-        run = json.loads(read_file(path, _LARGEST_RUN))
-    except (ValueError, RecursionError):
-        run = None
-    if not isinstance(run, dict):
-        raise ValueError(
-            f"{path} does not describe a training run, or is damaged. Choose another folder, or "
-            "remove this one to start over."
-        )
-    return run
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder with files that training would overwrite, before anything is written."""
-    others = [name for name in _WRITTEN if (folder / name).exists()]
-    if others and not (folder / _RUN).exists():
-        raise ValueError(
-            f"{folder} already contains {', '.join(others)}, which training would overwrite. "
-            "Choose another folder."
-        )
-
-
-def _claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
-    """Write down in the folder what is trained there; refuse a folder with another run."""
-    path = folder / _RUN
-    text = json.dumps(run, indent=2, sort_keys=True, default=str) + "\n"
-    if path.exists() and (old := _read_run(path)) != json.loads(text):
-        changed = sorted(key for key in {*old, *run} if old.get(key) != json.loads(text).get(key))
-        raise ValueError(
-            f"{folder} contains another training run ({', '.join(changed)} differ). Choose another "
-            "folder, or remove this one to start over."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
-def _choose_devices(device: torch.device, n_devices: int) -> dict[str, Any]:
-    """Choose Lightning's options for the devices, and check that it can train on them."""
-    check_type(n_devices, "int-like", "n_devices")
-    if n_devices < 1:
-        raise ValueError(f"n_devices must be 1 or more, got {n_devices}. Name at least one device.")
-    options: dict[str, Any] = {
-        "accelerator": device.type,
-        # A single device is the named one; for several, Lightning takes the first.
-        "devices": n_devices if device.index is None or n_devices > 1 else [device.index],
-        "strategy": "ddp_find_unused_parameters_true" if n_devices > 1 else "auto",
-    }
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    try:
-        pl.Trainer(**options, logger=False, enable_checkpointing=False)
-    except Exception as error:  # it has no type of its own for devices that are not there
-        raise ValueError(
-            f"PyTorch Lightning cannot train on {n_devices} device{pluralize(n_devices)} of the "
-            f"kind {device.type!r} here ({summarize_error(error)}). Use fewer devices, or "
-            "device='cpu'."
-        ) from error
-    return options
-
-
-def _fit(
-    module: Wav2SleepModule,
-    data: NightDataModule,
-    folder: Path,
-    devices: Mapping[str, Any],
-) -> pl.Trainer:
-    """Train to the end, from the last checkpoint if there is one."""
-    settings = module.settings
-    with warnings.catch_warnings():
-        # Advice on speed that does not matter for few nights, and on internals of dependencies.
-        warnings.filterwarnings("ignore", module="pytorch_lightning.*|torch.*|lightning_fabric.*")
-        trainer = pl.Trainer(
-            **devices,
-            precision=settings.precision,
-            max_epochs=settings.max_passes,
-            gradient_clip_val=settings.clip,
-            callbacks=make_callbacks(settings, folder),
-            plugins=[WholeCheckpoints()],
-            logger=CSVLogger(folder, name="log"),
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,  # PassSampler gives this process its share
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            enable_progress_bar=are_bars_shown(),
-            enable_model_summary=False,
-        )
-        before = folder / "checkpoints" / "last.ckpt"
-        resume = str(before) if before.exists() else None
-        try:
-            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-        except SystemExit as error:
-            if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
-                raise KeyboardInterrupt from error
-            raise
-    return trainer
-
-
-@contextmanager
-def _use_plain_modes() -> Iterator[None]:
-    """Leave the modes of torch in which a user may call: they would change what is learnt."""
-    with ExitStack() as modes:
-        modes.enter_context(torch.inference_mode(False))
-        modes.enter_context(torch.enable_grad())
-        for kind in ("cpu", "cuda", "mps"):  # those that Lightning knows
-            if torch.is_autocast_enabled(kind):
-                modes.enter_context(torch.autocast(kind, enabled=False))
-        if not _is_cpu_default():
-            modes.enter_context(torch.device("cpu"))
-        modes.callback(torch.set_default_dtype, torch.get_default_dtype())
-        torch.set_default_dtype(torch.float32)
-        yield
-
-
-def _is_cpu_default() -> bool:
-    """Check whether tensors are made on the CPU unless told otherwise."""
-    try:
-        return torch.get_default_device().type == "cpu"
-    except (AssertionError, RuntimeError):  # a device that is not there
-        return False
 
 
 def _train(
@@ -176,8 +41,8 @@ def _train(
 ) -> Path:
     """Train, and write the model folder."""
     # Before the nights are prepared, which takes long.
-    devices = _choose_devices(choose_device(run.device), run.n_devices)
-    _check_folder(folder)
+    devices = choose_devices(choose_device(run.device), run.n_devices)
+    check_folder(folder)
     prepared = prepare_nights(nights, folder / "nights")
     if validation is None:
         fraction, seed = run.settings.validation_fraction, run.settings.seed
@@ -192,7 +57,7 @@ def _train(
         )
     check_datasets(run.settings, training)
     data = NightDataModule(training, apart, start, run.settings)
-    _claim_folder(
+    claim_folder(
         folder,
         {
             "base": run.base,
@@ -213,7 +78,7 @@ def _train(
     module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable)
     if run.settings.precision == "64-true":
         module.double()  # Lightning does it after the averages of weights are made
-    trainer = _fit(module, data, folder, devices)
+    trainer = fit_module(module, data, folder, devices)
     if trainer.is_global_zero:
         kept = folder / "checkpoints" / f"{run.settings.keep}.ckpt"
         module.load_state_dict(
@@ -291,7 +156,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
     )
-    with _use_plain_modes():
+    with use_plain_modes():
         torch.manual_seed(run.settings.seed)
         network = Wav2Sleep(config or Wav2SleepConfig())
         info = describe_config(network.config, name=str(folder))
@@ -379,5 +244,5 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
     )
-    with _use_plain_modes():
+    with use_plain_modes():
         return _train(start, nights, validation, Path(folder), run)

@@ -9,7 +9,8 @@ from builders import toy_recordings
 
 from mne_wav2sleep import load_weights
 from mne_wav2sleep.training import fine_tune
-from mne_wav2sleep.training.card import TrainingRun, write_card
+from mne_wav2sleep.training.card import write_card
+from mne_wav2sleep.training.run import TrainingRun
 
 pytestmark = toy_recordings
 

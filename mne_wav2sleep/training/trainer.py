@@ -1,0 +1,102 @@
+"""Lightning's trainer: its devices, its options, and the modes of torch in which it works."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+
+from ..errors import summarize_error
+from ..progress import are_bars_shown
+from ..verbosity import check_type, pluralize
+from .checkpoints import WholeCheckpoints, make_callbacks
+from .module import NightDataModule, Wav2SleepModule
+
+
+def choose_devices(device: torch.device, n_devices: int) -> dict[str, Any]:
+    """Choose Lightning's options for the devices, and check that it can train on them."""
+    check_type(n_devices, "int-like", "n_devices")
+    if n_devices < 1:
+        raise ValueError(f"n_devices must be 1 or more, got {n_devices}. Name at least one device.")
+    options: dict[str, Any] = {
+        "accelerator": device.type,
+        # A single device is the named one; for several, Lightning takes the first.
+        "devices": n_devices if device.index is None or n_devices > 1 else [device.index],
+        "strategy": "ddp_find_unused_parameters_true" if n_devices > 1 else "auto",
+    }
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    try:
+        pl.Trainer(**options, logger=False, enable_checkpointing=False)
+    except Exception as error:  # it has no type of its own for devices that are not there
+        raise ValueError(
+            f"PyTorch Lightning cannot train on {n_devices} device{pluralize(n_devices)} of the "
+            f"kind {device.type!r} here ({summarize_error(error)}). Use fewer devices, or "
+            "device='cpu'."
+        ) from error
+    return options
+
+
+def fit_module(
+    module: Wav2SleepModule,
+    data: NightDataModule,
+    folder: Path,
+    devices: Mapping[str, Any],
+) -> pl.Trainer:
+    """Train to the end, from the last checkpoint if there is one."""
+    settings = module.settings
+    with warnings.catch_warnings():
+        # Advice on speed that does not matter for few nights, and on internals of dependencies.
+        warnings.filterwarnings("ignore", module="pytorch_lightning.*|torch.*|lightning_fabric.*")
+        trainer = pl.Trainer(
+            **devices,
+            precision=settings.precision,
+            max_epochs=settings.max_passes,
+            gradient_clip_val=settings.clip,
+            callbacks=make_callbacks(settings, folder),
+            plugins=[WholeCheckpoints()],
+            logger=CSVLogger(folder, name="log"),
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,  # PassSampler gives this process its share
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            enable_progress_bar=are_bars_shown(),
+            enable_model_summary=False,
+        )
+        before = folder / "checkpoints" / "last.ckpt"
+        resume = str(before) if before.exists() else None
+        try:
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        except SystemExit as error:
+            if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
+                raise KeyboardInterrupt from error
+            raise
+    return trainer
+
+
+@contextmanager
+def use_plain_modes() -> Iterator[None]:
+    """Leave the modes of torch in which a user may call: they would change what is learnt."""
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda", "mps"):  # those that Lightning knows
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        if not _is_cpu_default():
+            modes.enter_context(torch.device("cpu"))
+        modes.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+        yield
+
+
+def _is_cpu_default() -> bool:
+    """Check whether tensors are made on the CPU unless told otherwise."""
+    try:
+        return torch.get_default_device().type == "cpu"
+    except (AssertionError, RuntimeError):  # a device that is not there
+        return False
