@@ -141,6 +141,7 @@ def run_clean(target, data, folder, weights):
 def make_stages(target, folder):
     """Make valid files of stages."""
     import edfio
+    import pandas as pd
     import yasa
 
     from mne_wav2sleep import write_hypnogram
@@ -181,8 +182,13 @@ def make_stages(target, folder):
             b"\0" + "stage\nW\nN2\n".encode("utf-16"),
         ]
     if target == "json":
+        proba = pd.DataFrame(
+            1 / 6, index=range(6), columns=["WAKE", "N1", "N2", "N3", "REM", "ART"]
+        )
+        whole = yasa.Hypnogram(stages, start="2024-03-01 22:30", tz="Europe/Paris", proba=proba)
         hyp.to_json(folder / "stages.json")
-        return [(folder / "stages.json").read_bytes()]
+        whole.to_json(folder / "whole.json")
+        return [(folder / name).read_bytes() for name in ("stages.json", "whole.json")]
     write_hypnogram(hyp, folder / "stages.edf")
     notes = [edfio.EdfAnnotation(30 * i, 30, f"Sleep stage {i}") for i in range(5)]
     edfio.Edf([], annotations=notes).write(folder / "undated.edf")
