@@ -1,4 +1,4 @@
-"""The package's own error, and summaries of the errors of other libraries."""
+"""The package's own error, and texts from elsewhere in short, as parts of a sentence."""
 
 import re
 import reprlib
@@ -19,6 +19,27 @@ _MOST = 10
 _repr = reprlib.Repr()
 _repr.maxlevel = 2
 _repr.maxstring = _repr.maxother = 60
+
+
+def quote(value: object) -> str:
+    """Quote a value, or a list of values, from elsewhere.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    text : str
+        Its representation, shortened to 60 characters, or to 6 values of that length.
+
+    Examples
+    --------
+    >>> quote("N7"), len(quote("N" * 1_000_000))
+    ("'N7'", 60)
+    """
+    return _repr.repr(value)
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
@@ -47,12 +68,34 @@ def shorten(text: str, longest: int = _LONGEST) -> str:
     return f"{text[:half]}...{text[half + 3 - longest :]}"
 
 
-def summarize_error(error: Exception) -> str:
+def put_on_line(text: str) -> str:
+    r"""Put a text from elsewhere on one line, shortened, without a period at its end.
+
+    Parameters
+    ----------
+    text : str
+        The text, such as the message of an error, which may repeat what a server sent.
+
+    Returns
+    -------
+    text : str
+        The text on one line, at most 300 characters, all of them printable.
+
+    Examples
+    --------
+    >>> put_on_line("Disk\x1b[2J full.\n")
+    'Disk [2J full'
+    """
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return shorten(" ".join(printable.split()).rstrip("."))
+
+
+def summarize_error(error: BaseException) -> str:
     """Shorten an error to its type and first sentence.
 
     Parameters
     ----------
-    error : Exception
+    error : BaseException
         An error of another library.
 
     Returns
@@ -65,7 +108,7 @@ def summarize_error(error: Exception) -> str:
     >>> summarize_error(OSError("Disk full. Free some space."))
     'OSError: Disk full'
     """
-    text = shorten(re.split(r"\.\s", " ".join(str(error).split()))[0].rstrip("."))
+    text = put_on_line(re.split(r"\.\s", str(error).strip())[0])
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -95,6 +138,6 @@ def summarize_validation(error: ValidationError) -> str:
     for one in error.errors(include_url=False, include_context=False)[:_MOST]:
         message = shorten(one["msg"].removeprefix("Value error, ").rstrip("."))
         place = shorten(".".join(map(str, one["loc"])))
-        value = shorten(_repr.repr(one["input"]), 60)
+        value = shorten(quote(one["input"]), 60)
         found.append(f"{place}: {message}, got {value}" if place else message)
     return "; ".join(found)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from mne_wav2sleep.errors import summarize_error, summarize_validation
+from mne_wav2sleep.errors import put_on_line, quote, summarize_error, summarize_validation
 
 
 @pytest.mark.parametrize("text", ["x" * 10_000_000, "a b\n" * 10_000, "\t"])
@@ -12,6 +12,17 @@ def test_a_summary_is_short(text):
     assert summary.startswith("ValueError")
     assert len(summary) < 350
     assert "\n" not in summary
+
+
+def test_a_summary_cannot_change_the_terminal():
+    assert summarize_error(OSError("a\x1b]0;title\x07 b. c")) == "OSError: a ]0;title b"
+    assert put_on_line("a\r\n\u202eb.") == "a b"
+
+
+def test_quotes_are_short():
+    assert quote(["N7", "N8"]) == "['N7', 'N8']"
+    assert len(quote(["x" * 10_000_000] * 1000)) < 400
+    assert "\n" not in quote("a\nb")
 
 
 def make_anchors():

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import yasa
 
+from ..errors import quote
 from ..modalities import EPOCH_S
 from .events import read_events
-from .files import check_number, date_hypnogram, load_text, quote, to_seconds
+from .files import check_number, date_hypnogram, load_text, to_seconds
 from .names import to_stage
 from .tables import read_text
 

@@ -11,6 +11,7 @@ import yasa
 from numpy.typing import ArrayLike, NDArray
 
 from ..cautions import warn
+from ..errors import quote
 from ..modalities import EPOCH_S
 from ..verbosity import pluralize
 from .aligning import HOLES
@@ -153,7 +154,7 @@ def _make_events(
             number = int(np.flatnonzero(is_wrong & is_scored)[0])
             raise ValueError(
                 f"{source} has stages whose onset or duration is not a number of seconds: "
-                f"{_quote(str(column[number]))} is the {name} of {_quote(events.label[number])}. "
+                f"{quote(str(column[number]))} is the {name} of {quote(events.label[number])}. "
                 "Correct it, or export the stages again."
             )
     events["duration"] = events.duration.fillna(0.0)
@@ -261,7 +262,7 @@ def _check_unknown_stages(events: pd.DataFrame, source: str, are_changes: bool) 
         counts[label] += int(length)
     share = counts.total() / (counts.total() + (scored.end - scored.begin).sum())
     names = ", ".join(
-        f"{_quote(label)} ({n} epoch{pluralize(n)})" for label, n in counts.most_common(10)
+        f"{quote(label)} ({n} epoch{pluralize(n)})" for label, n in counts.most_common(10)
     )
     text = (
         f"{source} has events that look like stages, since they last whole epochs of 30 s that "
@@ -304,11 +305,6 @@ def _check_holes(hyp: yasa.Hypnogram, epochs: NDArray[np.object_], source: str) 
         )
 
 
-def _quote(label: str) -> str:
-    """Quote a label, of which only the beginning if it is long."""
-    return repr(label if len(label) <= 40 else f"{label[:37]}...")
-
-
 def _find_stages(labels: Sequence[str], source: str) -> list[str | None]:
     """Convert labels to stages; None for events that are not stages, such as apneas."""
     parsed = {label: parse_label(label) for label in set(labels)}
@@ -317,14 +313,14 @@ def _find_stages(labels: Sequence[str], source: str) -> list[str | None]:
         found = sorted(known)[:10]
         raise ValueError(
             f"{source} has no sleep stage among its events: "
-            f"{', '.join(map(_quote, found)) or 'there are none'}. "
+            f"{', '.join(map(quote, found)) or 'there are none'}. "
             "Label stages W, N1, N2, N3, R, or 'Sleep stage W' and so on."
         )
     # "Sleep stage X" is an unknown stage, not another kind of event.
     unknown = sorted(label for label, found in parsed.items() if found == (None, True))
     if unknown:
         raise ValueError(
-            f"{source} has unknown stages: {', '.join(map(_quote, unknown[:10]))}. Rename "
+            f"{source} has unknown stages: {', '.join(map(quote, unknown[:10]))}. Rename "
             "them to W, N1, N2, N3, R."
         )
     warn_of_words(known, source)
@@ -342,7 +338,7 @@ def warn_of_words(known: Mapping[str, str | None], source: str) -> None:
         Name of the source.
     """
     words = [
-        f"{_quote(label)} as {stage}"
+        f"{quote(label)} as {stage}"
         for label, stage in sorted(known.items())
         if stage not in (None, *_NO_STAGES) and not is_standard(label)
     ]

@@ -1,9 +1,8 @@
-"""What the readers of hypnogram files share: limits, decoding, decimal commas and short quotes."""
+"""What the readers of hypnogram files share: limits, decoding and decimal commas."""
 
 import codecs
 import gzip
 import re
-import reprlib
 import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import yasa
 
-from ..errors import summarize_error
+from ..errors import quote, summarize_error
 from .aligning import change_hypnogram
 
 LARGEST_BYTES = 16 * 2**20
@@ -25,31 +24,6 @@ LARGEST_UNPACKED = 256 * 2**20
 
 MISSING = {"", "n/a", "na", "nan", "none", "null", "<na>", "#n/a"}
 """Words, in lower case, for a missing value in a table."""
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 40
-_SHORT.maxlist = 6
-
-
-def quote(value: object) -> str:
-    """Quote a value, or a list of values, of a file in an error message.
-
-    Parameters
-    ----------
-    value : object
-        The value.
-
-    Returns
-    -------
-    text : str
-        Its representation, shortened to 40 characters, or to 6 values of that length.
-
-    Examples
-    --------
-    >>> quote("N7"), len(quote("N" * 1_000_000))
-    ("'N7'", 40)
-    """
-    return _SHORT.repr(value)
 
 
 def load_bytes(path: Path) -> bytes:

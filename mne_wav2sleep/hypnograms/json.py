@@ -9,9 +9,9 @@ import pandas as pd
 import yasa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import summarize_error
+from ..errors import quote, summarize_error
 from ..modalities import EPOCH_S
-from .files import MOST_EVENTS, load_bytes, quote
+from .files import MOST_EVENTS, load_bytes
 
 _REMEDY = "Write it with yasa.Hypnogram.to_json, or give a file of another format."
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import yasa
 
-from ..errors import summarize_error
+from ..errors import quote, summarize_error
 from ..modalities import EPOCH_S
 from .aligning import change_hypnogram
 from .events import make_hypnogram, read_events, warn_of_words
-from .files import MISSING, MOST_EVENTS, check_number, date_hypnogram, load_text, quote, to_seconds
+from .files import MISSING, MOST_EVENTS, check_number, date_hypnogram, load_text, to_seconds
 from .names import to_stage
 
 _AMBIGUOUS = (

@@ -9,10 +9,10 @@ from xml.parsers import expat
 import numpy as np
 import yasa
 
-from ..errors import summarize_error
+from ..errors import quote, summarize_error
 from ..modalities import EPOCH_S
 from .events import make_hypnogram, read_events
-from .files import check_number, date_hypnogram, load_bytes, quote, replace_commas
+from .files import check_number, date_hypnogram, load_bytes, replace_commas
 from .names import NUMBERS
 
 _ALICE = {"NotScored": "UNS", "NonREM1": "N1", "NonREM2": "N2", "NonREM3": "N3", "NonREM4": "N3"}

@@ -16,7 +16,7 @@ import requests
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
 from ..cautions import warn
-from ..errors import WeightsError
+from ..errors import WeightsError, put_on_line
 from ..progress import are_bars_shown
 from ..verbosity import Verbosity, logger, verbose
 from .folder import find_tensors, read_info
@@ -367,7 +367,5 @@ def _explain_connection(error: requests.RequestException, entry: RegistryEntry) 
 
 
 def _summarize(error: BaseException) -> str:
-    """Summarize an error, which may repeat what a server sent, in one short line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    text = "".join(c if c.isprintable() else " " for c in " ".join(text.split())).rstrip(".")
-    return text if len(text) <= 150 else f"{text[:147]}..."
+    """Summarize an error in one short line."""
+    return put_on_line(getattr(error, "strerror", None) or str(error) or type(error).__name__)

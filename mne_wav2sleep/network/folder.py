@@ -7,7 +7,6 @@ A model folder contains ``config.yaml`` and ``state_dict.pth``, as released by t
 
 import json
 import os
-import reprlib
 import shutil
 import unicodedata
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..calibration import Calibration
-from ..errors import WeightsError, summarize_validation
+from ..errors import WeightsError, put_on_line, quote, summarize_validation
 from ..modalities import STAGE_NAMES
 from .config import Preprocessing, Wav2SleepConfig
 from .model import Wav2Sleep
@@ -30,8 +29,6 @@ from .state import DTYPES, MAX_TEXT_BYTES, check_tensors, read_file
 from .weights import LoadedWeights, WeightsInfo
 
 _FORMAT = "mne-wav2sleep"
-_brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = 80
 _T = TypeVar("_T")
 _RELEASED_KEYS = {
     "signal_encoders": {
@@ -112,15 +109,15 @@ def _read_released(data: Any) -> Wav2SleepConfig:
         for key, value in values.items():
             if key in fixed and value != fixed[key]:
                 raise ValueError(
-                    f"{section}.{key} is {_brief.repr(value)}; only {fixed[key]!r} is supported"
+                    f"{section}.{key} is {quote(value)}; only {fixed[key]!r} is supported"
                 )
             if key not in keys and key not in fixed and key not in ("_target_", "feature_dim"):
-                raise ValueError(f"{section} has {_brief.repr(key)}, which is not a known setting")
+                raise ValueError(f"{section} has {quote(key)}, which is not a known setting")
         settings |= {ours: values[theirs] for theirs, ours in keys.items() if theirs in values}
         if values.get("feature_dim", settings["feature_dim"]) != settings["feature_dim"]:
             raise ValueError(
-                f"{section}.feature_dim is {_brief.repr(values['feature_dim'])}, but that of the "
-                f"encoders is {_brief.repr(settings['feature_dim'])}"
+                f"{section}.feature_dim is {quote(values['feature_dim'])}, but that of the "
+                f"encoders is {quote(settings['feature_dim'])}"
             )
     return _validate(Wav2SleepConfig, settings)
 
@@ -136,12 +133,12 @@ def _validate(kind: type[_T], data: Mapping[str, Any]) -> _T:
 def _check_text(key: str, text: Any) -> str | None:
     """Check a text that is shown to users, or written into their files."""
     if not isinstance(text, str | None):
-        raise ValueError(f"{key} should be a string or null, got {_brief.repr(text)}")
+        raise ValueError(f"{key} should be a string or null, got {quote(text)}")
     if text and len(text) > _MAX_TEXT[key]:
         raise ValueError(f"{key} has {len(text):,} characters, but {_MAX_TEXT[key]} at most")
     # Codes that control a terminal.
     if any(unicodedata.category(c) == "Cc" and not c.isspace() for c in text or ""):
-        raise ValueError(f"{key} contains control characters, got {_brief.repr(text)}")
+        raise ValueError(f"{key} contains control characters, got {quote(text)}")
     return text
 
 
@@ -151,8 +148,8 @@ def _read_ours(data: Any, folder: Path) -> WeightsInfo:
     if data.get("format") != _FORMAT or not {"format", "model"} <= set(data) <= _KEYS:
         raise ValueError(
             "it was not written by this version of save_weights (a newer version?): it should have "
-            f"the format {_FORMAT!r} and a model, got {_brief.repr(data.get('format'))} and "
-            f"{_brief.repr(sorted(data))}"
+            f"the format {_FORMAT!r} and a model, got {quote(data.get('format'))} and "
+            f"{quote(sorted(data))}"
         )
     model = dict(_get_section(data, "model"))
     preprocessing = dict(_get_section({"preprocessing": {}} | data, "preprocessing"))
@@ -215,8 +212,7 @@ def _describe_error(error: Exception) -> str:
         return f"it has no {error}"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split()).rstrip(".")
-    return text if len(text) <= 250 else f"{text[:247]}..."
+    return put_on_line(str(error))
 
 
 def describe_config(config: Wav2SleepConfig, *, name: str) -> WeightsInfo:
@@ -257,7 +253,7 @@ def read_calibration(folder: Path) -> Calibration:
         data = json.loads(content.decode("utf-8"))
         known = set(asdict(Calibration()))
         if not isinstance(data, dict) or set(data) != known:
-            found = _brief.repr(sorted(data)) if isinstance(data, dict) else type(data).__name__
+            found = quote(sorted(data)) if isinstance(data, dict) else type(data).__name__
             raise ValueError(f"it should have the keys {sorted(known)}, got {found}")
         return _validate(Calibration, data)
     except (ValueError, RecursionError) as error:
@@ -360,7 +356,7 @@ def _convert(state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str,
     """Convert tensors to the data type of a file, and check that they can be loaded again."""
     if dtype not in DTYPES:
         raise ValueError(
-            f"dtype should be one of {', '.join(map(str, DTYPES))}, got {_brief.repr(dtype)}."
+            f"dtype should be one of {', '.join(map(str, DTYPES))}, got {quote(dtype)}."
         )
     check_tensors(state, "The network")
     tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state.items()}

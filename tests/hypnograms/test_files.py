@@ -13,7 +13,6 @@ from mne_wav2sleep.hypnograms.files import (
     LARGEST_BYTES,
     LARGEST_UNPACKED,
     MOST_EVENTS,
-    quote,
     replace_commas,
 )
 from mne_wav2sleep.hypnograms.reading import locate_hypnogram
@@ -34,12 +33,6 @@ from mne_wav2sleep.hypnograms.reading import locate_hypnogram
 )
 def test_decimal_commas(values, found):
     assert replace_commas(values) == found
-
-
-def test_quotes_are_short():
-    assert quote(["N7", "N8"]) == "['N7', 'N8']"
-    assert len(quote(["x" * 10_000_000] * 1000)) < 300
-    assert "\n" not in quote("a\nb")
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".tsv", ".json", ".xml", ".rml", ".annot"])
