@@ -278,6 +278,8 @@ def main() -> None:
     parser.add_argument("--simulated", type=int, default=240, help="simulated nights")
     parser.add_argument("--copies", type=int, default=12, help="renderings of each real night")
     parser.add_argument("--passes", type=int, default=SETTINGS.max_passes)
+    parser.add_argument("--jobs", type=int, default=2, help="nights prepared in parallel")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read nights")
     parser.add_argument("--prepare-only", action="store_true")
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -293,7 +295,7 @@ def main() -> None:
     training = [training[i] for i in order]
     validation = plan_real(folders, split, "validation", 1) + simulated[:n_apart]
     jobs = [(plan, True) for plan in training] + [(plan, False) for plan in validation]
-    prepared = joblib.Parallel(n_jobs=2, return_as="generator")(
+    prepared = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(
         joblib.delayed(prepare)(plan, options.work / "nights", augment=augment)
         for plan, augment in jobs
     )
@@ -307,7 +309,7 @@ def main() -> None:
         config=CONFIG,
         preprocessing=PREPROCESSING,
         validation=apart,
-        settings=replace(SETTINGS, max_passes=options.passes),
+        settings=replace(SETTINGS, max_passes=options.passes, n_workers=options.workers),
     )
     taught = distill_ppg_encoder(train_nights, pieces, options.work / "taught")
     together = fine_tune(
@@ -316,7 +318,7 @@ def main() -> None:
         weights=taught,
         trainable=("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"),
         validation=apart,
-        settings=TOGETHER,
+        settings=replace(TOGETHER, n_workers=options.workers),
     )
     whole = fine_tune(
         train_nights,
@@ -324,7 +326,7 @@ def main() -> None:
         weights=together,
         trainable=("epoch_mixer", "sequence_mixer", "classifier"),
         validation=apart,
-        settings=WHOLE_NIGHTS,
+        settings=replace(WHOLE_NIGHTS, n_workers=options.workers),
     )
     weights = load_weights(whole)
     calibration = calibrate_mini(weights, apart, options.simulated, options.work / "nights")
