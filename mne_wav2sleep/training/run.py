@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -229,7 +230,9 @@ def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
 
 
 def finish(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write down in the folder that its result is complete.
+    """Write down in the folder that its result is complete, and remove what is left of writing.
+
+    Only the process that writes calls this, when no other one may write in the folder.
 
     Parameters
     ----------
@@ -239,3 +242,6 @@ def finish(folder: Path, record: Mapping[str, Any]) -> None:
         What was trained, from :func:`claim_folder`.
     """
     _write_record(folder, {**record, _FINISHED: _describe_end(record)})
+    for parent in (folder, folder / "checkpoints"):
+        for left in parent.glob(".unfinished-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)

@@ -72,6 +72,27 @@ def test_training_without_lightning_says_what_to_install(
     assert "Run `pip install 'pytorch-lightning>=2.6.4'`" in result.stderr
 
 
+def test_weights_and_parts_that_are_mistyped_are_found_before_the_work(
+    table, tmp_path, invoke, monkeypatch
+):
+    pytest.importorskip("pytorch_lightning")
+
+    def begin(*_, **__):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("mne_wav2sleep.training.fit.prepare_nights", begin)
+    for options, message in (
+        (("--weights", "wav2sleeep"), "wav2sleeep"),
+        (("--weights", tmp_path / "none"), "none"),
+        (("--weights", "mini", "--trainable", "mixer"), "trainable must be one or more of"),
+        (("--weights", "mini", "--device", "toaster"), "toaster cannot be used here"),
+    ):
+        result = invoke("fine-tune", table, tmp_path / "model", *options)
+        assert result.exit_code == 1
+        assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "model").exists()
+
+
 def test_missing_tables_and_wrong_subsets(tmp_path, invoke):
     result = invoke("evaluate", tmp_path / "none.csv")
     assert result.exit_code == 1
