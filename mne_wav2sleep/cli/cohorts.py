@@ -11,7 +11,7 @@ import typer
 import yaml
 from pydantic import ValidationError
 
-from ..cohorts import PreparedNight, evaluate, prepare_nights, read_nights
+from ..cohorts import evaluate, prepare_nights, read_nights
 from ..errors import summarize_validation
 from ..hypnograms.tables import hide_formula
 from ..network.folder import read_info
@@ -69,10 +69,9 @@ def _import_training() -> ModuleType:
     return training
 
 
-def _prepare(table: Path, folder: Path, skip_broken: bool) -> list[PreparedNight]:
-    """Read a table of nights and prepare them."""
-    on_error = "warn" if skip_broken else "raise"
-    return prepare_nights(read_nights(table), folder, on_error=on_error)
+def _choose_on_error(skip_broken: bool) -> str:
+    """Choose what is done with nights that cannot be prepared."""
+    return "warn" if skip_broken else "raise"
 
 
 def _check_scores(out: Path, table: Path) -> None:
@@ -142,7 +141,8 @@ def evaluate_command(
         if out is not None:  # checked before hours of work
             _check_scores(out, table)
             check_output(out, overwrite=overwrite)
-        nights = _prepare(table, folder, skip_broken)
+        on_error = _choose_on_error(skip_broken)
+        nights = prepare_nights(read_nights(table), folder, on_error=on_error)
         found = evaluate(nights, weights, subsets=subsets, device=device)
         if out is not None:
             with write_whole(out, overwrite=overwrite) as unfinished:
@@ -173,16 +173,16 @@ def train_command(
         training = _import_training()
         chosen = _change_settings(training.TrainingSettings(), settings)
         info = None if config_from is None else read_info(config_from)
-        nights = folder / "nights"
         training.train(
-            _prepare(table, nights, skip_broken),
+            read_nights(table),
             folder,
             config=info and info.config,
             preprocessing=info and info.preprocessing,
-            validation=validation and _prepare(validation, nights, skip_broken),
+            validation=validation and read_nights(validation),
             settings=chosen,
             device=device,
             n_devices=n_devices,
+            on_error=_choose_on_error(skip_broken),
         )
     show_text(f"{folder} contains the weights and their model card, README.md")
 
@@ -210,15 +210,15 @@ def fine_tune_command(
     with clean_errors(debug=debug):
         training = _import_training()
         chosen = _change_settings(training.FINE_TUNING, settings)
-        nights = folder / "nights"
         training.fine_tune(
-            _prepare(table, nights, skip_broken),
+            read_nights(table),
             folder,
             weights=weights,
             trainable=trainable or ("sequence_mixer", "classifier"),
-            validation=validation and _prepare(validation, nights, skip_broken),
+            validation=validation and read_nights(validation),
             settings=chosen,
             device=device,
             n_devices=n_devices,
+            on_error=_choose_on_error(skip_broken),
         )
     show_text(f"{folder} contains the weights and their model card, README.md")

@@ -28,6 +28,9 @@ from .terminal import list_files
 _BUG = 70
 """Exit code for a bug in the package: EX_SOFTWARE of sysexits.h."""
 
+_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it: 128 and the number of SIGINT."""
+
 _OUTSIDE = (OSError, MemoryError)
 """Errors that the system raises; whoever called it, they are not bugs."""
 
@@ -226,8 +229,8 @@ def _in_options(text: str) -> str:
 def clean_errors(verbose: str | None = None, *, debug: bool = False) -> Iterator[None]:
     """Turn errors into a message on stderr and an exit code.
 
-    The exit code is 1, or 70 with a traceback for a bug in the package. Warnings, each once, and
-    MNE's log go to stderr; so do progress bars, on a terminal.
+    The exit code is 1, 70 with a traceback for a bug in the package, or 130 after Ctrl-C.
+    Warnings, each once, and MNE's log go to stderr; so do progress bars, on a terminal.
 
     Parameters
     ----------
@@ -256,6 +259,9 @@ def clean_errors(verbose: str | None = None, *, debug: bool = False) -> Iterator
             yield
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
+    except KeyboardInterrupt as error:  # of which typer would make a plain error
+        _show_message(str(error) or "Stopped by Ctrl-C (SIGINT).")
+        raise typer.Exit(_INTERRUPTED) from error
     except Exception as error:
         is_deliberate = _is_deliberate(error)
         if debug or not is_deliberate:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from ..cohorts import Evaluation, PreparedNight, evaluate
 from ..network import Calibration, LoadedWeights
+from ..output import write_whole
 from .run import TrainingRun
 
 _PACKAGES = ("mne-wav2sleep", "mne", "yasa", "torch", "pytorch-lightning", "numpy")
@@ -178,5 +179,6 @@ def write_card(
         versions=_list_values(versions),
     )
     path = folder / "README.md"
-    path.write_text(text, encoding="utf-8")
+    with write_whole(path, overwrite=True) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
     return path

@@ -1,6 +1,8 @@
-"""What Lightning calls between passes: checkpoints, early stopping and averaging."""
+"""Checkpoints: how they are written and read, and what Lightning calls between passes."""
 
 import io
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,18 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.plugins import TorchCheckpointIO
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ..cautions import warn
+from ..errors import summarize_error
+from ..network.state import MAX_STATE_BYTES, check_regular
 from ..output import write_whole
+from ..verbosity import logger
 from .settings import TrainingSettings
+
+_FOLDER = "checkpoints"
+_LAST, _PREVIOUS, _BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+_MAX_BYTES = 6 * MAX_STATE_BYTES
+"""Size of a checkpoint at most: the weights, their mean, and their moments, in float64 if asked."""
+_KEYS = {"epoch", "global_step", "state_dict", "loops", "callbacks", "optimizer_states"}
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -29,12 +41,110 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint whole, or leave the old one."""
-        content = io.BytesIO()
+        """Write a checkpoint whole, or leave the old one; keep the last but one as well."""
+        path, content = Path(path), io.BytesIO()
         torch.save(checkpoint, content)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with write_whole(Path(path), overwrite=True) as unfinished:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path, overwrite=True) as unfinished:
             unfinished.write_bytes(content.getvalue())
+            if path.name == _LAST and path.exists():
+                path.replace(path.with_name(_PREVIOUS))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as data.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint.
+
+    Returns
+    -------
+    checkpoint : dict
+        Its contents, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or is not a checkpoint of training.
+    """
+    try:
+        if check_regular(path) > _MAX_BYTES or not zipfile.is_zipfile(path):
+            raise ValueError("it is not a whole file of torch.save")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(found, dict) or not set(found) >= _KEYS:
+            raise ValueError("it is not a checkpoint of training")
+        if not isinstance(found["epoch"], int) or not isinstance(found["state_dict"], dict):
+            raise ValueError("it is not a checkpoint of training")
+    except Exception as error:  # torch raises errors of many types for damaged files
+        raise ValueError(f"{path} is damaged ({summarize_error(error)}).") from error
+    return found
+
+
+def choose_checkpoint(folder: Path, settings: TrainingSettings) -> Path | None:
+    """Choose the newest checkpoint that is whole.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+    settings : TrainingSettings
+        The settings of the run.
+
+    Returns
+    -------
+    path : Path or None
+        The checkpoint to resume from, each of which gives the same weights; None to begin.
+
+    Raises
+    ------
+    ValueError
+        If there are checkpoints, but none to resume from, or of more passes than asked for.
+    """
+    names = [_LAST, _PREVIOUS, *([_BEST] if settings.keep == "best" else [])]
+    paths = [folder / _FOLDER / name for name in names if os.path.lexists(folder / _FOLDER / name)]
+    damaged: list[str] = []
+    found: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        # The best one holds the weights to keep, and is needed as well as the last one.
+        if not found or path.name == _BEST:
+            try:
+                found[path.name] = read_checkpoint(path)
+            except ValueError as error:
+                damaged.append(str(error))
+    if paths and (not found or (settings.keep == "best" and _BEST not in found)):
+        damaged = damaged or [f"{folder / _FOLDER} lacks {_BEST}."]
+        raise ValueError(
+            f"{' '.join(damaged)} Restore it from a copy, or remove the folder "
+            f"{folder / _FOLDER} to train again from the first pass."
+        )
+    if not found:
+        return None
+    name = next(iter(found))
+    n_passes = found[name]["epoch"] + 1
+    done = f"after {n_passes} complete pass{'es' * (n_passes != 1)}"
+    if n_passes > settings.max_passes:
+        raise ValueError(
+            f"{folder} is trained already, {done}, more than max_passes={settings.max_passes}. "
+            "Ask for more passes, or choose another folder."
+        )
+    if damaged:
+        warn(f"{' '.join(damaged)} Training resumes from {name}, {done}.")
+    elif n_passes < settings.max_passes:
+        logger.info(f"Training resumes {done} of at most {settings.max_passes}.")
+    if name == _PREVIOUS:  # the next one would take its place, and it that of the damaged one
+        (folder / _FOLDER / name).replace(folder / _FOLDER / _LAST)
+        name = _LAST
+    return folder / _FOLDER / name
+
+
+def read_kept(folder: Path, settings: TrainingSettings) -> dict[str, Any]:
+    """Read the state of the weights to keep, after training."""
+    state: dict[str, Any] = read_checkpoint(folder / _FOLDER / f"{settings.keep}.ckpt")[
+        "state_dict"
+    ]
+    return state
 
 
 class _MovableCheckpoint(ModelCheckpoint):
@@ -54,7 +164,13 @@ class _MovableCheckpoint(ModelCheckpoint):
 
 
 class _EarlyStopping(EarlyStopping):
-    """Early stopping that also stops a resumed run at once; Lightning's trains another pass."""
+    """Early stopping that also stops a resumed run at once; Lightning's trains another pass.
+
+    The patience is that of the settings, not that with which the run began.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict | {"patience": self.patience})
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
@@ -80,7 +196,7 @@ def make_callbacks(settings: TrainingSettings, folder: Path) -> list[Callback]:
     # Two of them, since save_last=True saves the last pass only if it is also the best one.
     best, last = (
         _MovableCheckpoint(
-            folder / "checkpoints", filename=name, monitor=monitor, enable_version_counter=False
+            folder / _FOLDER, filename=name, monitor=monitor, enable_version_counter=False
         )
         for name, monitor in (("best", "val_loss"), ("last", None))
     )

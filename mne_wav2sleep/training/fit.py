@@ -22,14 +22,47 @@ from ..network.backends import choose_device
 from ..network.folder import describe_config
 from ..verbosity import Verbosity, logger, pluralize, verbose
 from .card import write_card
+from .checkpoints import choose_checkpoint, read_kept
 from .module import PARTS, NightDataModule, Wav2SleepModule
-from .run import TrainingRun, check_folder, claim_folder
+from .run import TrainingRun, check_folder, claim_folder, finish, is_finished, sort_nights
 from .sampling import check_apart, split_by_subject
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
+from .stopping import explain_stop
 from .trainer import choose_devices, fit_module, use_plain_modes
 
 _FEW_SUBJECTS = 5
 """Number of subjects below which fine-tuning warns of overfitting."""
+
+
+def _prepare_splits(
+    nights: Sequence[Night | PreparedNight],
+    validation: Sequence[Night | PreparedNight] | None,
+    folder: Path,
+    run: TrainingRun,
+) -> tuple[list[PreparedNight], list[PreparedNight]]:
+    """Prepare the nights for training and for validation, and check that they can be used."""
+    prepared = prepare_nights(nights, folder / "nights", on_error=run.on_error)
+    if validation is None:
+        fraction, seed = run.settings.validation_fraction, run.settings.seed
+        training, apart = split_by_subject(prepared, fraction, seed)
+    else:
+        training = prepared
+        apart = prepare_nights(validation, folder / "nights", on_error=run.on_error)
+    check_apart(training, apart)
+    if not training or not apart:
+        raise ValueError(
+            f"Training needs at least one night each for training and validation, got "
+            f"{len(training)} and {len(apart)}. Add nights."
+        )
+    check_datasets(run.settings, training)
+    subjects = {night.subject for night in prepared}
+    if run.base is not None and len(subjects) < _FEW_SUBJECTS:
+        warn(
+            f"Fine-tuning on {len(subjects)} subject{pluralize(subjects)}: with fewer than "
+            f"{_FEW_SUBJECTS}, the network may overfit to them. Evaluate it on other subjects "
+            "before you use it."
+        )
+    return training, apart
 
 
 def _train(
@@ -40,56 +73,46 @@ def _train(
     run: TrainingRun,
 ) -> Path:
     """Train, and write the model folder."""
-    # Before the nights are prepared, which takes long.
+    # All that can be checked is, before the nights are prepared, which takes long.
     devices = choose_devices(choose_device(run.device), run.n_devices)
-    check_folder(folder)
-    prepared = prepare_nights(nights, folder / "nights")
-    if validation is None:
-        fraction, seed = run.settings.validation_fraction, run.settings.seed
-        training, apart = split_by_subject(prepared, fraction, seed)
-    else:
-        training, apart = prepared, prepare_nights(validation, folder / "nights")
-    check_apart(training, apart)
-    if not training or not apart:
-        raise ValueError(
-            f"Training needs at least one night each for training and validation, got "
-            f"{len(training)} and {len(apart)}. Add nights."
-        )
-    check_datasets(run.settings, training)
+    described = {
+        "base": run.base,
+        "config": asdict(start.config),
+        "preprocessing": asdict(start.preprocessing),
+        "settings": asdict(run.settings),
+        "trainable": list(run.trainable),
+        "n_devices": run.n_devices,
+    }
+    check_folder(folder, described)
+    training, apart = _prepare_splits(nights, validation, folder, run)
+    names = {
+        split: [night.path.name for night in some]
+        for split, some in (("training", training), ("validation", apart))
+    }
+    record = claim_folder(folder, described | names)
+    training = sort_nights(training, record["training"])
+    apart = sort_nights(apart, record["validation"])
     data = NightDataModule(training, apart, start, run.settings)
-    claim_folder(
-        folder,
-        {
-            "base": run.base,
-            "config": asdict(start.config),
-            "preprocessing": asdict(start.preprocessing),
-            "settings": asdict(run.settings),
-            "trainable": list(run.trainable),
-            "training": [night.path.name for night in training],
-            "validation": [night.path.name for night in apart],
-        },
-    )
-    if (folder / "config.json").exists():  # the last file that is written
+    if is_finished(folder, record):
         logger.info(f"{folder} already contains the result of this training run.")
         return folder
+    resume = choose_checkpoint(folder, run.settings)
     before: Evaluation | None = None
     if run.base is not None:
         before = evaluate(apart, start, subsets="recorded", device="cpu")
     module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable)
     if run.settings.precision == "64-true":
         module.double()  # Lightning does it after the averages of weights are made
-    trainer = fit_module(module, data, folder, devices)
+    trainer = fit_module(module, data, folder, devices, resume)
     if trainer.is_global_zero:
-        kept = folder / "checkpoints" / f"{run.settings.keep}.ckpt"
-        module.load_state_dict(
-            torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
-        )
+        module.load_state_dict(read_kept(folder, run.settings))
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
         trained = replace(start, name=folder.name, network=network, file="", sha256="")
         trained = replace(trained, calibration=calibrate(apart, trained, device="cpu"))
         write_card(folder, trained, training, apart, run, before)
         save_weights(trained, folder)
+        finish(folder, record)
     trainer.strategy.barrier()  # no process returns before the folder is complete
     return folder
 
@@ -105,6 +128,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
     settings: TrainingSettings | None = None,
     device: str | torch.device = "auto",
     n_devices: int = 1,
+    on_error: str = "raise",
     verbose: Verbosity = None,
 ) -> Path:
     """Train a network from scratch.
@@ -129,6 +153,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
         Number of devices of this kind.
+    on_error : str
+        What to do with nights that cannot be prepared: ``"raise"`` an error that names them, or
+        ``"warn"`` and leave them out.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -155,8 +182,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
         base=None,
         device=device,
         n_devices=n_devices,
+        on_error=on_error,
     )
-    with use_plain_modes():
+    with explain_stop(Path(folder)), use_plain_modes():
         torch.manual_seed(run.settings.seed)
         network = Wav2Sleep(config or Wav2SleepConfig())
         info = describe_config(network.config, name=str(folder))
@@ -176,6 +204,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     settings: TrainingSettings = FINE_TUNING,
     device: str | torch.device = "auto",
     n_devices: int = 1,
+    on_error: str = "raise",
     verbose: Verbosity = None,
 ) -> Path:
     """Fine-tune weights on a new cohort.
@@ -201,6 +230,9 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
         Number of devices of this kind.
+    on_error : str
+        What to do with nights that cannot be prepared: ``"raise"`` an error that names them, or
+        ``"warn"`` and leave them out.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -229,13 +261,6 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         raise ValueError(
             f"trainable must be one or more of {', '.join(PARTS)}, got {list(trainable)}."
         )
-    subjects = {night.subject for night in nights}
-    if len(subjects) < _FEW_SUBJECTS:
-        warn(
-            f"Fine-tuning on {len(subjects)} subject{pluralize(subjects)}: with fewer than "
-            f"{_FEW_SUBJECTS}, the network may overfit to them. Evaluate it on other subjects "
-            "before you use it."
-        )
     start = load_weights(weights)
     run = TrainingRun(
         settings=settings,
@@ -243,6 +268,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         base=Path(start.name).name,
         device=device,
         n_devices=n_devices,
+        on_error=on_error,
     )
-    with use_plain_modes():
+    with explain_stop(Path(folder)), use_plain_modes():
         return _train(start, nights, validation, Path(folder), run)

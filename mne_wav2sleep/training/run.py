@@ -1,20 +1,36 @@
 """A training run: how a network is trained, and what its folder says of it."""
 
 import json
-from collections.abc import Mapping
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..network.state import read_file
+from ..cautions import warn
+from ..cohorts import PreparedNight
+from ..errors import WeightsError, summarize_error
+from ..network.folder import find_tensors, read_calibration, read_info
+from ..network.state import build_network, check_regular, read_file, read_state
+from ..output import write_whole
+from ..verbosity import pluralize
 from .settings import TrainingSettings
 
-_RUN = "training.json"
-_LARGEST_RUN = 2**26
+_RECORD = "training.json"
+_LARGEST_RECORD = 2**26
 """Largest size in bytes of a description of a run, which lists its nights."""
-_WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md")
+_RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md")
+_SPLITS = ("training", "validation")
+_FINISHED = "finished"
+_FREE = {"max_passes", "patience", "n_workers"}
+"""Settings that may change when a run is resumed: how long to train, and who reads the nights."""
+_KEPT = (*_SPLITS, "schedule", _FINISHED)
+"""What a resumed run keeps from its beginning; the order of nights and the schedule would depend
+on how it was called."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,9 @@ class TrainingRun:
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
         Number of devices of this kind.
+    on_error : str
+        What to do with nights that cannot be prepared, as in
+        :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     """
 
     settings: TrainingSettings
@@ -40,41 +59,189 @@ class TrainingRun:
     base: str | None
     device: str | torch.device = "auto"
     n_devices: int = 1
+    on_error: str = "raise"
 
 
-def _read_run(path: Path) -> dict[str, Any]:
-    """Read what is trained in a folder."""
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    """Read what is trained in a folder; None if nothing is."""
+    path = folder / _RECORD
+    if not os.path.lexists(path):
+        return None
     try:
-        run = json.loads(read_file(path, _LARGEST_RUN))
+        record = json.loads(read_file(path, _LARGEST_RECORD))
     except (ValueError, RecursionError):
-        run = None
-    if not isinstance(run, dict):
+        record = None
+    if not isinstance(record, dict):
         raise ValueError(
             f"{path} does not describe a training run, or is damaged. Choose another folder, or "
             "remove this one to start over."
         )
-    return run
+    return record
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder with files that training would overwrite, before anything is written."""
-    others = [name for name in _WRITTEN if (folder / name).exists()]
-    if others and not (folder / _RUN).exists():
+def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write down in the folder what is trained there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, indent=2, sort_keys=True, default=str) + "\n"
+    with write_whole(folder / _RECORD, overwrite=True) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def _flatten(value: Any, name: str) -> dict[str, Any]:
+    """Give the values within nested mappings by their dotted names."""
+    if not isinstance(value, dict) or not value:
+        return {name: value}
+    prefix = "" if name == "settings" else f"{name}."
+    return {k: v for key, one in value.items() for k, v in _flatten(one, f"{prefix}{key}").items()}
+
+
+def _compare_nights(old: Any, new: Sequence[str], split: str) -> list[str]:
+    """Say which nights of a split differ, whatever their order."""
+    try:
+        gone, more = Counter(old) - Counter(new), Counter(new) - Counter(old)
+    except TypeError:
+        gone, more = Counter({"all": 1}), Counter(new)
+    return [
+        f"{split} {has} {len(names)} night{pluralize(names)} ({', '.join(map(str, names[:3]))})"
+        for has, names in (("lacks", list(gone)), ("has in addition", list(more)))
+        if names
+    ]
+
+
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say what of a new description differs from that of a folder, and changes results."""
+    texts: list[str] = []
+    for key, value in json.loads(json.dumps(new, default=str)).items():
+        if key in _SPLITS:
+            texts += _compare_nights(old.get(key), value, key)
+            continue
+        name = "weights" if key == "base" else key
+        was, now = _flatten(old.get(key), name), _flatten(value, name)
+        texts += [
+            f"{one} is {now.get(one)}, was {was.get(one)}"
+            for one in sorted(now.keys() | was.keys())
+            if one not in _FREE and _sort(now.get(one)) != _sort(was.get(one))
+        ]
+    return texts
+
+
+def _sort(value: Any) -> Any:
+    """Sort the parts that are trained, whose order does not matter."""
+    return sorted(map(str, value)) if isinstance(value, list) else value
+
+
+def check_folder(folder: Path, run: Mapping[str, Any]) -> None:
+    """Refuse a folder of another run, or with files that training would overwrite.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+    run : mapping
+        What is trained, as far as it is known before nights are prepared.
+
+    Raises
+    ------
+    ValueError
+        If the folder cannot be used; the message says what differs.
+    """
+    old = _read_record(folder)
+    others = [name for name in _RESULT if (folder / name).exists()]
+    if others and old is None:
         raise ValueError(
             f"{folder} already contains {', '.join(others)}, which training would overwrite. "
             "Choose another folder."
         )
-
-
-def claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
-    """Write down in the folder what is trained there; refuse a folder with another run."""
-    path = folder / _RUN
-    text = json.dumps(run, indent=2, sort_keys=True, default=str) + "\n"
-    if path.exists() and (old := _read_run(path)) != json.loads(text):
-        changed = sorted(key for key in {*old, *run} if old.get(key) != json.loads(text).get(key))
+    if old is not None and (changed := _compare(old, run)):
         raise ValueError(
-            f"{folder} contains another training run ({', '.join(changed)} differ). Choose another "
-            "folder, or remove this one to start over."
+            f"{folder} contains another training run ({'; '.join(changed)}). Choose another "
+            "folder, or resume the run with what it began with."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+
+
+def claim_folder(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Write down in the folder what is trained there; refuse a folder of another run.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+    run : mapping
+        What is trained. ``training`` and ``validation`` name the nights.
+
+    Returns
+    -------
+    record : dict
+        The same, with what a resumed run keeps from its beginning, such as the order of nights.
+
+    Raises
+    ------
+    ValueError
+        If the folder belongs to another run; the message says what differs.
+    """
+    check_folder(folder, run)
+    old = _read_record(folder) or {}
+    record = {**run, **{key: old[key] for key in _KEPT if key in old}}
+    _write_record(folder, record)
+    return record
+
+
+def sort_nights(nights: Sequence[PreparedNight], names: Sequence[str]) -> list[PreparedNight]:
+    """Put nights in the order in which a run began, on which its random draws depend."""
+    return sorted(nights, key=lambda night: names.index(night.path.name))
+
+
+def _describe_end(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell what decides when a run ends, which may be raised to train longer."""
+    return {name: run["settings"][name] for name in ("max_passes", "patience")}
+
+
+def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Check whether a folder contains the complete result of a run; warn if it is damaged.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+    record : mapping
+        What is trained, from :func:`claim_folder`.
+
+    Returns
+    -------
+    finished : bool
+        Whether nothing is left to do.
+    """
+    if record.get(_FINISHED) != _describe_end(record):
+        return False
+    try:
+        missing = [name for name in _RESULT if not check_regular(folder / name)]
+        if missing:
+            raise WeightsError(f"{', '.join(missing)} is empty")
+        info, _ = read_info(folder), read_calibration(folder)
+        path = find_tensors(folder)
+        build_network(info.config, read_state(path)[0], path)
+    except WeightsError as error:
+        warn(
+            f"The result of training in {folder} is damaged ({summarize_error(error)}). It is "
+            "written again, from the checkpoint."
+        )
+        return False
+    return True
+
+
+def finish(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write down in the folder that its result is complete, and remove what is left of writing.
+
+    Only the process that writes calls this, when no other one may write in the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+    record : mapping
+        What was trained, from :func:`claim_folder`.
+    """
+    _write_record(folder, {**record, _FINISHED: _describe_end(record)})
+    for parent in (folder, folder / "checkpoints"):
+        for left in parent.glob(".unfinished-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)

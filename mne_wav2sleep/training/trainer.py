@@ -10,12 +10,26 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from ..errors import summarize_error
 from ..progress import are_bars_shown
 from ..verbosity import check_type, pluralize
 from .checkpoints import WholeCheckpoints, make_callbacks
 from .module import NightDataModule, Wav2SleepModule
+from .stopping import STOPPED, StopBetweenSteps
+
+
+def _choose_plugins() -> list[Any]:
+    """Choose Lightning's plugins: our checkpoints, and no others in a job of SLURM.
+
+    There, Lightning would write a checkpoint in the middle of a pass before it requeues the job.
+    """
+    plugins: list[Any] = [WholeCheckpoints()]
+    # In this order, Lightning looks for them.
+    if not TorchElasticEnvironment.detect() and SLURMEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    return plugins
 
 
 def choose_devices(device: torch.device, n_devices: int) -> dict[str, Any]:
@@ -46,9 +60,11 @@ def fit_module(
     data: NightDataModule,
     folder: Path,
     devices: Mapping[str, Any],
+    resume: Path | None,
 ) -> pl.Trainer:
-    """Train to the end, from the last checkpoint if there is one."""
+    """Train to the end, from a checkpoint if there is one."""
     settings = module.settings
+    stop = StopBetweenSteps()
     with warnings.catch_warnings():
         # Advice on speed that does not matter for few nights, and on internals of dependencies.
         warnings.filterwarnings("ignore", module="pytorch_lightning.*|torch.*|lightning_fabric.*")
@@ -57,8 +73,11 @@ def fit_module(
             precision=settings.precision,
             max_epochs=settings.max_passes,
             gradient_clip_val=settings.clip,
-            callbacks=make_callbacks(settings, folder),
-            plugins=[WholeCheckpoints()],
+            callbacks=[stop, *make_callbacks(settings, folder)],
+            plugins=_choose_plugins(),
+            # In a job of SLURM, Lightning resumes from any hpc_ckpt_*.ckpt in its folder, which by
+            # default is the working directory. In a folder that does not exist there is none.
+            default_root_dir=folder / "checkpoints" / "none",
             logger=CSVLogger(folder, name="log"),
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,  # PassSampler gives this process its share
@@ -67,11 +86,12 @@ def fit_module(
             enable_progress_bar=are_bars_shown(),
             enable_model_summary=False,
         )
-        before = folder / "checkpoints" / "last.ckpt"
-        resume = str(before) if before.exists() else None
         try:
-            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+            with stop.wait_for_step():
+                trainer.fit(module, data, ckpt_path=resume, weights_only=True)
         except SystemExit as error:
+            if stop.is_received or trainer.received_sigterm:
+                raise SystemExit(STOPPED) from error
             if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
                 raise KeyboardInterrupt from error
             raise

@@ -50,7 +50,6 @@ def test_a_wrong_setting_is_named_with_its_value(no_work, table, tmp_path, invok
 
 def test_settings_are_read_as_yaml(table, tmp_path, invoke, monkeypatch):
     given = {}
-    monkeypatch.setattr("mne_wav2sleep.cli.cohorts._prepare", lambda *_: [])
     monkeypatch.setattr("mne_wav2sleep.training.train", lambda *_, **options: given.update(options))
     options = ("--set", "learning_rate=1e-4", "--set", "crop=null", "--set", "batch_size=3")
     result = invoke("train", table, tmp_path / "model", *options, "--device", "cpu")
@@ -71,6 +70,27 @@ def test_training_without_lightning_says_what_to_install(
     result = invoke(command, table, tmp_path / "model")
     assert result.exit_code == 1
     assert "Run `pip install 'pytorch-lightning>=2.6.4'`" in result.stderr
+
+
+def test_weights_and_parts_that_are_mistyped_are_found_before_the_work(
+    table, tmp_path, invoke, monkeypatch
+):
+    pytest.importorskip("pytorch_lightning")
+
+    def begin(*_, **__):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("mne_wav2sleep.training.fit.prepare_nights", begin)
+    for options, message in (
+        (("--weights", "wav2sleeep"), "wav2sleeep"),
+        (("--weights", tmp_path / "none"), "none"),
+        (("--weights", "mini", "--trainable", "mixer"), "trainable must be one or more of"),
+        (("--weights", "mini", "--device", "toaster"), "toaster cannot be used here"),
+    ):
+        result = invoke("fine-tune", table, tmp_path / "model", *options)
+        assert result.exit_code == 1
+        assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "model").exists()
 
 
 def test_missing_tables_and_wrong_subsets(tmp_path, invoke):

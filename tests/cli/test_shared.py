@@ -216,6 +216,14 @@ def test_a_refused_setting_is_reported_in_one_line(capsys):
     assert re.match(r"Error: n_epochs: Input should be a valid integer.*, got 'x'\.", line)
 
 
+@pytest.mark.parametrize("text", ["", "Training was stopped."])
+def test_ctrl_c_exits_with_130_and_a_message(text, capsys):
+    with pytest.raises(typer.Exit) as exit_info, clean_errors():
+        raise KeyboardInterrupt(text)
+    assert exit_info.value.exit_code == 130
+    assert capsys.readouterr().err == f"{text or 'Stopped by Ctrl-C (SIGINT).'}\n"
+
+
 @pytest.mark.parametrize("error", [typer.Exit(3), typer.BadParameter("no"), typer.Abort()])
 def test_exits_are_passed_on(error, capsys):
     with pytest.raises(type(error)), clean_errors():
