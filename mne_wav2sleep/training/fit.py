@@ -20,11 +20,13 @@ from ..network import (
 )
 from ..network.backends import choose_device
 from ..network.folder import describe_config
-from ..verbosity import Verbosity, logger, pluralize, verbose
+from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
+from .checks import check_nights, check_workers
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .run import TrainingRun, check_folder, claim_folder
 from .sampling import check_apart, split_by_subject
+from .schedule import resolve_settings
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
 from .trainer import choose_devices, fit_module, use_plain_modes
 
@@ -41,6 +43,7 @@ def _train(
 ) -> Path:
     """Train, and write the model folder."""
     # Before the nights are prepared, which takes long.
+    check_workers(run.settings.n_workers)
     devices = choose_devices(choose_device(run.device), run.n_devices)
     check_folder(folder)
     prepared = prepare_nights(nights, folder / "nights")
@@ -57,6 +60,7 @@ def _train(
         )
     check_datasets(run.settings, training)
     data = NightDataModule(training, apart, start, run.settings)
+    check_nights(training, apart, start)
     claim_folder(
         folder,
         {
@@ -74,8 +78,10 @@ def _train(
         return folder
     before: Evaluation | None = None
     if run.base is not None:
-        before = evaluate(apart, start, subsets="recorded", device="cpu")
-    module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable)
+        before = evaluate(apart, start, subsets="recorded", device=run.device)
+    schedule = resolve_settings(run.settings, len(training), run.n_devices)
+    logger.info(schedule.describe())
+    module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable, schedule)
     if run.settings.precision == "64-true":
         module.double()  # Lightning does it after the averages of weights are made
     trainer = fit_module(module, data, folder, devices)
@@ -87,8 +93,8 @@ def _train(
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
         trained = replace(start, name=folder.name, network=network, file="", sha256="")
-        trained = replace(trained, calibration=calibrate(apart, trained, device="cpu"))
-        write_card(folder, trained, training, apart, run, before)
+        trained = replace(trained, calibration=calibrate(apart, trained, device=run.device))
+        write_card(folder, trained, training, apart, run, schedule, before)
         save_weights(trained, folder)
     trainer.strategy.barrier()  # no process returns before the folder is complete
     return folder
@@ -140,15 +146,17 @@ def train(  # noqa: PLR0913 (keywords that users set)
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If nights, settings or the device cannot be used; the message names the night.
     RuntimeError
-        If the loss is not finite; the last good checkpoint is kept.
+        If the loss is not finite; the last good checkpoint is kept. Or if ``n_workers`` is above 0
+        in a script without ``if __name__ == "__main__":``.
 
     See Also
     --------
     fine_tune : Start from existing weights.
     """
+    check_type(settings, (TrainingSettings, None), "settings")
     run = TrainingRun(
         settings=settings or TrainingSettings(),
         trainable=PARTS,
@@ -211,10 +219,11 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If nights, settings or the device cannot be used; the message names the night.
     RuntimeError
-        If the loss is not finite; the last good checkpoint is kept.
+        If the loss is not finite; the last good checkpoint is kept. Or if ``n_workers`` is above 0
+        in a script without ``if __name__ == "__main__":``.
 
     See Also
     --------
@@ -225,6 +234,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     Compare initial and fine-tuned weights with :func:`~mne_wav2sleep.cohorts.evaluate`, on nights
     of subjects in neither split.
     """
+    check_type(settings, (TrainingSettings,), "settings")
     if not trainable or not set(trainable) <= set(PARTS):
         raise ValueError(
             f"trainable must be one or more of {', '.join(PARTS)}, got {list(trainable)}."

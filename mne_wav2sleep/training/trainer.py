@@ -56,11 +56,9 @@ def fit_module(
             **devices,
             precision=settings.precision,
             max_epochs=settings.max_passes,
-            gradient_clip_val=settings.clip,
             callbacks=make_callbacks(settings, folder),
             plugins=[WholeCheckpoints()],
             logger=CSVLogger(folder, name="log"),
-            reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,  # PassSampler gives this process its share
             num_sanity_val_steps=0,
             log_every_n_steps=1,
