@@ -23,6 +23,7 @@ from ..network.folder import describe_config
 from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
 from .checks import check_nights, check_workers
+from .memory import check_memory
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .run import TrainingRun, check_folder, claim_folder
 from .sampling import check_apart, split_by_subject
@@ -84,6 +85,8 @@ def _train(
     module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable, schedule)
     if run.settings.precision == "64-true":
         module.double()  # Lightning does it after the averages of weights are made
+    padded = start.preprocessing.padded_epochs
+    check_memory(module.model, run.settings, training, padded, choose_device(run.device))
     trainer = fit_module(module, data, folder, devices)
     if trainer.is_global_zero:
         kept = folder / "checkpoints" / f"{run.settings.keep}.ckpt"

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from ..cohorts import PreparedNight
 from ..network import LoadedWeights, Wav2Sleep
@@ -112,6 +114,8 @@ class Wav2SleepModule(pl.LightningModule):
     def _choose_encoder(self) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
         """Choose the fast encoders if they need no gradients, else the plain ones."""
         if "signal_encoders" in self.trainable and torch.is_grad_enabled():
+            if self.settings.gradient_checkpointing:
+                return partial(checkpoint, self.model.encode, use_reentrant=False)
             return self.model.encode
         return choose_backend(self.model, self.device).encode
 

@@ -37,6 +37,9 @@ class TrainingSettings:
         Recordings that are computed at once, which decides how much memory training needs; None
         for all of a step. The gradients of a step are added up, so that results are those of the
         whole step, apart from rounding and from which values dropout sets to 0.
+    gradient_checkpointing : bool
+        Whether encoders are computed a second time for their gradients, instead of keeping the
+        output of all their layers: half the memory, with the same result, for more time.
     max_passes, patience : int
         Largest number of passes over the nights, and number of passes without a lower validation
         loss after which training stops early.
@@ -81,6 +84,7 @@ class TrainingSettings:
     clip: _NotNegative = 1.0
     batch_size: _Count = 16
     micro_batch_size: _Count | None = None
+    gradient_checkpointing: bool = False
     max_passes: _Count = 50
     patience: _Count = 5
     averaging: _Share = 0.0

@@ -146,6 +146,25 @@ def test_recordings_that_are_not_computed_at_once_give_the_same_weights(
         np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_encoders_that_are_computed_twice_give_the_same_weights(
+    nights, train_tiny, quick, tmp_path
+):
+    settings = replace(quick, max_passes=2)
+    one, other = (
+        load_file(
+            train_tiny(
+                nights,
+                tmp_path / str(twice),
+                settings=replace(settings, gradient_checkpointing=twice),
+                device="cpu",
+            )
+            / "model.safetensors"
+        )
+        for twice in (False, True)
+    )
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
 def test_each_process_has_its_own_dropout(tiny, quick, monkeypatch):
     module = Wav2SleepModule(Wav2Sleep(tiny), quick, ("classifier",), SCHEDULE)
     drawn = []
