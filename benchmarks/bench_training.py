@@ -21,10 +21,10 @@ from safetensors.numpy import load_file, save_file
 
 SMALL = {"feature_dim": 32, "initial_channels": 4, "max_channels": 16, "mixer_dim_ff": 32}
 RUNS = {
-    # Nights of 8 h of which 2 h are seen in a step, and a small network: reading counts.
+    # Nights of 8 h of which 1 h is seen in a step, and a small network: reading counts.
     **{
-        f"{n} worker{'s' * (n != 1)}": {"hours": 8, "nights": 20, "small": True}
-        | {"settings": {"n_workers": n, "crop": 240, "max_passes": 4}}
+        f"{n} worker{'s' * (n != 1)}": {"hours": 8, "nights": 10, "small": True}
+        | {"settings": {"n_workers": n, "crop": 120, "max_passes": 3}}
         for n in (0, 1, 2)
     },
     "20 nights": {"hours": 8, "nights": 20, "small": True, "settings": {"crop": 240}},

@@ -162,6 +162,6 @@ def check_memory(
     if available is not None and needed > available:
         warn(
             f"Training needs about {needed / 1e9:.1f} GB of memory for {recordings}, but the "
-            f"device {str(device)!r} has {available / 1e9:.1f} GB. Lower micro_batch_size, which does not "
-            "change the result, or set gradient_checkpointing=True."
+            f"device {str(device)!r} has {available / 1e9:.1f} GB. Lower micro_batch_size, which "
+            "does not change the result, or set gradient_checkpointing=True."
         )
