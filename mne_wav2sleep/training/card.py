@@ -16,6 +16,7 @@ from ..cohorts import Evaluation, PreparedNight, evaluate
 from ..network import Calibration, LoadedWeights
 from ..output import write_whole
 from .run import TrainingRun
+from .schedule import Schedule
 
 _PACKAGES = ("mne-wav2sleep", "mne", "yasa", "torch", "pytorch-lightning", "numpy")
 _TEMPLATE = """# A wav2sleep network
@@ -52,6 +53,8 @@ temperature.
 ## Settings
 
 {settings}
+
+With these nights: {schedule}
 
 ## Network
 
@@ -132,6 +135,7 @@ def write_card(
     training: Sequence[PreparedNight],
     validation: Sequence[PreparedNight],
     run: TrainingRun,
+    schedule: Schedule,
     before: Evaluation | None,
 ) -> Path:
     """Write the model card.
@@ -146,6 +150,8 @@ def write_card(
         The nights of the two splits.
     run : TrainingRun
         How it was trained.
+    schedule : Schedule
+        What the settings came to with these nights.
     before : Evaluation or None
         Agreement of the initial weights on the validation nights; None for random weights.
 
@@ -155,7 +161,7 @@ def write_card(
         ``README.md`` in the folder.
     """
     n_stages = len(weights.stage_names)
-    after = evaluate(validation, weights, device="cpu")
+    after = evaluate(validation, weights, device=run.device)
     versions = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
     text = _TEMPLATE.format(
         n_stages=n_stages,
@@ -175,6 +181,7 @@ def write_card(
         comparison="" if before is None else _compare_kappas(before, after),
         calibration=_describe_calibration(weights.calibration),
         settings=_list_values(asdict(run.settings)),
+        schedule=schedule.describe(),
         network=_list_values(asdict(weights.config) | asdict(weights.preprocessing)),
         versions=_list_values(versions),
     )

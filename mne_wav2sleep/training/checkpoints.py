@@ -8,20 +8,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    WeightAveraging,
-)
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..cautions import warn
 from ..errors import summarize_error
 from ..network.state import MAX_STATE_BYTES, check_regular
 from ..output import write_whole
 from ..verbosity import logger
+from .averaging import RunningMean
 from .settings import TrainingSettings
 
 _FOLDER = "checkpoints"
@@ -205,8 +200,5 @@ def make_callbacks(settings: TrainingSettings, folder: Path) -> list[Callback]:
         stop = _EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
         callbacks = [stop, best, last]
     if settings.averaging:
-        # Validation and checkpoints use averaged weights, training its own. EMAWeightAveraging of
-        # Lightning rounds, so that frozen weights would change.
-        running_mean = get_ema_multi_avg_fn(settings.averaging)
-        callbacks.append(WeightAveraging(multi_avg_fn=running_mean))
+        callbacks.append(RunningMean(settings.averaging))
     return callbacks

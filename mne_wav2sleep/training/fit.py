@@ -20,12 +20,15 @@ from ..network import (
 )
 from ..network.backends import choose_device
 from ..network.folder import describe_config
-from ..verbosity import Verbosity, logger, pluralize, verbose
+from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
 from .checkpoints import choose_checkpoint, read_kept
+from .checks import check_nights, check_workers
+from .memory import check_memory
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .run import TrainingRun, check_folder, claim_folder, finish, is_finished, sort_nights
 from .sampling import check_apart, split_by_subject
+from .schedule import Schedule, resolve_settings
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
 from .stopping import explain_stop
 from .trainer import choose_devices, fit_module, use_plain_modes
@@ -74,6 +77,7 @@ def _train(
 ) -> Path:
     """Train, and write the model folder."""
     # All that can be checked is, before the nights are prepared, which takes long.
+    check_workers(run.settings.n_workers)
     devices = choose_devices(choose_device(run.device), run.n_devices)
     described = {
         "base": run.base,
@@ -89,28 +93,34 @@ def _train(
         split: [night.path.name for night in some]
         for split, some in (("training", training), ("validation", apart))
     }
-    record = claim_folder(folder, described | names)
+    schedule = resolve_settings(run.settings, len(training), run.n_devices)
+    record = claim_folder(folder, described | names | {"schedule": asdict(schedule)})
+    schedule = Schedule(**record["schedule"])  # of its beginning, also with more passes
     training = sort_nights(training, record["training"])
     apart = sort_nights(apart, record["validation"])
     data = NightDataModule(training, apart, start, run.settings)
+    check_nights(training, apart, start)
     if is_finished(folder, record):
         logger.info(f"{folder} already contains the result of this training run.")
         return folder
     resume = choose_checkpoint(folder, run.settings)
     before: Evaluation | None = None
     if run.base is not None:
-        before = evaluate(apart, start, subsets="recorded", device="cpu")
-    module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable)
+        before = evaluate(apart, start, subsets="recorded", device=run.device)
+    logger.info(schedule.describe())
+    module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable, schedule)
     if run.settings.precision == "64-true":
         module.double()  # Lightning does it after the averages of weights are made
+    padded = start.preprocessing.padded_epochs
+    check_memory(module.model, run.settings, training, padded, choose_device(run.device))
     trainer = fit_module(module, data, folder, devices, resume)
     if trainer.is_global_zero:
         module.load_state_dict(read_kept(folder, run.settings))
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
         trained = replace(start, name=folder.name, network=network, file="", sha256="")
-        trained = replace(trained, calibration=calibrate(apart, trained, device="cpu"))
-        write_card(folder, trained, training, apart, run, before)
+        trained = replace(trained, calibration=calibrate(apart, trained, device=run.device))
+        write_card(folder, trained, training, apart, run, schedule, before)
         save_weights(trained, folder)
         finish(folder, record)
     trainer.strategy.barrier()  # no process returns before the folder is complete
@@ -167,15 +177,17 @@ def train(  # noqa: PLR0913 (keywords that users set)
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If nights, settings or the device cannot be used; the message names the night.
     RuntimeError
-        If the loss is not finite; the last good checkpoint is kept.
+        If the loss is not finite; the last good checkpoint is kept. Or if ``n_workers`` is above 0
+        in a script without ``if __name__ == "__main__":``.
 
     See Also
     --------
     fine_tune : Start from existing weights.
     """
+    check_type(settings, (TrainingSettings, None), "settings")
     run = TrainingRun(
         settings=settings or TrainingSettings(),
         trainable=PARTS,
@@ -243,10 +255,11 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If nights, settings or the device cannot be used; the message names the night.
     RuntimeError
-        If the loss is not finite; the last good checkpoint is kept.
+        If the loss is not finite; the last good checkpoint is kept. Or if ``n_workers`` is above 0
+        in a script without ``if __name__ == "__main__":``.
 
     See Also
     --------
@@ -257,6 +270,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     Compare initial and fine-tuned weights with :func:`~mne_wav2sleep.cohorts.evaluate`, on nights
     of subjects in neither split.
     """
+    check_type(settings, (TrainingSettings,), "settings")
     if not trainable or not set(trainable) <= set(PARTS):
         raise ValueError(
             f"trainable must be one or more of {', '.join(PARTS)}, got {list(trainable)}."

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import ConfigDict, Field, field_validator
@@ -32,7 +32,8 @@ class Masking:
     Raises
     ------
     pydantic.ValidationError
-        If a modality is unknown or a probability is not from 0 to 1 (a subclass of ValueError).
+        If a modality is unknown, a probability is not from 0 to 1, or a value has another type (a
+        subclass of ValueError, which names the setting).
 
     Examples
     --------
@@ -47,13 +48,19 @@ class Masking:
     backups: tuple[str, ...] = ("ECG", "PPG")
     flip: _Probability = 0.5
 
-    @field_validator("drop")
+    @field_validator("backups", mode="before")
     @classmethod
-    def _check_modalities(cls, drop: Mapping[str, float]) -> Mapping[str, float]:
-        """Refuse a name that is not a modality, which would drop nothing."""
-        if unknown := sorted(set(drop) - set(MODALITIES)):
+    def _to_tuple(cls, backups: Any) -> Any:
+        """Take a list as well: YAML has no tuples."""
+        return tuple(backups) if isinstance(backups, list) else backups
+
+    @field_validator("drop", "backups")
+    @classmethod
+    def _check_modalities(cls, names: Any) -> Any:
+        """Refuse a name that is not a modality, which would drop or keep nothing."""
+        if unknown := sorted(set(names) - set(MODALITIES)):
             raise ValueError(f"{', '.join(unknown)} should be among {', '.join(MODALITIES)}")
-        return drop
+        return names
 
     @classmethod
     def off(cls) -> "Masking":

@@ -1,19 +1,23 @@
 """What PyTorch Lightning trains: the network with its loss and optimizer, and the data."""
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from ..cohorts import PreparedNight
 from ..network import LoadedWeights, Wav2Sleep
 from ..network.backends import choose_backend
 from .masking import Masking
 from .sampling import NightDataset, PassSampler, make_loader
+from .schedule import Schedule
 from .settings import TrainingSettings
 
 PARTS = ("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier")
@@ -31,12 +35,21 @@ class Wav2SleepModule(pl.LightningModule):
         The settings.
     trainable : sequence of str
         The parts of :data:`PARTS` to train; the others are frozen.
+    schedule : Schedule
+        The learning rate of each step.
     """
 
     def __init__(
-        self, network: Wav2Sleep, settings: TrainingSettings, trainable: Sequence[str]
+        self,
+        network: Wav2Sleep,
+        settings: TrainingSettings,
+        trainable: Sequence[str],
+        schedule: Schedule,
     ) -> None:
         super().__init__()
+        # A step has several backward passes if its recordings are not computed at once.
+        self.automatic_optimization = False
+        self.schedule = schedule
         self.model = network  # checkpoints have this name
         self.settings = settings
         self.trainable = tuple(trainable)
@@ -50,7 +63,9 @@ class Wav2SleepModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: list[dict], batch_idx: int) -> None:
         """Seed dropout with the step, so that a resumed run gives the same weights."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
+        # Each process has nights of its own, and its own dropout.
+        process = 1_000_000_007 * self.global_rank
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step + process)
 
     def compute_loss(self, batch: dict) -> tuple[Tensor, Tensor]:
         """Compute the cross-entropy of a batch.
@@ -68,57 +83,102 @@ class Wav2SleepModule(pl.LightningModule):
             Number of scored epochs.
         """
         stages_BS = batch["stages"]
-        n_recordings, n_epochs = stages_BS.shape
+        logits_BSC = self.compute_logits(batch)
+        total = functional.cross_entropy(
+            logits_BSC.flatten(0, 1).float(), stages_BS.flatten(), ignore_index=-1, reduction="sum"
+        )
+        return total, (stages_BS >= 0).sum()
+
+    def compute_logits(self, batch: dict) -> Tensor:
+        """Compute the stage logits of a batch.
+
+        Parameters
+        ----------
+        batch : dict
+            A batch from :func:`~mne_wav2sleep.cohorts.batches.collate`.
+
+        Returns
+        -------
+        logits : Tensor, shape (B, S, n_classes)
+            Unnormalized log-probabilities of the stages.
+        """
+        n_recordings, n_epochs = batch["stages"].shape
         z = {}
         for name, x_RT in batch["x"].items():
             # Only recordings that have the signal are encoded; the rows of the others stay 0.
             z_RSF = self._choose_encoder()({name: x_RT})[name]
             z_BSF = z_RSF.new_zeros(n_recordings, n_epochs, z_RSF.shape[-1])
             z[name] = z_BSF.index_put((batch["rows"][name],), z_RSF)
-        logits_BSC = self.model.mix(z, batch["available"])
-        total = functional.cross_entropy(
-            logits_BSC.flatten(0, 1).float(), stages_BS.flatten(), ignore_index=-1, reduction="sum"
-        )
-        return total, (stages_BS >= 0).sum()
+        return self.model.mix(z, batch["available"])
 
     def _choose_encoder(self) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
         """Choose the fast encoders if they need no gradients, else the plain ones."""
         if "signal_encoders" in self.trainable and torch.is_grad_enabled():
+            if self.settings.gradient_checkpointing:
+                return partial(checkpoint, self.model.encode, use_reentrant=False)
             return self.model.encode
         return choose_backend(self.model, self.device).encode
 
-    def training_step(self, batch: list[dict], batch_idx: int) -> Tensor:
-        """Compute the loss of a step; stop if it is not finite."""
-        names, total, count = self._sum_losses(batch)
-        if not torch.isfinite(total):
-            raise RuntimeError(
-                f"The loss is {float(total.detach())} at step {self.global_step}, in a batch of "
-                f"{names}. Training stopped; the checkpoint of the last complete pass is "
-                "kept. Check these nights, or lower the learning rate."
-            )
+    def training_step(self, batch: list[dict], batch_idx: int) -> None:
+        """Take a step; stop if the loss is not finite."""
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
+        names = [name for one in batch for name in one["names"]]
         # Gradients are averaged over processes: divided by the mean number of scored epochs of
         # all of them, every epoch has the same weight.
-        counts: Any = self.all_gather(count)
-        loss = total / counts.float().mean().clamp(min=1)
+        scored = torch.stack([(one["stages"] >= 0).sum() for one in batch]).sum()
+        counts: Any = self.all_gather(scored)
+        count = counts.float().mean().clamp(min=1)
+        at_once = [[one] for one in batch] if self.settings.micro_batch_size else [batch]
+        optimizer.zero_grad()
+        losses = []
+        for part in at_once:
+            with self._wait_for_others(part is at_once[-1]):
+                total, _ = self._sum_losses(part)
+                losses.append(total / count)
+                self.manual_backward(losses[-1])
+        loss = torch.stack(losses).detach().sum()
+        self._check_finite(loss, names)
+        optimizer.step()
+        schedule.step()
         self.log(
-            "train_loss",
-            loss.detach(),
-            batch_size=len(names),
-            prog_bar=True,
-            on_step=False,
-            on_epoch=True,
+            "train_loss", loss, batch_size=len(names), prog_bar=True, on_step=False, on_epoch=True
         )
-        return loss
 
-    def _sum_losses(self, batches: list[dict]) -> tuple[list[str], Tensor, Tensor]:
-        """Sum the losses of the batches of a step; return the names of their nights as well."""
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Limit the norm of the gradient, when it has its scale in any precision."""
+        self.clip_gradients(optimizer, self.settings.clip, "norm")
+
+    def _wait_for_others(self, is_last: bool) -> AbstractContextManager:
+        """Add up the gradients of other processes with the last part of a step."""
+        network: Any = self.trainer.strategy.model
+        return nullcontext() if is_last or not hasattr(network, "no_sync") else network.no_sync()
+
+    def _check_finite(self, loss: Tensor, names: Sequence[str]) -> None:
+        """Stop all processes if the loss of one of them is not finite."""
+        losses: Any = self.all_gather(loss)
+        if torch.isfinite(losses).all():
+            return
+        found = [(float(loss), list(names))]
+        if self.trainer.world_size > 1:
+            found *= self.trainer.world_size
+            torch.distributed.all_gather_object(found, found[0])
+        value, names = next(one for one in found if not math.isfinite(one[0]))
+        raise RuntimeError(
+            f"The loss is {value} at step {self.global_step}, in a batch of {names}. Training "
+            "stopped; the checkpoint of the last complete pass is kept. Check these nights, or "
+            "lower the learning rate."
+        )
+
+    def _sum_losses(self, batches: list[dict]) -> tuple[Tensor, Tensor]:
+        """Sum the losses and the numbers of scored epochs of batches."""
         totals, counts = zip(*map(self.compute_loss, batches), strict=True)
-        names = [name for batch in batches for name in batch["names"]]
-        return names, torch.stack(totals).sum(), torch.stack(counts).sum()
+        return torch.stack(totals).sum(), torch.stack(counts).sum()
 
     def validation_step(self, batch: list[dict], batch_idx: int) -> None:
-        """Log the loss of a validation batch."""
-        _, total, count = self._sum_losses(batch)
+        """Log the loss of a validation batch; stop if it is not finite."""
+        total, count = self._sum_losses(batch)
+        self._check_finite(total, [name for one in batch for name in one["names"]])
         self.log(
             "val_loss",
             total / count.clamp(min=1),
@@ -135,13 +195,7 @@ class Wav2SleepModule(pl.LightningModule):
         optimizer = torch.optim.AdamW(
             parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-
-        def compute_factor(step: int) -> float:
-            if step < settings.warmup_steps:
-                return (step + 1) / settings.warmup_steps
-            return float(np.exp(-(step - settings.warmup_steps) / settings.decay_steps))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, compute_factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule.compute_factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -186,7 +240,7 @@ class NightDataModule(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> Any:
-        """Make the loader of one pass; Lightning calls this before each."""
+        """Make the loader of all passes, which Lightning tells the number of each."""
         settings = self.settings
         trainer: Any = self.trainer
         sampler = PassSampler(
@@ -198,7 +252,13 @@ class NightDataModule(pl.LightningDataModule):
             rank=trainer.global_rank,
             n_processes=trainer.world_size,
         )
-        return make_loader(self.training, sampler, settings.batch_size, settings.n_workers)
+        return make_loader(
+            self.training,
+            sampler,
+            settings.batch_size,
+            settings.n_workers,
+            settings.micro_batch_size,
+        )
 
     def val_dataloader(self) -> Any:
         """Make the loader of the validation nights."""

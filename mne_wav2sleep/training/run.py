@@ -115,6 +115,8 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if key in _SPLITS:
             texts += _compare_nights(old.get(key), value, key)
             continue
+        if key in _KEPT:
+            continue
         name = "weights" if key == "base" else key
         was, now = _flatten(old.get(key), name), _flatten(value, name)
         texts += [

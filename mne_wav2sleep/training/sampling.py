@@ -6,7 +6,8 @@ resumed run sees the same data as an uninterrupted one.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..cohorts.batches import Batch, collate, read_item
 from ..cohorts.nights import PreparedNight
 from ..staging.windows import plan_windows
 from .masking import Masking
+from .schedule import count_steps
 
 
 def split_by_subject(
@@ -89,14 +91,20 @@ def check_apart(training: Sequence[PreparedNight], validation: Sequence[Prepared
 
 @dataclass(frozen=True)
 class Draw:
-    """A night in a pass: its position among the nights, and the seed of its random numbers."""
+    """A night in a pass: its position among the nights, and the seed of its random numbers.
+
+    A night that does not count has no scored epoch: it stands in for a process without a night.
+    """
 
     night: int
     seed: tuple[int, ...]
+    counts: bool = True
 
 
-class PassSampler(Sampler[Draw]):
-    """The nights of one pass, or the share of one of several processes.
+class PassSampler(Sampler[list[Draw]]):
+    """The nights of each step of a pass, or the share of one of several processes.
+
+    No night is left out: if they do not fill the last step, all steps are a little smaller.
 
     Parameters
     ----------
@@ -105,7 +113,7 @@ class PassSampler(Sampler[Draw]):
     weights : mapping of str to float or None
         How often each dataset is drawn, relative to the others; None to draw every night once.
     batch_size : int
-        Recordings per step and process; a pass has only complete steps of all processes.
+        Largest number of recordings per step and process.
     seed, number : int
         Seed of the training run, and number of the pass.
     rank, n_processes : int
@@ -123,25 +131,41 @@ class PassSampler(Sampler[Draw]):
         rank: int = 0,
         n_processes: int = 1,
     ) -> None:
-        rng = np.random.default_rng([seed, number])
-        step = batch_size * n_processes
-        n_draws = max(len(nights) // step, 1) * step
-        if weights is None:
-            order = np.concatenate(
-                [rng.permutation(len(nights)) for _ in range(-(-n_draws // len(nights)))]
-            )[:n_draws]
-        else:
+        self._n_nights = len(nights)
+        self._p = None
+        if weights is not None:
             sizes = Counter(night.dataset for night in nights)
             p = np.array([weights.get(n.dataset, 0.0) / sizes[n.dataset] for n in nights])
-            order = rng.choice(len(nights), n_draws, p=p / p.sum())
-        draws = [Draw(int(i), (seed, number, k)) for k, i in enumerate(order)]
-        self._draws = draws[rank::n_processes]
+            self._p = p / p.sum()
+        self._n_steps = count_steps(len(nights), batch_size, n_processes)
+        self._seed = seed
+        self._number = number
+        self._rank = rank
+        self._n_processes = n_processes
 
-    def __iter__(self) -> Iterator[Draw]:
-        return iter(self._draws)
+    @property
+    def sampler(self) -> "PassSampler":
+        """What Lightning tells the number of the pass."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to another pass, whose number Lightning calls its epoch."""
+        self._number = epoch
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rng = np.random.default_rng([self._seed, self._number])
+        if self._p is None:
+            order = rng.permutation(self._n_nights)
+        else:
+            order = rng.choice(self._n_nights, self._n_nights, p=self._p)
+        draws = [Draw(int(i), (self._seed, self._number, k)) for k, i in enumerate(order)]
+        for step in np.array_split(np.arange(len(draws)), self._n_steps):
+            share = [draws[k] for k in step[self._rank :: self._n_processes]]
+            # Processes wait for each other in every step.
+            yield share or [replace(draws[step[0]], counts=False)]
 
     def __len__(self) -> int:
-        return len(self._draws)
+        return self._n_steps
 
 
 class NightDataset(Dataset[dict]):
@@ -198,31 +222,63 @@ class NightDataset(Dataset[dict]):
         item = read_item(night, kept, self._n_stages, first=first, length=length)
         for z in item["signals"].values():
             z *= self._masking.draw_sign(rng)
+        if not draw.counts:
+            item["stages"][:] = -1
         return item
 
 
-def _collate_by_length(items: Sequence[dict[str, Any]]) -> list[Batch]:
-    """Combine nights of the same length.
+def _collate_by_length(
+    items: Sequence[dict[str, Any]], micro_batch_size: int | None
+) -> list[Batch]:
+    """Combine nights of the same length, at most so many.
 
     The network normalizes over a whole night, so that padding would change what it gives.
     """
-    lengths = sorted({item["stages"].size for item in items})
-    return [collate([one for one in items if one["stages"].size == n]) for n in lengths]
+    steps = []
+    for n_epochs in sorted({item["stages"].size for item in items}):
+        same = [one for one in items if one["stages"].size == n_epochs]
+        size = micro_batch_size or len(same)
+        steps += [collate(same[i : i + size]) for i in range(0, len(same), size)]
+    return steps
 
 
 def make_loader(
-    dataset: NightDataset, sampler: Sampler | None, batch_size: int, n_workers: int
+    dataset: NightDataset,
+    sampler: PassSampler | None,
+    batch_size: int,
+    n_workers: int,
+    micro_batch_size: int | None = None,
 ) -> DataLoader:
     """Make a loader of steps, each a list of batches of nights of the same length.
 
-    Batches are read in worker processes, or in this one if there are none.
+    Parameters
+    ----------
+    dataset : NightDataset
+        The nights.
+    sampler : PassSampler or None
+        The nights of each step; None for all of them in their order.
+    batch_size : int
+        Recordings per step, without a sampler.
+    n_workers : int
+        Number of processes that read nights; 0 to read them in this one.
+    micro_batch_size : int or None
+        Largest number of nights of a batch.
+
+    Returns
+    -------
+    loader : torch.utils.data.DataLoader
+        The loader.
     """
+    options: dict[str, Any] = {"batch_size": batch_size}
+    if sampler is not None:
+        options = {"batch_sampler": sampler}
+    if n_workers:
+        # Forking a process with threads can deadlock. Workers only read files. They stay from pass
+        # to pass, because each takes seconds to import what it needs.
+        options |= {"multiprocessing_context": "spawn", "persistent_workers": True}
     return DataLoader(
         dataset,
-        batch_size=batch_size,
-        sampler=sampler,
+        **options,
         num_workers=n_workers,
-        collate_fn=_collate_by_length,
-        # Forking a process with threads can deadlock. Workers only read files.
-        multiprocessing_context="spawn" if n_workers else None,
+        collate_fn=partial(_collate_by_length, micro_batch_size=micro_batch_size),
     )

@@ -14,6 +14,7 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1)]
 _CountFrom0 = Annotated[int, Field(ge=0)]
+_Seed = Annotated[int, Field(ge=0, lt=2**32)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -26,19 +27,26 @@ class TrainingSettings:
     learning_rate, weight_decay : float
         Learning rate and weight decay of AdamW.
     warmup_steps, decay_steps : int
-        The learning rate rises linearly over ``warmup_steps``, and then falls by a factor of e
-        every ``decay_steps``.
+        The learning rate rises linearly over ``warmup_steps``, but at most a tenth of the steps
+        of ``max_passes``, and then falls by a factor of e every ``decay_steps``.
     clip : float
         Largest norm of the gradient.
     batch_size : int
-        Recordings per step, on each process.
+        Recordings per step, on each process; fewer if the nights do not fill all steps of a pass.
+    micro_batch_size : int or None
+        Recordings that are computed at once, which decides how much memory training needs; None
+        for all of a step. The gradients of a step are added up, so that results are those of the
+        whole step, apart from rounding and from which values dropout sets to 0.
+    gradient_checkpointing : bool
+        Whether encoders are computed a second time for their gradients, instead of keeping the
+        output of all their layers: half the memory, with the same result, for more time.
     max_passes, patience : int
         Largest number of passes over the nights, and number of passes without a lower validation
         loss after which training stops early.
     averaging : float
         Decay per step of the running mean of the weights, from 0 (none) to below 1. With
         averaging, the mean is validated and kept. It covers about the last 1 / (1 - averaging)
-        steps.
+        steps, or all of a shorter run.
     keep : str
         ``"best"`` stops early and keeps the weights of the pass with the lowest validation loss;
         ``"last"`` keeps those of the last pass. With ``"last"``, validation nights are used only
@@ -60,12 +68,13 @@ class TrainingSettings:
     n_workers : int
         Number of processes that read nights in advance; 0 to read them in this one.
     seed : int
-        Seed of all random numbers.
+        Seed of all random numbers, below 2**32.
 
     Raises
     ------
     pydantic.ValidationError
-        If a setting is out of range (a subclass of ValueError, which names the setting).
+        If a setting is out of range or has another type (a subclass of ValueError, which names the
+        setting).
     """
 
     learning_rate: _Positive = 1e-3
@@ -74,6 +83,8 @@ class TrainingSettings:
     decay_steps: _Count = 6000
     clip: _NotNegative = 1.0
     batch_size: _Count = 16
+    micro_batch_size: _Count | None = None
+    gradient_checkpointing: bool = False
     max_passes: _Count = 50
     patience: _Count = 5
     averaging: _Share = 0.0
@@ -84,7 +95,7 @@ class TrainingSettings:
     validation_fraction: _Share = 0.2
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
     n_workers: _CountFrom0 = 0
-    seed: _CountFrom0 = 0
+    seed: _Seed = 0
 
 
 FINE_TUNING = TrainingSettings(

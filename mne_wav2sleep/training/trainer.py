@@ -72,14 +72,12 @@ def fit_module(
             **devices,
             precision=settings.precision,
             max_epochs=settings.max_passes,
-            gradient_clip_val=settings.clip,
             callbacks=[stop, *make_callbacks(settings, folder)],
             plugins=_choose_plugins(),
             # In a job of SLURM, Lightning resumes from any hpc_ckpt_*.ckpt in its folder, which by
             # default is the working directory. In a folder that does not exist there is none.
             default_root_dir=folder / "checkpoints" / "none",
             logger=CSVLogger(folder, name="log"),
-            reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,  # PassSampler gives this process its share
             num_sanity_val_steps=0,
             log_every_n_steps=1,

@@ -1,9 +1,13 @@
 """A tiny network, nights to train it on, and a network that is trained on them."""
 
+import json
+
 import pytest
 from builders import START, make_hypnogram, make_raw
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
-from mne_wav2sleep.cohorts import Night, prepare_nights
+from mne_wav2sleep.cohorts import Night, open_night, prepare_nights
 from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
 from mne_wav2sleep.training import TrainingSettings, train
 
@@ -59,6 +63,21 @@ def nights(make_nights, tmp_path_factory):
         ],
         tmp_path_factory.mktemp("nights"),
     )
+
+
+@pytest.fixture(scope="session")
+def change_night():
+    """Write a prepared night whose tensors were changed."""
+
+    def run(night, path, change):
+        tensors = load_file(night.path)
+        with safe_open(night.path, framework="numpy") as file:
+            header = {"night": json.dumps(json.loads(file.metadata()["night"])), "format": "pt"}
+        change(tensors)
+        save_file(tensors, path, metadata=header)
+        return open_night(path)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from mne_wav2sleep import load_weights
 from mne_wav2sleep.training import fine_tune
 from mne_wav2sleep.training.card import write_card
 from mne_wav2sleep.training.run import TrainingRun
+from mne_wav2sleep.training.schedule import Schedule
 
 pytestmark = toy_recordings
 
@@ -21,6 +22,8 @@ def test_the_card_describes_nights_settings_and_agreement(trained):
     for fact in ("learning_rate: 0.01", "ECG", "kappa", f"torch: {torch.__version__}"):
         assert fact in card
     assert "Initial weights: random" in card
+    # Eight steps, in a tenth of which nothing can rise.
+    assert "With these nights: 2 steps per pass; the learning rate falls by" in card
     assert "Comparison with the initial weights" not in card
     assert f'weights="{trained.name}"' in card
 
@@ -45,5 +48,5 @@ def test_the_card_says_what_validation_nights_were_used_for(
 ):
     run = TrainingRun(replace(quick, keep=keep), ("classifier",), None)
     weights = load_weights(trained)
-    path = write_card(tmp_path, weights, nights[:2], nights[2:3], run, None)
+    path = write_card(tmp_path, weights, nights[:2], nights[2:3], run, Schedule(2, 1, 50), None)
     assert use in path.read_text()

@@ -1,7 +1,7 @@
 """Training and fine-tuning: results, resuming, early stopping, and what is carried over."""
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,15 +12,14 @@ import pandas as pd
 import pytest
 import torch
 from builders import START, make_hypnogram, make_raw, toy_recordings
-from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from mne_wav2sleep import SleepStagerW2S, load_weights, save_weights
 from mne_wav2sleep.cli import app
-from mne_wav2sleep.cohorts import open_night
 from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training import Masking, fine_tune, train
+from mne_wav2sleep.training.sampling import PassSampler, split_by_subject
 
 pytestmark = toy_recordings
 
@@ -143,14 +142,23 @@ def test_a_run_that_had_stopped_early_is_only_finished(nights, train_tiny, quick
     assert all((read_tensors(folder)[name] == w).all() for name, w in weights.items())
 
 
-def test_two_processes_train_what_one_does_with_twice_the_batch(nights, tiny, quick, tmp_path):
+# Of 5 nights, 3 are trained with, so that in every second step one process has none.
+@pytest.mark.parametrize(("n_nights", "batch_size", "micro_batch_size"), [(5, 1, None), (6, 2, 1)])
+def test_two_processes_train_what_one_does_with_twice_the_batch(
+    n_nights, batch_size, micro_batch_size, nights, tiny, quick, tmp_path
+):
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     config = replace(tiny, mixer_dropout=0.0, sequence_dropout=0.0)
-    for name, batch_size, n_devices in (("one", 2, 1), ("two", 1, 2)):
-        # In float64, in which the order of sums hardly matters.
-        settings = replace(quick, batch_size=batch_size, precision="64-true")
+    # In float64, in which the order of sums hardly matters.
+    base = replace(quick, precision="64-true")
+    for name, settings, n_devices in (
+        ("one", replace(base, batch_size=2 * batch_size), 1),
+        ("two", replace(base, batch_size=batch_size, micro_batch_size=micro_batch_size), 2),
+    ):
         path, folder = tmp_path / f"{name}.py", tmp_path / name
-        command = write_script(path, nights, folder, config, settings, n_devices=n_devices)
+        command = write_script(
+            path, nights[:n_nights], folder, config, settings, n_devices=n_devices
+        )
         result = subprocess.run(
             command, capture_output=True, text=True, timeout=600, env=environment
         )
@@ -271,20 +279,41 @@ def test_averaging_keeps_the_mean_of_the_weights_and_leaves_frozen_ones(
     assert all((averaged[k] == before[k]).all() for k in frozen)
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_the_night(nights, train_tiny, tmp_path):
+def break_ecg(tensors):
+    tensors["ECG"][:] = np.nan
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_night(
+    nights, change_night, train_tiny, tmp_path
+):
     folder = tmp_path / "m"
-    good = nights[:3]
-    tensors = load_file(good[1].path)
-    with safe_open(good[1].path, framework="numpy") as file:
-        header = {"night": json.dumps(json.loads(file.metadata()["night"])), "format": "pt"}
-    tensors["ECG"] = np.full_like(tensors["ECG"], np.nan)
-    path = tmp_path / "broken.safetensors"
-    save_file(tensors, path, metadata=header)
-    broken = open_night(path)
-    training = [good[0], replace(broken, subject="b")]
+    broken = change_night(nights[1], tmp_path / "broken.safetensors", break_ecg)
     with pytest.raises(RuntimeError, match=r"loss is nan.*broken\.safetensors"):
-        train_tiny(training, folder, validation=[good[2]])
+        train_tiny([nights[0], broken], folder, validation=[nights[2]])
     assert not (folder / "model.safetensors").exists()
+
+
+def test_a_loss_of_one_process_that_is_not_finite_stops_all_of_them(
+    nights, change_night, tiny, quick, tmp_path
+):
+    broken = change_night(nights[1], tmp_path / "broken.safetensors", break_ecg)
+    chosen = [nights[0], broken, nights[2]]
+
+    def is_in_the_second_process(seed):
+        training, _ = split_by_subject(chosen, 0.2, seed)
+        sampler = PassSampler(training, None, 1, seed=seed, number=0, rank=1, n_processes=2)
+        return training[next(iter(sampler))[0].night] is broken
+
+    seed = next(filter(is_in_the_second_process, range(99)))
+    settings = replace(quick, batch_size=1, masking=Masking.off(), seed=seed)
+    command = write_script(tmp_path / "run.py", chosen, tmp_path / "m", tiny, settings, n_devices=2)
+    environment = os.environ | {"MASTER_ADDR": "127.0.0.1"}
+    # The first process waited half an hour for the second one.
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert result.returncode != 0
+    message = result.stderr.strip().splitlines()[-1]
+    assert re.search(r"RuntimeError: The loss is nan at step 0.*first/b \(broken", message)
+    assert not (tmp_path / "m" / "model.safetensors").exists()
 
 
 def test_the_concat_mixer_and_masking_that_is_off_train_too(

@@ -33,13 +33,31 @@ def test_masking_that_is_off_changes_nothing():
     assert {Masking.off().draw_sign(rng) for _ in range(100)} == {1}
 
 
-@pytest.mark.parametrize("wrong", [{"drop": {"ECG": 2.0}}, {"flip": -0.1}, {"dropped": {}}])
-def test_masking_is_checked_when_it_is_made(wrong):
-    with pytest.raises(ValidationError, match=next(iter(wrong))) as caught:
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"drop": {"ECG": 2.0}}, "drop.ECG"),
+        ({"drop": {"ECG": "0.5"}}, "drop.ECG"),
+        ({"drop": {"EEG": 0.5}}, "drop"),
+        ({"drop": [("ECG", 0.5)]}, "drop"),
+        ({"backups": ("EKG",)}, "backups"),
+        ({"backups": "ECG"}, "backups"),
+        ({"flip": -0.1}, "flip"),
+        ({"flip": True}, "flip"),
+        ({"dropped": {}}, "dropped"),
+    ],
+)
+def test_masking_is_checked_when_it_is_made(wrong, place):
+    with pytest.raises(ValidationError, match=rf"(?m)^{place}$") as caught:
         Masking(**wrong)
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_name_that_is_not_a_modality_is_refused():
-    with pytest.raises(ValueError, match=r"drop\n  Value error, EKG should be among ABD, ECG"):
-        Masking(drop={"EKG": 0.5})
+@pytest.mark.parametrize("name", ["drop", "backups"])
+def test_a_name_that_is_not_a_modality_is_refused(name):
+    with pytest.raises(ValueError, match=rf"{name}\n  Value error, EKG should be among ABD, ECG"):
+        Masking(**{name: {"EKG": 0.5} if name == "drop" else ("ECG", "EKG")})
+
+
+def test_backups_from_yaml_are_a_list():
+    assert Masking(backups=["PPG"]) == Masking(backups=("PPG",))

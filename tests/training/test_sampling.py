@@ -17,18 +17,56 @@ from mne_wav2sleep.training.sampling import (
 pytestmark = toy_recordings
 
 
+def flatten(sampler):
+    return [draw for step in sampler for draw in step]
+
+
 def test_draws_depend_only_on_seed_and_pass(nights):
     def draw(**kwargs):
-        return list(PassSampler(nights, None, 2, **{"seed": 1, "number": 0} | kwargs))
+        return flatten(PassSampler(nights, None, 2, **{"seed": 1, "number": 0} | kwargs))
 
     assert draw() == draw()
     assert draw() != draw(number=1) != draw(seed=2)
     assert sorted(d.night for d in draw()) == list(range(6))
     # Two processes share the draws of one with twice the batch size.
     halves = [
-        list(PassSampler(nights, None, 1, seed=1, number=0, rank=r, n_processes=2)) for r in (0, 1)
+        flatten(PassSampler(nights, None, 1, seed=1, number=0, rank=r, n_processes=2))
+        for r in (0, 1)
     ]
     assert [d for pair in zip(*halves, strict=True) for d in pair] == draw()
+
+
+@pytest.mark.parametrize("n_processes", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 16])
+def test_every_night_is_used_once_in_steps_of_one_size(batch_size, n_processes, nights):
+    for n in range(1, 7):
+        ranks = [
+            list(PassSampler(nights[:n], None, batch_size, seed=1, number=3, rank=r, **processes))
+            for r in range(n_processes)
+            for processes in [{"n_processes": n_processes}]
+        ]
+        steps = [[d for share in shares for d in share] for shares in zip(*ranks, strict=True)]
+        used = [d for step in steps for d in step if d.counts]
+        assert sorted(d.night for d in used) == list(range(n))
+        assert len({d.seed for d in used}) == n
+        sizes = [sum(d.counts for d in step) for step in steps]
+        assert max(sizes) - min(sizes) <= 1
+        assert len(steps) == -(-n // (batch_size * n_processes))
+        # Each process has something to compute, but not more than it has memory for.
+        assert all(1 <= len(share) <= batch_size for shares in ranks for share in shares)
+
+
+def test_a_night_that_stands_in_for_a_share_does_not_count(nights):
+    options = {"crop": None, "padded_epochs": 0, "masking": Masking.off()}
+    dataset = NightDataset(nights, ["ECG", "PPG"], 4, **options)
+    assert (dataset[Draw(0, (1,))]["stages"] >= 0).any()
+    assert (dataset[Draw(0, (1,), counts=False)]["stages"] == -1).all()
+
+
+def test_the_number_of_the_pass_is_that_which_lightning_tells(nights):
+    sampler = PassSampler(nights, None, 4, seed=1, number=0)
+    sampler.sampler.set_epoch(2)
+    assert list(sampler) == list(PassSampler(nights, None, 4, seed=1, number=2))
 
 
 def test_datasets_are_drawn_by_weight(nights):
@@ -36,7 +74,7 @@ def test_datasets_are_drawn_by_weight(nights):
     drawn = [
         nights[d.night].dataset
         for number in range(300)
-        for d in PassSampler(nights, weights, 2, seed=0, number=number)
+        for d in flatten(PassSampler(nights, weights, 2, seed=0, number=number))
     ]
     assert abs(np.mean([d == "second" for d in drawn]) - 0.75) < 0.05
 

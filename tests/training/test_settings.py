@@ -20,6 +20,13 @@ from mne_wav2sleep.training.settings import check_datasets
         {"validation_fraction": 1.5},
         {"max_passes": 0},
         {"learning_rate": float("inf")},
+        {"learning_rate": "1e-3"},
+        {"learning_rate": True},
+        {"batch_size": True},
+        {"batch_size": 2.0},
+        {"micro_batch_size": 0},
+        {"masking": {"drop": {}}},
+        {"seed": 2**32},
         {"lr": 1e-3},
     ],
 )
