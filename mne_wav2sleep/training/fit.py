@@ -22,7 +22,9 @@ from ..network.backends import choose_device
 from ..network.folder import describe_config
 from ..verbosity import Verbosity, logger, pluralize, verbose
 from .card import write_card
+from .curve import write_curve
 from .module import PARTS, NightDataModule, Wav2SleepModule
+from .monitoring import check_tensorboard
 from .run import TrainingRun, check_folder, claim_folder
 from .sampling import check_apart, split_by_subject
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
@@ -30,6 +32,12 @@ from .trainer import choose_devices, fit_module, use_plain_modes
 
 _FEW_SUBJECTS = 5
 """Number of subjects below which fine-tuning warns of overfitting."""
+
+
+def _count(nights: Sequence[PreparedNight]) -> str:
+    """Count nights and subjects, for the log."""
+    subjects = {night.subject for night in nights}
+    return f"{len(nights)} night{pluralize(nights)} of {len(subjects)} subject{pluralize(subjects)}"
 
 
 def _train(
@@ -41,6 +49,8 @@ def _train(
 ) -> Path:
     """Train, and write the model folder."""
     # Before the nights are prepared, which takes long.
+    if run.tensorboard:
+        check_tensorboard()
     devices = choose_devices(choose_device(run.device), run.n_devices)
     check_folder(folder)
     prepared = prepare_nights(nights, folder / "nights")
@@ -72,18 +82,19 @@ def _train(
     if (folder / "config.json").exists():  # the last file that is written
         logger.info(f"{folder} already contains the result of this training run.")
         return folder
+    logger.info(f"Training on {_count(training)}, validation on {_count(apart)}.")
     before: Evaluation | None = None
     if run.base is not None:
         before = evaluate(apart, start, subsets="recorded", device="cpu")
     module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable)
     if run.settings.precision == "64-true":
         module.double()  # Lightning does it after the averages of weights are made
-    trainer = fit_module(module, data, folder, devices)
+    trainer, monitor = fit_module(module, data, folder, devices, tensorboard=run.tensorboard)
     if trainer.is_global_zero:
-        kept = folder / "checkpoints" / f"{run.settings.keep}.ckpt"
-        module.load_state_dict(
-            torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
-        )
+        path = folder / "checkpoints" / f"{run.settings.keep}.ckpt"
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(kept["state_dict"])
+        write_curve(folder, monitor.rows, kept["epoch"] + 1)
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
         trained = replace(start, name=folder.name, network=network, file="", sha256="")
@@ -105,6 +116,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
     settings: TrainingSettings | None = None,
     device: str | torch.device = "auto",
     n_devices: int = 1,
+    tensorboard: bool = False,
     verbose: Verbosity = None,
 ) -> Path:
     """Train a network from scratch.
@@ -114,8 +126,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     nights : sequence of Night or PreparedNight
         The training nights; without ``validation``, also those for validation.
     folder : str or Path
-        The model folder to write. It also keeps prepared nights, checkpoints and logs; call the
-        function again with the same arguments to resume after the last complete pass.
+        The model folder to write. It also keeps prepared nights, checkpoints, and ``metrics.csv``,
+        which has a row for each pass; call the function again with the same arguments to resume
+        after the last complete pass.
     config : Wav2SleepConfig or None
         The architecture; None for the released one.
     preprocessing : Preprocessing or None
@@ -129,6 +142,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
         Number of devices of this kind.
+    tensorboard : bool
+        Whether to log losses and kappas for TensorBoard as well, to ``tensorboard`` in the folder.
+        It needs the package ``tensorboard``.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -136,7 +152,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
     -------
     folder : Path
         The model folder: ``config.json``, ``calibration.json``, ``model.safetensors`` and the model
-        card ``README.md``.
+        card ``README.md`` with its ``learning-curve.png``.
 
     Raises
     ------
@@ -155,6 +171,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
         base=None,
         device=device,
         n_devices=n_devices,
+        tensorboard=tensorboard,
     )
     with use_plain_modes():
         torch.manual_seed(run.settings.seed)
@@ -176,6 +193,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     settings: TrainingSettings = FINE_TUNING,
     device: str | torch.device = "auto",
     n_devices: int = 1,
+    tensorboard: bool = False,
     verbose: Verbosity = None,
 ) -> Path:
     """Fine-tune weights on a new cohort.
@@ -201,6 +219,9 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
         Number of devices of this kind.
+    tensorboard : bool
+        Whether to log losses and kappas for TensorBoard as well, to ``tensorboard`` in the folder.
+        It needs the package ``tensorboard``.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -243,6 +264,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         base=Path(start.name).name,
         device=device,
         n_devices=n_devices,
+        tensorboard=tensorboard,
     )
     with use_plain_modes():
         return _train(start, nights, validation, Path(folder), run)

@@ -11,10 +11,14 @@ import torch
 from ..network.state import read_file
 from .settings import TrainingSettings
 
-_RUN = "training.json"
+RUN = "training.json"
+"""The file that says what is trained in a folder."""
 _LARGEST_RUN = 2**26
 """Largest size in bytes of a description of a run, which lists its nights."""
-_WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md")
+_WRITTEN = (
+    *("calibration.json", "config.json", "model.safetensors", "README.md"),
+    *("metrics.csv", "learning-curve.png"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class TrainingRun:
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
         Number of devices of this kind.
+    tensorboard : bool
+        Whether to log for TensorBoard as well.
     """
 
     settings: TrainingSettings
@@ -40,10 +46,27 @@ class TrainingRun:
     base: str | None
     device: str | torch.device = "auto"
     n_devices: int = 1
+    tensorboard: bool = False
 
 
-def _read_run(path: Path) -> dict[str, Any]:
-    """Read what is trained in a folder."""
+def read_run(path: Path) -> dict[str, Any]:
+    """Read what is trained in a folder.
+
+    Parameters
+    ----------
+    path : Path
+        The file ``training.json``.
+
+    Returns
+    -------
+    run : dict
+        Its contents.
+
+    Raises
+    ------
+    ValueError
+        If it does not describe a run.
+    """
     try:
         run = json.loads(read_file(path, _LARGEST_RUN))
     except (ValueError, RecursionError):
@@ -59,7 +82,7 @@ def _read_run(path: Path) -> dict[str, Any]:
 def check_folder(folder: Path) -> None:
     """Refuse a folder with files that training would overwrite, before anything is written."""
     others = [name for name in _WRITTEN if (folder / name).exists()]
-    if others and not (folder / _RUN).exists():
+    if others and not (folder / RUN).exists():
         raise ValueError(
             f"{folder} already contains {', '.join(others)}, which training would overwrite. "
             "Choose another folder."
@@ -68,9 +91,9 @@ def check_folder(folder: Path) -> None:
 
 def claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
     """Write down in the folder what is trained there; refuse a folder with another run."""
-    path = folder / _RUN
+    path = folder / RUN
     text = json.dumps(run, indent=2, sort_keys=True, default=str) + "\n"
-    if path.exists() and (old := _read_run(path)) != json.loads(text):
+    if path.exists() and (old := read_run(path)) != json.loads(text):
         changed = sorted(key for key in {*old, *run} if old.get(key) != json.loads(text).get(key))
         raise ValueError(
             f"{folder} contains another training run ({', '.join(changed)} differ). Choose another "

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger
 
 from ..errors import summarize_error
-from ..progress import are_bars_shown
+from ..progress import are_bars_shown, is_live
 from ..verbosity import check_type, pluralize
 from .checkpoints import WholeCheckpoints, make_callbacks
 from .module import NightDataModule, Wav2SleepModule
+from .monitoring import PassBar, PassMonitor, make_logger
 
 
 def choose_devices(device: torch.device, n_devices: int) -> dict[str, Any]:
@@ -46,9 +46,14 @@ def fit_module(
     data: NightDataModule,
     folder: Path,
     devices: Mapping[str, Any],
-) -> pl.Trainer:
-    """Train to the end, from the last checkpoint if there is one."""
+    *,
+    tensorboard: bool = False,
+) -> tuple[pl.Trainer, PassMonitor]:
+    """Train to the end, from the last checkpoint if there is one; give what is known of passes."""
     settings = module.settings
+    n_stages = module.model.config.n_classes
+    monitor = PassMonitor(settings, folder, data.validation_datasets, n_stages)
+    with_bar = are_bars_shown() and is_live()
     with warnings.catch_warnings():
         # Advice on speed that does not matter for few nights, and on internals of dependencies.
         warnings.filterwarnings("ignore", module="pytorch_lightning.*|torch.*|lightning_fabric.*")
@@ -57,14 +62,18 @@ def fit_module(
             precision=settings.precision,
             max_epochs=settings.max_passes,
             gradient_clip_val=settings.clip,
-            callbacks=make_callbacks(settings, folder),
+            callbacks=[
+                monitor,
+                *([PassBar()] if with_bar else []),
+                *make_callbacks(settings, folder),
+            ],
             plugins=[WholeCheckpoints()],
-            logger=CSVLogger(folder, name="log"),
+            logger=make_logger(folder, tensorboard=tensorboard) or False,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,  # PassSampler gives this process its share
             num_sanity_val_steps=0,
             log_every_n_steps=1,
-            enable_progress_bar=are_bars_shown(),
+            enable_progress_bar=with_bar,
             enable_model_summary=False,
         )
         before = folder / "checkpoints" / "last.ckpt"
@@ -75,7 +84,7 @@ def fit_module(
             if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
                 raise KeyboardInterrupt from error
             raise
-    return trainer
+    return trainer, monitor
 
 
 @contextmanager

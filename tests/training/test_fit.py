@@ -146,7 +146,8 @@ def test_a_run_that_had_stopped_early_is_only_finished(nights, train_tiny, quick
 def test_two_processes_train_what_one_does_with_twice_the_batch(nights, tiny, quick, tmp_path):
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     config = replace(tiny, mixer_dropout=0.0, sequence_dropout=0.0)
-    for name, batch_size, n_devices in (("one", 2, 1), ("two", 1, 2)):
+    known = ("one", "two")
+    for name, batch_size, n_devices in zip(known, (2, 1), (1, 2), strict=True):
         # In float64, in which the order of sums hardly matters.
         settings = replace(quick, batch_size=batch_size, precision="64-true")
         path, folder = tmp_path / f"{name}.py", tmp_path / name
@@ -163,6 +164,9 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(nights, tiny, qu
             # scales up to the size of any other.
             one[name], two[name] = (np.delete(w[name], slice(8, 16)) for w in (one, two))
         np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    # What is logged is that of all processes.
+    logged = [pd.read_csv(tmp_path / n / "metrics.csv").drop(columns="seconds") for n in known]
+    pd.testing.assert_frame_equal(*logged, rtol=1e-4)
     assert any(not np.allclose(one[k], start[k].numpy()) for k in one)
 
 
@@ -235,10 +239,9 @@ def test_the_last_pass_is_kept_if_validation_decides_nothing(nights, train_tiny,
     kept = read_tensors(last)
     assert all((kept[k] == checkpoint["state_dict"][f"model.{k}"].numpy()).all() for k in kept)
     # Which pass is best differs between processors; validation decides, by the log.
-    metrics = pd.read_csv(next((best / "log").rglob("metrics.csv"))).dropna(subset="val_loss")
-    lowest = metrics.loc[metrics["val_loss"].idxmin(), "epoch"]
+    metrics = pd.read_csv(best / "metrics.csv", index_col="pass")
     checkpoint = torch.load(best / "checkpoints" / "best.ckpt", weights_only=True)
-    assert checkpoint["epoch"] == lowest
+    assert checkpoint["epoch"] + 1 == metrics["validation_loss"].idxmin()
     chosen = read_tensors(best)
     state = checkpoint["state_dict"]
     assert all((chosen[k] == state[f"model.{k}"].numpy()).all() for k in chosen)
