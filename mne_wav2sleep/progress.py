@@ -1,6 +1,7 @@
 """Progress bars, shown as MNE does if the verbosity is "info", or on request."""
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -8,6 +9,7 @@ from typing import TypeVar
 
 from mne.utils import get_config, logger
 from tqdm.auto import tqdm
+from tqdm.notebook import tqdm as notebook_tqdm
 
 _T = TypeVar("_T")
 _shown: ContextVar[bool | None] = ContextVar("shown", default=None)
@@ -43,6 +45,29 @@ def are_bars_shown() -> bool:
     if get_config("MNE_TQDM") == "off":
         return False
     return logger.level <= logging.INFO if shown is None else shown
+
+
+def is_live() -> bool:
+    """Check whether standard output can show a line that changes.
+
+    Returns
+    -------
+    live : bool
+        Whether it is a terminal or a notebook. In a log file, each state of a bar is a line.
+    """
+    return sys.stdout.isatty() or issubclass(tqdm, notebook_tqdm)
+
+
+def log_line(text: str) -> None:
+    """Log a line at MNE's level "info", above the bars that are shown.
+
+    Parameters
+    ----------
+    text : str
+        The line.
+    """
+    with tqdm.external_write_mode():
+        logger.info(text)
 
 
 def track(items: Iterable[_T], what: str, unit: str, total: int | None = None) -> Iterable[_T]:

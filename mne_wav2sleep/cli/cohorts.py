@@ -1,21 +1,18 @@
 """Commands for many nights: evaluate, train, fine-tune."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
-from pydantic import ValidationError
 
 from ..cohorts import evaluate, prepare_nights, read_nights
-from ..errors import summarize_validation
 from ..hypnograms.tables import hide_formula
+from ..network import Preprocessing, Wav2SleepConfig
 from ..network.folder import read_info
 from ..output import check_output, write_whole
+from .configs import Config, change_config, format_config, read_config, read_run_config
 from .shared import (
     DebugOption,
     DeviceOption,
@@ -49,10 +46,15 @@ _Settings = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A training setting, such as learning_rate=1e-4; repeatable.",
+        help="A setting, such as learning_rate=1e-4 or masking.drop.ECG=0.3; repeatable.",
     ),
 ]
+_ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings in YAML; see write-config."),
+]
 _NDevices = Annotated[int, typer.Option(help="Number of such devices.")]
+_TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard as well.")]
 
 
 def _import_training() -> ModuleType:
@@ -89,32 +91,23 @@ def _check_scores(out: Path, table: Path) -> None:
                 )
 
 
-def _change_settings(settings: Any, assignments: Sequence[str] | None) -> Any:
-    """Change settings by assignments name=value, whose values are YAML."""
-    # Masking is not a single value.
-    known = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "masking"}
-    changes = {}
-    for assignment in assignments or []:
-        name, _, value = assignment.partition("=")
-        if not value or name not in known:
-            shown = ", ".join(f"{k}={'null' if v is None else v}" for k, v in known.items())
-            raise typer.BadParameter(
-                f"takes name=value for a setting of TrainingSettings, got {assignment!r}. "
-                f"Settings: {shown}.",
-                param_hint="--set",
-            )
-        try:
-            read = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise typer.BadParameter(
-                f"{assignment} has no value that YAML can read.", param_hint="--set"
-            ) from error
-        # YAML reads 1e-4 as a string.
-        changes[name] = float(value) if re.fullmatch(r"\d+e-?\d+", value) else read
+def _choose_config(
+    defaults: Config, file: Path | None, assignments: Sequence[str] | None
+) -> Config:
+    """Choose the configuration of a run: that of a file, changed by assignments."""
+    chosen = defaults if file is None else read_config(file, defaults)
     try:
-        return replace(settings, **changes)
-    except ValidationError as error:
-        raise typer.BadParameter(f"{summarize_validation(error)}.", param_hint="--set") from error
+        return change_config(chosen, assignments or [])
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.", param_hint="--set") from error
+
+
+def _describe_network(folder: Path | None) -> Config:
+    """Give the architecture and preprocessing of a model folder, or of the released weights."""
+    if folder is None:
+        return {"architecture": Wav2SleepConfig(), "preprocessing": Preprocessing()}
+    info = read_info(folder)
+    return {"architecture": info.config, "preprocessing": info.preprocessing}
 
 
 @commands.command("evaluate")
@@ -160,9 +153,11 @@ def train_command(
         Path | None, typer.Option(help="Model folder with the architecture to use.")
     ] = None,
     skip_broken: _SkipBroken = False,
+    config: _ConfigFile = None,
     settings: _Settings = None,
     device: DeviceOption = "auto",
     n_devices: _NDevices = 1,
+    tensorboard: _TensorBoard = False,
     debug: DebugOption = False,
 ) -> None:
     """Train a network. Run the same command again to resume.
@@ -171,17 +166,18 @@ def train_command(
     """
     with clean_errors(debug=debug):
         training = _import_training()
-        chosen = _change_settings(training.TrainingSettings(), settings)
-        info = None if config_from is None else read_info(config_from)
+        defaults = {"settings": training.TrainingSettings()} | _describe_network(config_from)
+        chosen = _choose_config(defaults, config, settings)
         training.train(
             read_nights(table),
             folder,
-            config=info and info.config,
-            preprocessing=info and info.preprocessing,
+            config=chosen["architecture"],
+            preprocessing=chosen["preprocessing"],
             validation=validation and read_nights(validation),
-            settings=chosen,
+            settings=chosen["settings"],
             device=device,
             n_devices=n_devices,
+            tensorboard=tensorboard,
             on_error=_choose_on_error(skip_broken),
         )
     show_text(f"{folder} contains the weights and their model card, README.md")
@@ -198,9 +194,11 @@ def fine_tune_command(
     ] = None,
     validation: _Validation = None,
     skip_broken: _SkipBroken = False,
+    config: _ConfigFile = None,
     settings: _Settings = None,
     device: DeviceOption = "auto",
     n_devices: _NDevices = 1,
+    tensorboard: _TensorBoard = False,
     debug: DebugOption = False,
 ) -> None:
     """Adapt weights to scored nights. Run the same command again to resume.
@@ -209,16 +207,50 @@ def fine_tune_command(
     """
     with clean_errors(debug=debug):
         training = _import_training()
-        chosen = _change_settings(training.FINE_TUNING, settings)
+        chosen = _choose_config({"settings": training.FINE_TUNING}, config, settings)
         training.fine_tune(
             read_nights(table),
             folder,
             weights=weights,
             trainable=trainable or ("sequence_mixer", "classifier"),
             validation=validation and read_nights(validation),
-            settings=chosen,
+            settings=chosen["settings"],
             device=device,
             n_devices=n_devices,
+            tensorboard=tensorboard,
             on_error=_choose_on_error(skip_broken),
         )
     show_text(f"{folder} contains the weights and their model card, README.md")
+
+
+@commands.command("write-config")
+def write_config_command(
+    file: Annotated[Path, typer.Argument(help="YAML file to write.", show_default=False)],
+    command: Annotated[
+        str, typer.Option("--for", metavar="COMMAND", help="train or fine-tune.")
+    ] = "train",
+    model: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FOLDER", help="Model folder whose configuration to write."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write the settings of training, with their meanings, to edit.
+
+    Example: mne-wav2sleep write-config train.yaml
+    """
+    check_suffix(file, [".yaml", ".yml"], "FILE")
+    check_choice(command, ["train", "fine-tune"], "--for")
+    with clean_errors(debug=debug):
+        training = _import_training()
+        is_new = command == "train"
+        config = {"settings": training.TrainingSettings() if is_new else training.FINE_TUNING}
+        if model is not None and (record := training.run.read_record(model)) is not None:
+            config |= _describe_network(None) if is_new else {}
+            config = read_run_config(record, config)
+        elif is_new:
+            config |= _describe_network(model)
+        with write_whole(file, overwrite=overwrite) as unfinished:
+            unfinished.write_text(format_config(config), encoding="utf-8")
+    show_text(f"{file} contains the settings; change them, and pass it to --config")

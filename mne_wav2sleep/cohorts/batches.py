@@ -37,7 +37,8 @@ def read_item(
         ``signals``: modality -> z-scored array of float32, shape (length * samples_per_epoch,);
         ``measured``: modality -> array of bool, shape (length,), True in the padding, as when a
         recording is staged; ``stages``: array of int64, shape (length,), -1 where unscored,
-        not measured or padded; ``name``: name of the night, for error messages.
+        not measured or padded; ``name``: name of the night, for error messages; ``dataset``: its
+        dataset.
     """
     stages = np.full(length, -1, dtype=np.int64)
     scored = night.read_stages(n_stages)[first : first + length]
@@ -53,7 +54,13 @@ def read_item(
         measured[name][: there.size] = there
     # Epochs in which no sensor measured anything do not count.
     stages[~np.any(list(measured.values()), axis=0)] = -1
-    return {"signals": signals, "measured": measured, "stages": stages, "name": night.name}
+    return {
+        "signals": signals,
+        "measured": measured,
+        "stages": stages,
+        "name": night.name,
+        "dataset": night.dataset,
+    }
 
 
 def collate(items: Sequence[dict[str, Any]]) -> Batch:
@@ -71,7 +78,7 @@ def collate(items: Sequence[dict[str, Any]]) -> Batch:
         ``rows``: modality -> Tensor, shape (B_with_it,), the rows of these recordings;
         ``available``: modality -> Tensor of bool, shape (B, S), True where it was measured;
         ``stages``: Tensor, shape (B, S), -1 where unscored, not measured or padded; ``names``:
-        names of the nights, for error messages.
+        names of the nights, for error messages; ``datasets``: their datasets.
     """
     n_epochs = max(item["stages"].size for item in items)
     stages = torch.full((len(items), n_epochs), -1, dtype=torch.long)
@@ -88,5 +95,11 @@ def collate(items: Sequence[dict[str, Any]]) -> Batch:
             x_T[: signal.size] = torch.from_numpy(signal)
             available[name][i] = True
             available[name][i, : measured.size] = torch.from_numpy(measured)
-    names = [item["name"] for item in items]
-    return {"x": x, "rows": rows, "available": available, "stages": stages, "names": names}
+    return {
+        "x": x,
+        "rows": rows,
+        "available": available,
+        "stages": stages,
+        "names": [item["name"] for item in items],
+        "datasets": [item["dataset"] for item in items],
+    }

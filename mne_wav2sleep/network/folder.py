@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
-import yaml
 from pydantic import ValidationError
 
 from ..calibration import Calibration
@@ -25,6 +24,7 @@ from ..errors import WeightsError, put_on_line, quote, summarize_validation
 from ..modalities import STAGE_NAMES
 from .config import Preprocessing, Wav2SleepConfig
 from .model import Wav2Sleep
+from .plain_yaml import read_yaml
 from .state import DTYPES, MAX_TEXT_BYTES, check_tensors, read_file
 from .weights import LoadedWeights, WeightsInfo
 
@@ -66,28 +66,6 @@ _RELEASED_FIXED: dict[str, dict[str, Any]] = {
 _KEYS = {"format", "model", "preprocessing", "scorer", "caution"}
 _MAX_TEXT = {"scorer": 100, "caution": 1000}
 """Number of characters of the texts of a config at most."""
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader without references to lists and mappings, which can unfold without end."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse references to anything but single values."""
-        is_reference = self.check_event(yaml.AliasEvent)
-        node = super().compose_node(parent, index)
-        if is_reference and not isinstance(node, yaml.ScalarNode):
-            raise ValueError("it refers to a list or section by an anchor (*name); write it out")
-        return node
-
-
-def _read_yaml(text: str) -> Any:
-    """Parse YAML as data; errors say where it is wrong, but do not repeat the text."""
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise ValueError(f"it is not valid YAML{where}") from error
 
 
 def _get_section(data: Any, section: str | None = None) -> dict[str, Any]:
@@ -198,7 +176,7 @@ def read_info(folder: Path) -> WeightsInfo:
         text = content.decode("utf-8")
         if path is ours:
             return _read_ours(json.loads(text), folder)
-        return describe_config(_read_released(_read_yaml(text)), name=str(folder))
+        return describe_config(_read_released(read_yaml(text)), name=str(folder))
     except (ValueError, KeyError, RecursionError) as error:
         raise WeightsError(
             f"{path} does not describe a wav2sleep network: {_describe_error(error)}. Use the "

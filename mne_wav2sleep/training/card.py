@@ -15,6 +15,7 @@ from scipy import stats
 from ..cohorts import Evaluation, PreparedNight, evaluate
 from ..network import Calibration, LoadedWeights
 from ..output import write_whole
+from .curve import CURVE
 from .run import TrainingRun
 from .schedule import Schedule
 
@@ -42,7 +43,7 @@ Validation ({use}):
 Pooled over epochs, by dataset and subset of the signals.
 
 {agreement}
-{comparison}
+{comparison}{curve}
 ## Calibration
 
 Fitted on the validation nights. The logits of each subset of the signals are divided by its
@@ -114,6 +115,13 @@ def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
     )
 
 
+def _show_curve(folder: Path) -> str:
+    """Show the learning curve, if there is one."""
+    if not (folder / CURVE).exists():
+        return ""
+    return f"\n## Learning curve\n\n![Losses and kappas by pass]({CURVE})\n"
+
+
 def _describe_calibration(calibration: Calibration) -> str:
     """Describe temperatures and the correlation of errors."""
     rows = pd.DataFrame(calibration.temperatures.items(), columns=["subset", "temperature"])
@@ -179,6 +187,7 @@ def write_card(
         validation=_describe_nights(validation, n_stages),
         agreement=_format_table(after.pooled.reset_index()),
         comparison="" if before is None else _compare_kappas(before, after),
+        curve=_show_curve(folder),
         calibration=_describe_calibration(weights.calibration),
         settings=_list_values(asdict(run.settings)),
         schedule=schedule.describe(),

@@ -135,11 +135,8 @@ def choose_checkpoint(folder: Path, settings: TrainingSettings) -> Path | None:
 
 
 def read_kept(folder: Path, settings: TrainingSettings) -> dict[str, Any]:
-    """Read the state of the weights to keep, after training."""
-    state: dict[str, Any] = read_checkpoint(folder / _FOLDER / f"{settings.keep}.ckpt")[
-        "state_dict"
-    ]
-    return state
+    """Read the checkpoint of the weights to keep, after training."""
+    return read_checkpoint(folder / _FOLDER / f"{settings.keep}.ckpt")
 
 
 class _MovableCheckpoint(ModelCheckpoint):

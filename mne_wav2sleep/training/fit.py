@@ -24,8 +24,10 @@ from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
 from .checkpoints import choose_checkpoint, read_kept
 from .checks import check_nights, check_workers
+from .curve import write_curve
 from .memory import check_memory
 from .module import PARTS, NightDataModule, Wav2SleepModule
+from .monitoring import check_tensorboard
 from .run import TrainingRun, check_folder, claim_folder, finish, is_finished, sort_nights
 from .sampling import check_apart, split_by_subject
 from .schedule import Schedule, resolve_settings
@@ -35,6 +37,12 @@ from .trainer import choose_devices, fit_module, use_plain_modes
 
 _FEW_SUBJECTS = 5
 """Number of subjects below which fine-tuning warns of overfitting."""
+
+
+def _count(nights: Sequence[PreparedNight]) -> str:
+    """Count nights and subjects, for the log."""
+    subjects = {night.subject for night in nights}
+    return f"{len(nights)} night{pluralize(nights)} of {len(subjects)} subject{pluralize(subjects)}"
 
 
 def _prepare_splits(
@@ -78,6 +86,8 @@ def _train(
     """Train, and write the model folder."""
     # All that can be checked is, before the nights are prepared, which takes long.
     check_workers(run.settings.n_workers)
+    if run.tensorboard:
+        check_tensorboard()
     devices = choose_devices(choose_device(run.device), run.n_devices)
     described = {
         "base": run.base,
@@ -104,6 +114,7 @@ def _train(
         logger.info(f"{folder} already contains the result of this training run.")
         return folder
     resume = choose_checkpoint(folder, run.settings)
+    logger.info(f"Training on {_count(training)}, validation on {_count(apart)}.")
     before: Evaluation | None = None
     if run.base is not None:
         before = evaluate(apart, start, subsets="recorded", device=run.device)
@@ -113,9 +124,13 @@ def _train(
         module.double()  # Lightning does it after the averages of weights are made
     padded = start.preprocessing.padded_epochs
     check_memory(module.model, run.settings, training, padded, choose_device(run.device))
-    trainer = fit_module(module, data, folder, devices, resume)
+    trainer, monitor = fit_module(
+        module, data, folder, devices, resume, tensorboard=run.tensorboard
+    )
     if trainer.is_global_zero:
-        module.load_state_dict(read_kept(folder, run.settings))
+        kept = read_kept(folder, run.settings)
+        module.load_state_dict(kept["state_dict"])
+        write_curve(folder, monitor.rows, kept["epoch"] + 1)
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
         trained = replace(start, name=folder.name, network=network, file="", sha256="")
@@ -139,6 +154,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
     device: str | torch.device = "auto",
     n_devices: int = 1,
     on_error: str = "raise",
+    tensorboard: bool = False,
     verbose: Verbosity = None,
 ) -> Path:
     """Train a network from scratch.
@@ -148,8 +164,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     nights : sequence of Night or PreparedNight
         The training nights; without ``validation``, also those for validation.
     folder : str or Path
-        The model folder to write. It also keeps prepared nights, checkpoints and logs; call the
-        function again with the same arguments to resume after the last complete pass.
+        The model folder to write. It also keeps prepared nights, checkpoints, and ``metrics.csv``,
+        which has a row for each pass; call the function again with the same arguments to resume
+        after the last complete pass.
     config : Wav2SleepConfig or None
         The architecture; None for the released one.
     preprocessing : Preprocessing or None
@@ -166,6 +183,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     on_error : str
         What to do with nights that cannot be prepared: ``"raise"`` an error that names them, or
         ``"warn"`` and leave them out.
+    tensorboard : bool
+        Whether to log losses and kappas for TensorBoard as well, to ``tensorboard`` in the folder.
+        It needs the package ``tensorboard``.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -173,7 +193,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
     -------
     folder : Path
         The model folder: ``config.json``, ``calibration.json``, ``model.safetensors`` and the model
-        card ``README.md``.
+        card ``README.md`` with its ``learning-curve.png``.
 
     Raises
     ------
@@ -195,6 +215,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
         on_error=on_error,
+        tensorboard=tensorboard,
     )
     with explain_stop(Path(folder)), use_plain_modes():
         torch.manual_seed(run.settings.seed)
@@ -217,6 +238,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     device: str | torch.device = "auto",
     n_devices: int = 1,
     on_error: str = "raise",
+    tensorboard: bool = False,
     verbose: Verbosity = None,
 ) -> Path:
     """Fine-tune weights on a new cohort.
@@ -245,6 +267,9 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     on_error : str
         What to do with nights that cannot be prepared: ``"raise"`` an error that names them, or
         ``"warn"`` and leave them out.
+    tensorboard : bool
+        Whether to log losses and kappas for TensorBoard as well, to ``tensorboard`` in the folder.
+        It needs the package ``tensorboard``.
     verbose : bool, str, int or None
         MNE's verbosity.
 
@@ -283,6 +308,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
         on_error=on_error,
+        tensorboard=tensorboard,
     )
     with explain_stop(Path(folder)), use_plain_modes():
         return _train(start, nights, validation, Path(folder), run)

@@ -23,6 +23,17 @@ from .settings import TrainingSettings
 PARTS = ("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier")
 """Parts of the network, each of which can be frozen."""
 
+RECORDED = "recorded"
+"""All signals of a night together, beside each of them alone."""
+
+
+def _sum_cross_entropy(logits_BSC: Tensor, stages_BS: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum the cross-entropy over the scored epochs, and count them."""
+    total = functional.cross_entropy(
+        logits_BSC.flatten(0, 1).float(), stages_BS.flatten(), ignore_index=-1, reduction="sum"
+    )
+    return total, (stages_BS >= 0).sum()
+
 
 class Wav2SleepModule(pl.LightningModule):
     """A network with its loss, optimizer and learning rate.
@@ -82,12 +93,7 @@ class Wav2SleepModule(pl.LightningModule):
         count : Tensor
             Number of scored epochs.
         """
-        stages_BS = batch["stages"]
-        logits_BSC = self.compute_logits(batch)
-        total = functional.cross_entropy(
-            logits_BSC.flatten(0, 1).float(), stages_BS.flatten(), ignore_index=-1, reduction="sum"
-        )
-        return total, (stages_BS >= 0).sum()
+        return _sum_cross_entropy(self.compute_logits(batch), batch["stages"])
 
     def compute_logits(self, batch: dict) -> Tensor:
         """Compute the stage logits of a batch.
@@ -102,6 +108,21 @@ class Wav2SleepModule(pl.LightningModule):
         logits : Tensor, shape (B, S, n_classes)
             Unnormalized log-probabilities of the stages.
         """
+        return self.model.mix(self.encode_batch(batch), batch["available"])
+
+    def encode_batch(self, batch: dict) -> dict[str, Tensor]:
+        """Run the encoders on a batch.
+
+        Parameters
+        ----------
+        batch : dict
+            A batch from :func:`~mne_wav2sleep.cohorts.batches.collate`.
+
+        Returns
+        -------
+        z : dict of str to Tensor, shape (B, S, feature_dim)
+            Modality -> feature vectors, zeros for recordings without it.
+        """
         n_recordings, n_epochs = batch["stages"].shape
         z = {}
         for name, x_RT in batch["x"].items():
@@ -109,7 +130,7 @@ class Wav2SleepModule(pl.LightningModule):
             z_RSF = self._choose_encoder()({name: x_RT})[name]
             z_BSF = z_RSF.new_zeros(n_recordings, n_epochs, z_RSF.shape[-1])
             z[name] = z_BSF.index_put((batch["rows"][name],), z_RSF)
-        return self.model.mix(z, batch["available"])
+        return z
 
     def _choose_encoder(self) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
         """Choose the fast encoders if they need no gradients, else the plain ones."""
@@ -142,7 +163,13 @@ class Wav2SleepModule(pl.LightningModule):
         optimizer.step()
         schedule.step()
         self.log(
-            "train_loss", loss, batch_size=len(names), prog_bar=True, on_step=False, on_epoch=True
+            "train_loss",
+            loss,
+            batch_size=len(names),
+            prog_bar=True,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
         )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -175,9 +202,19 @@ class Wav2SleepModule(pl.LightningModule):
         totals, counts = zip(*map(self.compute_loss, batches), strict=True)
         return torch.stack(totals).sum(), torch.stack(counts).sum()
 
-    def validation_step(self, batch: list[dict], batch_idx: int) -> None:
-        """Log the loss of a validation batch; stop if it is not finite."""
-        total, count = self._sum_losses(batch)
+    def validation_step(self, batch: list[dict], batch_idx: int) -> dict[str, Any]:
+        """Log the loss of a validation batch; return its stages, which are counted elsewhere."""
+        totals, counts, staged = [], [], []
+        for one in batch:
+            z, available = self.encode_batch(one), one["available"]
+            logits_BSC = self.model.mix(z, available)
+            total, count = _sum_cross_entropy(logits_BSC, one["stages"])
+            totals.append(total)
+            counts.append(count)
+            # Encoding takes nearly all of the time, so that each signal alone costs little.
+            alone = {n: self.model.mix({n: z[n]}, {n: available[n]}).argmax(-1) for n in sorted(z)}
+            staged.append({RECORDED: logits_BSC.argmax(-1)} | alone)
+        total, count = torch.stack(totals).sum(), torch.stack(counts).sum()
         self._check_finite(total, [name for one in batch for name in one["names"]])
         self.log(
             "val_loss",
@@ -187,6 +224,7 @@ class Wav2SleepModule(pl.LightningModule):
             on_epoch=True,
             sync_dist=True,
         )
+        return {"staged": staged}
 
     def configure_optimizers(self) -> Any:
         """Make AdamW for the trainable parts, with a warm-up and a decay of the learning rate."""
@@ -225,6 +263,7 @@ class NightDataModule(pl.LightningDataModule):
         super().__init__()
         self.settings = settings
         self.nights = list(training)
+        self.validation_datasets = sorted({night.dataset for night in validation})
         network = (weights.modalities, len(weights.stage_names))
         padded = weights.preprocessing.padded_epochs
         self.training = NightDataset(

@@ -24,6 +24,7 @@ _RECORD = "training.json"
 _LARGEST_RECORD = 2**26
 """Largest size in bytes of a description of a run, which lists its nights."""
 _RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md")
+_WRITTEN = (*_RESULT, "metrics.csv", "learning-curve.png")
 _SPLITS = ("training", "validation")
 _FINISHED = "finished"
 _FREE = {"max_passes", "patience", "n_workers"}
@@ -52,6 +53,8 @@ class TrainingRun:
     on_error : str
         What to do with nights that cannot be prepared, as in
         :func:`~mne_wav2sleep.cohorts.prepare_nights`.
+    tensorboard : bool
+        Whether to log for TensorBoard as well.
     """
 
     settings: TrainingSettings
@@ -60,10 +63,27 @@ class TrainingRun:
     device: str | torch.device = "auto"
     n_devices: int = 1
     on_error: str = "raise"
+    tensorboard: bool = False
 
 
-def _read_record(folder: Path) -> dict[str, Any] | None:
-    """Read what is trained in a folder; None if nothing is."""
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Read what is trained in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+
+    Returns
+    -------
+    record : dict or None
+        The contents of its ``training.json``; None if nothing is trained there.
+
+    Raises
+    ------
+    ValueError
+        If the file does not describe a run.
+    """
     path = folder / _RECORD
     if not os.path.lexists(path):
         return None
@@ -147,8 +167,8 @@ def check_folder(folder: Path, run: Mapping[str, Any]) -> None:
     ValueError
         If the folder cannot be used; the message says what differs.
     """
-    old = _read_record(folder)
-    others = [name for name in _RESULT if (folder / name).exists()]
+    old = read_record(folder)
+    others = [name for name in _WRITTEN if (folder / name).exists()]
     if others and old is None:
         raise ValueError(
             f"{folder} already contains {', '.join(others)}, which training would overwrite. "
@@ -182,7 +202,7 @@ def claim_folder(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
         If the folder belongs to another run; the message says what differs.
     """
     check_folder(folder, run)
-    old = _read_record(folder) or {}
+    old = read_record(folder) or {}
     record = {**run, **{key: old[key] for key in _KEPT if key in old}}
     _write_record(folder, record)
     return record

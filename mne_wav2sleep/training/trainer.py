@@ -9,14 +9,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from ..errors import summarize_error
-from ..progress import are_bars_shown
+from ..progress import are_bars_shown, is_live
 from ..verbosity import check_type, pluralize
 from .checkpoints import WholeCheckpoints, make_callbacks
 from .module import NightDataModule, Wav2SleepModule
+from .monitoring import PassBar, PassMonitor, make_logger
 from .stopping import STOPPED, StopBetweenSteps
 
 
@@ -61,9 +61,14 @@ def fit_module(
     folder: Path,
     devices: Mapping[str, Any],
     resume: Path | None,
-) -> pl.Trainer:
-    """Train to the end, from a checkpoint if there is one."""
+    *,
+    tensorboard: bool = False,
+) -> tuple[pl.Trainer, PassMonitor]:
+    """Train to the end, from a checkpoint if there is one; give what is known of passes."""
     settings = module.settings
+    n_stages = module.model.config.n_classes
+    monitor = PassMonitor(settings, folder, data.validation_datasets, n_stages)
+    with_bar = are_bars_shown() and is_live()
     stop = StopBetweenSteps()
     with warnings.catch_warnings():
         # Advice on speed that does not matter for few nights, and on internals of dependencies.
@@ -72,16 +77,21 @@ def fit_module(
             **devices,
             precision=settings.precision,
             max_epochs=settings.max_passes,
-            callbacks=[stop, *make_callbacks(settings, folder)],
+            callbacks=[
+                stop,
+                monitor,
+                *([PassBar()] if with_bar else []),
+                *make_callbacks(settings, folder),
+            ],
             plugins=_choose_plugins(),
             # In a job of SLURM, Lightning resumes from any hpc_ckpt_*.ckpt in its folder, which by
             # default is the working directory. In a folder that does not exist there is none.
             default_root_dir=folder / "checkpoints" / "none",
-            logger=CSVLogger(folder, name="log"),
+            logger=make_logger(folder, tensorboard=tensorboard) or False,
             use_distributed_sampler=False,  # PassSampler gives this process its share
             num_sanity_val_steps=0,
             log_every_n_steps=1,
-            enable_progress_bar=are_bars_shown(),
+            enable_progress_bar=with_bar,
             enable_model_summary=False,
         )
         try:
@@ -93,7 +103,7 @@ def fit_module(
             if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
                 raise KeyboardInterrupt from error
             raise
-    return trainer
+    return trainer, monitor
 
 
 @contextmanager

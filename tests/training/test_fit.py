@@ -171,6 +171,11 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(
             # scales up to the size of any other.
             one[name], two[name] = (np.delete(w[name], slice(8, 16)) for w in (one, two))
         np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    # What is logged is that of all processes.
+    logged = [
+        pd.read_csv(tmp_path / n / "metrics.csv").drop(columns="seconds") for n in ("one", "two")
+    ]
+    pd.testing.assert_frame_equal(*logged, rtol=1e-4)
     assert any(not np.allclose(one[k], start[k].numpy()) for k in one)
 
 
@@ -243,10 +248,9 @@ def test_the_last_pass_is_kept_if_validation_decides_nothing(nights, train_tiny,
     kept = read_tensors(last)
     assert all((kept[k] == checkpoint["state_dict"][f"model.{k}"].numpy()).all() for k in kept)
     # Which pass is best differs between processors; validation decides, by the log.
-    metrics = pd.read_csv(next((best / "log").rglob("metrics.csv"))).dropna(subset="val_loss")
-    lowest = metrics.loc[metrics["val_loss"].idxmin(), "epoch"]
+    metrics = pd.read_csv(best / "metrics.csv", index_col="pass")
     checkpoint = torch.load(best / "checkpoints" / "best.ckpt", weights_only=True)
-    assert checkpoint["epoch"] == lowest
+    assert checkpoint["epoch"] + 1 == metrics["validation_loss"].idxmin()
     chosen = read_tensors(best)
     state = checkpoint["state_dict"]
     assert all((chosen[k] == state[f"model.{k}"].numpy()).all() for k in chosen)
