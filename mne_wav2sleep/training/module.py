@@ -157,7 +157,9 @@ class Wav2SleepModule(pl.LightningModule):
             with self._wait_for_others(part is at_once[-1]):
                 total, _ = self._sum_losses(part)
                 losses.append(total / count)
-                self.manual_backward(losses[-1])
+                # Gradients have the types of the layers, in which autocast would interfere.
+                with torch.autocast(self.device.type, enabled=False):
+                    self.manual_backward(losses[-1])
         loss = torch.stack(losses).detach().sum()
         self._check_finite(loss, names)
         optimizer.step()

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from builders import toy_recordings
+from safetensors.numpy import load_file
 
 from mne_wav2sleep.training import fine_tune, train
 
@@ -74,6 +75,18 @@ from mne_wav2sleep.training import TrainingSettings, train
 nights = [open_night(p) for p in {paths!r}]
 train(nights, {folder!r}, settings=TrainingSettings(n_workers={n_workers}), device="cpu")
 """
+GUARDED = """
+from pathlib import Path
+from mne_wav2sleep.cohorts import open_night
+from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
+from mne_wav2sleep.training import Masking, TrainingSettings, train
+with Path({log!r}).open("a") as file:
+    print(__name__, file=file)
+if __name__ == "__main__":
+    nights = [open_night(p) for p in {paths!r}]
+    train(nights, {folder!r}, config={config!r}, preprocessing=Preprocessing(padded_epochs=0),
+          settings={settings!r}, device="cpu")
+"""
 
 
 def test_a_script_that_would_train_in_each_worker_gets_a_sentence(nights, tmp_path):
@@ -91,3 +104,24 @@ def test_a_script_that_would_train_in_each_worker_gets_a_sentence(nights, tmp_pa
         '`if __name__ == "__main__":`, or set n_workers=0.'
     )
     assert not folder.exists()
+
+
+def test_processes_that_read_nights_start_once_and_change_nothing(
+    nights, trained, tiny, quick, tmp_path
+):
+    script, log = tmp_path / "run.py", tmp_path / "log.txt"
+    script.write_text(
+        GUARDED.format(
+            log=str(log),
+            paths=[str(night.path) for night in nights],
+            folder=str(tmp_path / "m"),
+            config=tiny,
+            settings=replace(quick, n_workers=1),
+        )
+    )
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stderr
+    # The trial, and one process each for training and validation, in four passes: it was eight.
+    assert log.read_text().split() == ["__main__", *["__mp_main__"] * 3]
+    one, other = (load_file(m / "model.safetensors") for m in (trained, tmp_path / "m"))
+    assert all(np.array_equal(one[name], other[name]) for name in one)

@@ -175,3 +175,17 @@ def test_each_process_has_its_own_dropout(tiny, quick, monkeypatch):
     torch.manual_seed(quick.seed * 1_000_003)
     assert torch.equal(drawn[0], torch.rand(3))  # as with one process
     assert not torch.equal(*drawn)
+
+
+def test_gradients_are_computed_without_autocast(nights, train_tiny, quick, tmp_path, monkeypatch):
+    found = []
+    backward = Wav2SleepModule.manual_backward
+
+    def note(self, loss):
+        found.append((loss.dtype, torch.is_autocast_enabled("cpu")))
+        backward(self, loss)
+
+    monkeypatch.setattr(Wav2SleepModule, "manual_backward", note)
+    settings = replace(quick, max_passes=1, precision="bf16-mixed")
+    train_tiny(nights, tmp_path / "m", settings=settings, device="cpu")
+    assert found == [(torch.float32, False)] * 2
