@@ -7,11 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 import yaml
 from pydantic import ValidationError
 
-from ..cohorts import PreparedNight, evaluate, prepare_nights, read_nights
+from ..cohorts import Evaluation, PreparedNight, evaluate, prepare_nights, read_nights
 from ..errors import summarize_validation
 from ..hypnograms.tables import hide_formula
 from ..network.folder import read_info
@@ -90,6 +91,16 @@ def _check_scores(out: Path, table: Path) -> None:
                 )
 
 
+def _tabulate_scores(found: Evaluation, confusion: bool) -> pd.DataFrame:
+    """Tabulate the scores of each night, with its confusion matrix if that is wanted."""
+    scores = found.by_night
+    if confusion:
+        wide = found.confusion_by_night.stack().unstack(["scored", "staged"])
+        wide.columns = [f"{scored} as {staged}" for scored, staged in wide.columns]
+        scores = scores.merge(wide.reset_index(), on=["dataset", "subset", "night"])
+    return scores.assign(**scores[["dataset", "subject", "recording"]].map(hide_formula))
+
+
 def _change_settings(settings: Any, assignments: Sequence[str] | None) -> Any:
     """Change settings by assignments name=value, whose values are YAML."""
     # Masking is not a single value.
@@ -127,6 +138,9 @@ def evaluate_command(
     ),
     subsets: Annotated[str, typer.Option(help="Subsets of the signals: all or recorded.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Scores of each night to write, .csv.")] = None,
+    confusion: Annotated[
+        bool, typer.Option("--confusion", help="Add the confusion matrix of each night to --out.")
+    ] = False,
     device: DeviceOption = "auto",
     skip_broken: _SkipBroken = False,
     overwrite: OverwriteOption = False,
@@ -138,6 +152,8 @@ def evaluate_command(
     """
     out = check_suffix(out, [".csv"], "--out")
     check_choice(subsets, ["all", "recorded"], "--subsets")
+    if confusion and out is None:
+        raise typer.BadParameter("needs a file, --out.", param_hint="--confusion")
     with clean_errors(debug=debug):
         if out is not None:  # checked before hours of work
             _check_scores(out, table)
@@ -146,8 +162,7 @@ def evaluate_command(
         found = evaluate(nights, weights, subsets=subsets, device=device)
         if out is not None:
             with write_whole(out, overwrite=overwrite) as unfinished:
-                names = found.by_night[["dataset", "subject", "night"]].map(hide_formula)
-                found.by_night.assign(**names).to_csv(unfinished, index=False)
+                _tabulate_scores(found, confusion).to_csv(unfinished, index=False)
     show_table(found.pooled.round(3))
 
 
