@@ -60,7 +60,7 @@ def _train(
     claim_folder(
         folder,
         {
-            "base": run.base,
+            "base": run.base and asdict(run.base),
             "config": asdict(start.config),
             "preprocessing": asdict(start.preprocessing),
             "settings": asdict(run.settings),
@@ -86,7 +86,8 @@ def _train(
         )
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
-        trained = replace(start, name=folder.name, network=network, file="", sha256="")
+        bases = () if run.base is None else start.lineage
+        trained = replace(start, name=folder.name, network=network, file="", sha256="", bases=bases)
         trained = replace(trained, calibration=calibrate(apart, trained, device="cpu"))
         write_card(folder, trained, training, apart, run, before)
         save_weights(trained, folder)
@@ -240,7 +241,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     run = TrainingRun(
         settings=settings,
         trainable=tuple(trainable),
-        base=Path(start.name).name,
+        base=start.lineage[0],
         device=device,
         n_devices=n_devices,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..network import BaseWeights
 from ..network.state import read_file
 from .settings import TrainingSettings
 
@@ -27,8 +28,8 @@ class TrainingRun:
         The settings.
     trainable : tuple of str
         The parts that are trained.
-    base : str or None
-        Name of the initial weights of fine-tuning; None for random weights.
+    base : BaseWeights or None
+        The initial weights of fine-tuning; None for random weights.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
@@ -37,7 +38,7 @@ class TrainingRun:
 
     settings: TrainingSettings
     trainable: tuple[str, ...]
-    base: str | None
+    base: BaseWeights | None
     device: str | torch.device = "auto"
     n_devices: int = 1
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from builders import START, make_hypnogram, make_raw, toy_recordings
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
 from mne_wav2sleep import SleepStagerW2S, load_weights, simulate_night
@@ -97,6 +98,43 @@ def test_evaluation_and_calibration_stage_long_nights_as_the_stager_does(
         )
         expected = hyp.proba[list(weights.stage_names)].to_numpy()
         np.testing.assert_allclose(proba[whole], expected[whole], atol=atol)
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+@pytest.mark.parametrize("hours", [11, 13, 20])
+def test_calibration_and_reliability_of_long_nights_are_those_of_staging(hours, weights, tmp_path):
+    raw = simulate_night(
+        duration=hours * 3600, modalities=["THX"], sfreq=32, seed=4, verbose="error"
+    )
+    raw._data[0] += np.linspace(0, 5, raw.n_times) * raw._data[0].std()
+    raw._data[0, 20_000 * 32 : 24_000 * 32] = np.nan
+    night = prepare_nights([Night(raw, None, "a")], tmp_path, dtype="float32")
+    true = night[0].read_stages(4)
+
+    def stage(calibration):
+        """Give the probabilities of staging, and the scored stages, of the measured epochs."""
+        hyp = SleepStagerW2S(raw, replace(weights, calibration=calibration)).predict()
+        measured = (hyp.hypno != "UNS").to_numpy()
+        return hyp.proba[list(weights.stage_names)].to_numpy()[measured], true[measured]
+
+    proba, scored = stage(weights.calibration)
+    accuracy, confidence = calibration_curve(
+        proba.argmax(1) == scored, proba.max(1), n_bins=5, strategy="quantile"
+    )
+    table = measure_reliability(night, weights, n_bins=5)
+    table = table[table["calibrated"]]
+    np.testing.assert_allclose(table["confidence"], confidence, atol=1e-3)
+    np.testing.assert_allclose(table["accuracy"], accuracy, atol=0.01)
+
+    before = weights.calibration.temperatures["THX"]
+    found = calibrate(night, weights)
+    losses = []
+    for factor in (1 / 1.1, 1.0, 1.1):
+        temperature = found.temperatures["THX"] * factor
+        proba, scored = stage(Calibration({"THX": temperature}))
+        loss = -np.log(proba[np.arange(scored.size), scored]).sum() / 20
+        losses.append(loss + 0.5 * (np.log(temperature / before) / 0.2) ** 2)
+    assert losses[1] < min(losses[0], losses[2])
 
 
 def test_scores_by_night_name_it_and_are_those_of_scikit_learn(weights, tmp_path):
