@@ -3,15 +3,65 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
+from .errors import summarize_validation
 from .modalities import MODALITIES
 
+_STRICT = ConfigDict(strict=True, extra="forbid")
 
-@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+
+@dataclass(frozen=True, config=_STRICT)
+class Source:
+    """Where a value of a calibration comes from.
+
+    Parameters
+    ----------
+    origin : str
+        ``"scored nights"``, the nights of the latest calibration; ``"earlier calibration"``, that
+        of the weights before it, such as those that fine-tuning started from; ``"not stated"``;
+        ``"median of the others"`` for a temperature that was never fitted; or ``"none"`` for the
+        default of weights without a calibration.
+    n_nights, n_epochs : int
+        Number of scored nights that it was fitted to, and of their epochs; 0 if not known.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a value is out of range (a subclass of ValueError).
+    """
+
+    origin: Literal[
+        "scored nights", "earlier calibration", "not stated", "median of the others", "none"
+    ]
+    n_nights: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    n_epochs: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+
+
+def _make_source(value: Any) -> Any:
+    """Make a source from what JSON has, which a strict dataclass does not take."""
+    if not isinstance(value, dict):
+        return value
+    try:
+        return Source(**value)
+    except ValidationError as error:
+        raise ValueError(summarize_validation(error)) from error
+
+
+_Source = Annotated[Source, BeforeValidator(_make_source)]
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Calibration:
     """Calibration of a set of weights: temperatures, and the correlation of errors.
 
@@ -32,6 +82,10 @@ class Calibration:
     n_nights : int
         Number of nights to which ``night_share`` and ``epoch_correlation`` were fitted; 0 if they
         were not fitted.
+    sources : mapping of str to Source
+        Subset -> where its temperature comes from, if that is known.
+    correlation_source : Source or None
+        Where ``night_share`` and ``epoch_correlation`` come from; None if that is not known.
 
     Raises
     ------
@@ -55,20 +109,29 @@ class Calibration:
     night_share: Annotated[float, Field(ge=0, lt=1)] = 0.06
     epoch_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.98
     n_nights: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    sources: Mapping[str, _Source] = field(default_factory=dict)
+    correlation_source: _Source | None = None
 
-    @field_validator("temperatures")
+    @field_validator("temperatures", "sources")
     @classmethod
-    def _sort_subsets(cls, temperatures: Mapping[str, float]) -> dict[str, float]:
+    def _sort_subsets(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Sort the modalities of each subset, and reject unknown ones."""
         found = {}
-        for subset, temperature in temperatures.items():
+        for subset, value in values.items():
             names = sorted(subset.split("+"))
             if not set(names) <= set(MODALITIES) or len(set(names)) < len(names):
                 raise ValueError(f"{subset[:60]!r} should be a subset such as 'ECG+THX'")
             if "+".join(names) in found:
                 raise ValueError(f"{subset!r} should be listed once, in one order of its signals")
-            found["+".join(names)] = temperature
+            found["+".join(names)] = value
         return found
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> "Calibration":
+        """Reject a source of a temperature that is not listed."""
+        if unknown := sorted(set(self.sources) - set(self.temperatures)):
+            raise ValueError(f"sources has {unknown[0]!r}, which has no temperature")
+        return self
 
     def temperature(self, subset: Iterable[str]) -> float:
         """Return the temperature of a subset of the modalities.
@@ -85,3 +148,21 @@ class Calibration:
         """
         found = self.temperatures.get("+".join(sorted(subset)))
         return median(self.temperatures.values() or [1.0]) if found is None else found
+
+    def source(self, subset: Iterable[str]) -> Source:
+        """Return where the temperature of a subset of the modalities comes from.
+
+        Parameters
+        ----------
+        subset : iterable of str
+            Names of modalities, in any order.
+
+        Returns
+        -------
+        source : Source
+            The origin of its temperature, and the nights that it was fitted to.
+        """
+        key = "+".join(sorted(subset))
+        if key in self.temperatures:
+            return self.sources.get(key, Source("not stated"))
+        return Source("median of the others" if self.temperatures else "none")

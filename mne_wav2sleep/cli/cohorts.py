@@ -5,9 +5,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
+import pandas as pd
 import typer
 
-from ..cohorts import evaluate, prepare_nights, read_nights
+from ..cohorts import Evaluation, evaluate, prepare_nights, read_nights
 from ..hypnograms.tables import hide_formula
 from ..network import Preprocessing, Wav2SleepConfig
 from ..network.folder import read_info
@@ -91,6 +92,16 @@ def _check_scores(out: Path, table: Path) -> None:
                 )
 
 
+def _tabulate_scores(found: Evaluation, confusion: bool) -> pd.DataFrame:
+    """Tabulate the scores of each night, with its confusion matrix if that is wanted."""
+    scores = found.by_night
+    if confusion:
+        wide = found.confusion_by_night.stack().unstack(["scored", "staged"])
+        wide.columns = [f"{scored} as {staged}" for scored, staged in wide.columns]
+        scores = scores.merge(wide.reset_index(), on=["dataset", "subset", "night"])
+    return scores.assign(**scores[["dataset", "subject", "recording"]].map(hide_formula))
+
+
 def _choose_config(
     defaults: Config, file: Path | None, assignments: Sequence[str] | None
 ) -> Config:
@@ -119,6 +130,9 @@ def evaluate_command(
     ),
     subsets: Annotated[str, typer.Option(help="Subsets of the signals: all or recorded.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Scores of each night to write, .csv.")] = None,
+    confusion: Annotated[
+        bool, typer.Option("--confusion", help="Add the confusion matrix of each night to --out.")
+    ] = False,
     device: DeviceOption = "auto",
     skip_broken: _SkipBroken = False,
     overwrite: OverwriteOption = False,
@@ -130,6 +144,8 @@ def evaluate_command(
     """
     out = check_suffix(out, [".csv"], "--out")
     check_choice(subsets, ["all", "recorded"], "--subsets")
+    if confusion and out is None:
+        raise typer.BadParameter("needs a file, --out.", param_hint="--confusion")
     with clean_errors(debug=debug):
         if out is not None:  # checked before hours of work
             _check_scores(out, table)
@@ -139,8 +155,7 @@ def evaluate_command(
         found = evaluate(nights, weights, subsets=subsets, device=device)
         if out is not None:
             with write_whole(out, overwrite=overwrite) as unfinished:
-                names = found.by_night[["dataset", "subject", "night"]].map(hide_formula)
-                found.by_night.assign(**names).to_csv(unfinished, index=False)
+                _tabulate_scores(found, confusion).to_csv(unfinished, index=False)
     show_table(found.pooled.round(3))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..modalities import MODALITIES
 from ..signals.grid import is_constant, zscore
@@ -12,9 +13,31 @@ from .nights import PreparedNight
 
 Batch = dict[str, Any]
 
+_ZERO = 1e-9
+"""Standard deviations below which a sample of a prepared night is its mean, but for rounding."""
+_SHORTEST_FILL = 8
+"""Successive samples with the mean from which on they were filled in: 1 s of a belt."""
+
+
+def _refill(piece: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill in what was not measured with the mean of the window, instead of that of the night."""
+    filled = np.abs(piece) < _ZERO
+    edges = np.flatnonzero(np.diff(np.r_[False, filled, False])).reshape(-1, 2)
+    for begin, end in edges:
+        filled[begin:end] = end - begin >= _SHORTEST_FILL
+    if filled.any() and not filled.all():
+        piece[filled] = piece[~filled].mean(dtype=np.float64)
+    return piece
+
 
 def read_item(
-    night: PreparedNight, names: Sequence[str], n_stages: int, *, first: int = 0, length: int
+    night: PreparedNight,
+    names: Sequence[str],
+    n_stages: int,
+    *,
+    first: int = 0,
+    length: int,
+    refill: bool = False,
 ) -> dict[str, Any]:
     """Read some epochs of a night as the network's input.
 
@@ -30,6 +53,9 @@ def read_item(
         First epoch to read.
     length : int
         Number of epochs; the item is padded if the night ends earlier.
+    refill : bool
+        Whether samples that were not measured become the mean of these epochs, as when a window of
+        a recording is staged, instead of that of the night.
 
     Returns
     -------
@@ -46,7 +72,7 @@ def read_item(
     signals, measured = {}, {}
     for name, piece in night.read_signals(names, first, length).items():
         grid = np.zeros(length * MODALITIES[name].samples_per_epoch)
-        grid[: piece.size] = piece
+        grid[: piece.size] = _refill(piece) if refill else piece
         # A constant piece becomes zeros, since its standard deviation is 0.
         signals[name] = grid.astype(np.float32) if is_constant(grid) else zscore(grid)
         measured[name] = np.ones(length, dtype=bool)

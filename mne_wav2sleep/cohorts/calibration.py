@@ -15,7 +15,7 @@ from scipy import optimize
 from sklearn.calibration import calibration_curve
 from torch.nn import functional
 
-from ..calibration import Calibration
+from ..calibration import Calibration, Source
 from ..hypnograms.probabilities import find_temperatures, to_proba
 from ..hypnograms.statistics import draw_stages
 from ..network import Engine, LoadedWeights, load_weights
@@ -37,6 +37,9 @@ _DRAWS = 50
 """Nights drawn for each night, to fit the correlation of errors."""
 _STEPS = 12
 """Bisection steps for each of its parameters."""
+_NARROW, _WIDE = 0.2, 0.5
+"""Standard deviation of the logarithm of a temperature about that of the weights, or about 1 (or
+the median of the others) if they have none."""
 _PIECE = 20
 """Epochs (10 min) over which errors are summed to fit their correlation from epoch to epoch."""
 
@@ -73,7 +76,8 @@ def calibrate(
         A temperature for every subset of the signals, at which the scored stages are most probable
         (Guo et al. 2017, ICML); and the correlation of errors, fitted so that stage counts, in
         pieces of 10 min and in whole nights, vary as much in nights drawn from the probabilities
-        as the scored counts differ from the expected ones.
+        as the scored counts differ from the expected ones. What these nights do not have, such as
+        a subset of signals, is kept from the calibration of the weights; ``source`` tells which.
 
     Raises
     ------
@@ -89,7 +93,11 @@ def calibrate(
     With fewer than ten nights, the correlation of errors is not fitted but taken from the weights:
     each night contributes a single value to it. It is fitted with all signals of a night, and used
     for their subsets as well. If the network was selected on these nights, its calibration is
-    slightly optimistic. A weak prior keeps temperatures near 1 where few epochs were scored.
+    slightly optimistic.
+
+    A single night says little about a temperature, so a log-normal prior keeps it near that of the
+    weights: 68% are within a factor of 1.2 (``benchmarks/few_nights.py`` compared several), or 1.6
+    if the weights have none for the subset, in which case it is kept near their others, or 1.
 
     To use a calibration, put it into the weights, ``dataclasses.replace(load_weights(weights),
     calibration=calibration)``, which every ``weights=`` takes and ``save_weights`` writes.
@@ -104,12 +112,7 @@ def calibrate(
     with open_prepared(some, folder) as prepared:
         for night in track(prepared, "Calibrating", "night"):
             found.append(_run_scored_night(loaded, engine, night))
-    temperatures = {}
-    for subset in sorted({subset for outputs, _ in found for subset in outputs}):
-        logits, stages = _collect_epochs(found, subset)
-        if stages.size:
-            temperatures["+".join(subset)] = round(_fit_temperature(logits, stages), 4)
-    calibration = replace(loaded.calibration, temperatures=temperatures)
+    calibration = _update_temperatures(found, _keep(loaded.calibration))
     whole = [_compute_proba(outputs, stages, calibration) for outputs, stages in found]
     whole = [(proba, scored) for proba, scored in whole if scored.size]
     if len(whole) < _FEW_NIGHTS:
@@ -118,7 +121,37 @@ def calibrate(
             "errors are correlated; the values of the weights are kept."
         )
         return calibration
-    return replace(_fit_errors(whole, calibration), n_nights=len(whole))
+    n_nights, n_epochs = len(whole), sum(scored.size for _, scored in whole)
+    return replace(
+        _fit_errors(whole, calibration),
+        n_nights=n_nights,
+        correlation_source=Source("scored nights", n_nights, n_epochs),
+    )
+
+
+def _keep(calibration: Calibration) -> Calibration:
+    """Say of all values of a calibration that they are from before."""
+    sources = {
+        subset: replace(calibration.source(subset.split("+")), origin="earlier calibration")
+        for subset in calibration.temperatures
+    }
+    known = calibration.correlation_source or Source("not stated", calibration.n_nights)
+    source = replace(known, origin="earlier calibration") if calibration.n_nights else None
+    return replace(calibration, sources=sources, correlation_source=source)
+
+
+def _update_temperatures(found: Sequence[_ScoredOutput], earlier: Calibration) -> Calibration:
+    """Fit the temperatures of the subsets that the nights have, and keep the others."""
+    temperatures, sources = dict(earlier.temperatures), dict(earlier.sources)
+    for subset in sorted({subset for outputs, _ in found for subset in outputs}):
+        logits, stages = _collect_epochs(found, subset)
+        if stages.size:
+            name, center = "+".join(subset), earlier.temperature(subset)
+            width = _NARROW if name in earlier.temperatures else _WIDE
+            temperatures[name] = round(_fit_temperature(logits, stages, center, width), 4)
+            n_nights = sum(bool(_collect_epochs([one], subset)[1].size) for one in found)
+            sources[name] = Source("scored nights", n_nights, stages.size)
+    return replace(earlier, temperatures=temperatures, sources=sources)
 
 
 def _run_scored_night(
@@ -139,18 +172,24 @@ def _collect_epochs(
             known = (stages >= 0) & outputs[subset].measured.all(axis=1).to_numpy()
             logits.append(outputs[subset].logits[known])
             scores.append(stages[known])
+    if not scores:
+        return np.empty((0, 0)), np.empty(0, dtype=np.int64)
     return np.concatenate(logits), np.concatenate(scores)
 
 
-def _fit_temperature(logits: NDArray, stages: NDArray[np.int64]) -> float:
-    """Find the temperature at which the scored stages are most probable."""
+def _fit_temperature(
+    logits: NDArray, stages: NDArray[np.int64], center: float = 1.0, width: float = _WIDE
+) -> float:
+    """Find the temperature at which the scored stages are most probable.
+
+    A log-normal prior, with its median at ``center``, decides where there are few epochs.
+    """
     x, y = torch.from_numpy(logits).double(), torch.from_numpy(stages)
 
     def compute_loss(log_temperature: float) -> float:
         loss = functional.cross_entropy(x / np.exp(log_temperature), y).item()
-        # A log-normal prior for few epochs: 68% of temperatures are within a factor of 1.6 of 1.
         # Epochs are correlated, so that _PIECE of them count as one.
-        return loss * len(y) / _PIECE + 0.5 * (log_temperature / 0.5) ** 2
+        return loss * len(y) / _PIECE + 0.5 * ((log_temperature - np.log(center)) / width) ** 2
 
     # From 0.1 to 10; a network further off than that is of no use.
     found = optimize.minimize_scalar(compute_loss, bounds=(-2.3, 2.3), method="bounded")

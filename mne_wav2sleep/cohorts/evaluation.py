@@ -34,15 +34,22 @@ class Evaluation:
         ``nights``, ``subjects``, ``epochs``, ``staged`` (% of the scored epochs; the others were
         not measured and are excluded), ``kappa``, ``accuracy`` (%), and the F1 (%) of each stage.
     by_night : pandas.DataFrame
-        One row per ``dataset``, ``subset`` and ``night``: ``subject``, ``kappa``, ``accuracy`` (%).
+        One row per ``dataset``, ``subset`` and ``night``, its number from 1 in the order given:
+        ``subject``, ``recording`` (name of its file), ``epochs``, ``kappa``, ``accuracy`` (%), and
+        the F1 (%) of each stage, NaN if it occurs neither in the scorer's stages nor in the
+        network's.
     confusion : dict
         (dataset, subset) -> DataFrame with the number of epochs of each stage by the scorer (rows)
         and by the network (columns).
+    confusion_by_night : pandas.DataFrame
+        The same for each night: one row per ``dataset``, ``subset``, ``night`` and ``scored``
+        stage, and a column for each stage of the network.
     """
 
     pooled: pd.DataFrame
     by_night: pd.DataFrame
     confusion: dict[tuple[str, str], pd.DataFrame]
+    confusion_by_night: pd.DataFrame
 
     def __repr__(self) -> str:
         table = self.pooled[["nights", "epochs", "kappa", "accuracy"]].round(3)
@@ -103,7 +110,10 @@ def run_night(
     for first, last in windows:
         length = max(last - first, weights.preprocessing.padded_epochs)
         with torch.device("cpu"):  # whatever a user's default device is
-            batch = collate([read_item(night, names, n_stages, first=first, length=length)])
+            item = read_item(
+                night, names, n_stages, first=first, length=length, refill=len(windows) > 1
+            )
+            batch = collate([item])
         masks = {n: mask[0, : last - first].numpy() for n, mask in batch["available"].items()}
         measured.append(pd.DataFrame(masks))
         with show_bars(False):  # the loop over nights has one
@@ -136,38 +146,71 @@ def _blend_logits(
     return (np.log(blended) * temperatures).astype(np.float32)
 
 
-def _compute_agreement(
-    nights: Sequence[PreparedNight],
-    scored: Sequence[yasa.Hypnogram],
-    staged: Sequence[yasa.Hypnogram],
-) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
-    """Compute the agreement of all nights together, of each night, and the confusion matrix."""
-    names = [night.path.stem for night in nights]
-    agreement = yasa.EpochByEpochAgreement(
-        dict(zip(names, scored, strict=True)), dict(zip(names, staged, strict=True))
+@dataclass(frozen=True)
+class _Pair:
+    """The stages of a night by the scorer and by the network, and the night's number."""
+
+    number: int
+    night: PreparedNight
+    scored: yasa.Hypnogram
+    staged: yasa.Hypnogram
+
+
+def _compute_pooled(pairs: Sequence[_Pair]) -> tuple[dict[str, float], pd.DataFrame]:
+    """Compute the agreement of all nights together, and the confusion matrix."""
+    together = yasa.EpochByEpochAgreement(
+        [_concatenate([one.scored for one in pairs])], [_concatenate([one.staged for one in pairs])]
     )
-    by_night = agreement.get_agreement()
-    if isinstance(by_night, pd.Series):  # what YASA returns for a single night
-        by_night = by_night.to_frame(names[0]).T
-    by_night = by_night[["kappa", "accuracy"]].rename_axis("night").reset_index()
-    by_night.insert(1, "subject", [night.subject for night in nights])
-    together = yasa.EpochByEpochAgreement(*([_concatenate(hyps)] for hyps in (scored, staged)))
-    pooled = agreement.get_agreement(pooled=True)
-    f1 = together.get_agreement_bystage()["fbeta"]
+    pooled = together.get_agreement()
+    n_scored = sum((one.scored.hypno != "UNS").sum() for one in pairs)
     row = {
-        "nights": len(nights),
-        "subjects": len({night.subject for night in nights}),
-        "epochs": len(agreement.data),
-        "staged": 100 * len(agreement.data) / sum((hyp.hypno != "UNS").sum() for hyp in scored),
+        "nights": len(pairs),
+        "subjects": len({one.night.subject for one in pairs}),
+        "epochs": len(together.data),
+        "staged": 100 * len(together.data) / n_scored,
         "kappa": pooled["kappa"],
         "accuracy": pooled["accuracy"],
-        **{f"F1 {stage}": value for stage, value in f1.items()},
+        **_name_f1(together.get_agreement_bystage()["fbeta"]),
     }
-    # YASA leaves out stages that do not occur.
-    stages = [stage for stage in scored[0].labels if stage not in ("UNS", "ART")]
+    stages = _list_stages(pairs)
     confusion = together.get_confusion_matrix()
-    confusion = confusion.reindex(index=stages, columns=stages, fill_value=0)
-    return row, by_night, confusion
+    # YASA leaves out stages that do not occur.
+    return row, confusion.reindex(index=stages, columns=stages, fill_value=0)
+
+
+def _list_stages(pairs: Sequence[_Pair]) -> list[str]:
+    """List the stages that are compared."""
+    return [stage for stage in pairs[0].scored.labels if stage not in ("UNS", "ART")]
+
+
+def _name_f1(f1: pd.Series) -> dict[str, float]:
+    """Name the F1 of each stage."""
+    return {f"F1 {stage}": value for stage, value in f1.items()}
+
+
+def _compute_by_night(pairs: Sequence[_Pair]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compute the agreement and the confusion matrix of each night."""
+    rows, matrices = [], {}
+    stages = _list_stages(pairs)
+    for one in pairs:
+        # One by one: of several nights, YASA gives another shape of table than of a single one.
+        agreement = yasa.EpochByEpochAgreement([one.scored], [one.staged])
+        scores, f1 = agreement.get_agreement(), agreement.get_agreement_bystage()["fbeta"]
+        rows.append(
+            {
+                "night": one.number,
+                "subject": one.night.subject,
+                "recording": one.night.recording,
+                "epochs": len(agreement.data),
+                "kappa": scores["kappa"],
+                "accuracy": scores["accuracy"],
+                **_name_f1(f1.reindex(stages)),
+            }
+        )
+        matrix = agreement.get_confusion_matrix()
+        matrices[one.number] = matrix.reindex(index=stages, columns=stages, fill_value=0)
+    confusion = pd.concat(matrices, names=["night", "scored"]).rename_axis(columns="staged")
+    return pd.DataFrame(rows), confusion
 
 
 def _concatenate(hyps: Sequence[yasa.Hypnogram]) -> yasa.Hypnogram:
@@ -241,13 +284,13 @@ def evaluate(
     loaded = load_weights(weights)
     check_option("n_stages", n_stages, [None, 2, 3, len(loaded.stage_names)])
     engine = Engine(loaded.network, device)
-    found: dict[tuple[str, str], list[tuple[PreparedNight, yasa.Hypnogram, yasa.Hypnogram]]] = {}
+    found: dict[tuple[str, str], list[_Pair]] = {}
     with open_prepared(nights, folder) as prepared:
-        for night in track(prepared, "Evaluating", "night"):
+        for number, night in enumerate(track(prepared, "Evaluating", "night"), start=1):
             for subset, pair in _stage_night(night, loaded, engine, subsets).items():
                 if n_stages is not None and n_stages != len(loaded.stage_names):
                     pair = tuple(hyp.consolidate_stages(n_stages) for hyp in pair)
-                found.setdefault((night.dataset, subset), []).append((night, *pair))
+                found.setdefault((night.dataset, subset), []).append(_Pair(number, night, *pair))
         if not found:
             raise ValueError(
                 f"There is nothing to evaluate: none of the {len(prepared)} nights has all signals "
@@ -256,16 +299,18 @@ def evaluate(
                 else "There is nothing to evaluate, because no night was given, or none of them "
                 "can be used. Give other nights."
             )
-    pooled, by_night, confusion = {}, {}, {}
+    pooled, confusion, by_night, matrices = {}, {}, {}, {}
     with allow_absent_stages():
-        for key, triples in found.items():
-            pooled[key], by_night[key], confusion[key] = _compute_agreement(
-                *zip(*triples, strict=True)
-            )
+        # The smallest subset first.
+        for key in sorted(found, key=lambda one: (one[0], one[1].count("+"), one[1])):
+            pooled[key], confusion[key] = _compute_pooled(found[key])
+            by_night[key], matrices[key] = _compute_by_night(found[key])
+    names = ["dataset", "subset"]
     return Evaluation(
-        pd.DataFrame.from_dict(pooled, orient="index").rename_axis(["dataset", "subset"]),
-        pd.concat(by_night, names=["dataset", "subset"]).droplevel(-1).reset_index(),
+        pd.DataFrame.from_dict(pooled, orient="index").rename_axis(names),
+        pd.concat(by_night, names=names).droplevel(-1).reset_index(),
         confusion,
+        pd.concat(matrices, names=names),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
@@ -83,6 +84,8 @@ class PreparedNight:
         Number of complete 30-s epochs.
     n_stages : int
         Number of stages that it was scored with, 4 or 5.
+    recording : str
+        Name of the recording's file, without its folder; empty for a Raw in memory.
     """
 
     path: Path
@@ -91,6 +94,7 @@ class PreparedNight:
     modalities: tuple[str, ...]
     n_epochs: int
     n_stages: int
+    recording: str = ""
 
     @property
     def name(self) -> str:
@@ -219,6 +223,12 @@ def _map_stages(n_scored: int, n_stages: int) -> NDArray[np.int64]:
     return np.array([*(STAGE_NAMES[n_stages].index(s) for s in folded.hypno), UNSCORED])
 
 
+def _read_recording(header: Mapping[str, Any]) -> str:
+    """Read the name of the recording's file, which the name of a night ends with."""
+    name = str(header.get("source", "")).removeprefix(f"{header['dataset']}/{header['subject']}")
+    return name.removeprefix(" (").removesuffix(")")
+
+
 def open_night(path: str | Path) -> PreparedNight:
     """Open a prepared night without reading its samples.
 
@@ -253,6 +263,7 @@ def open_night(path: str | Path) -> PreparedNight:
             tuple(modalities),
             int(header["n_epochs"]),
             int(header["n_stages"]),
+            _read_recording(header),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(

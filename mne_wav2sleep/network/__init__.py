@@ -6,7 +6,7 @@ bundled weights, and an :class:`Engine` runs a network on a device.
 
     config     architecture and preprocessing
     model      the network, as in training; fast: the same numbers on a CPU, sooner
-    weights    the values WeightsInfo and LoadedWeights
+    weights    the values WeightsInfo and LoadedWeights; lineage: what they were fine-tuned from
     state      files of model folders, read within limits; networks built from them
     folder     model folders, read and written
     registry   the weights that have a name; download: their cache
@@ -14,20 +14,23 @@ bundled weights, and an :class:`Engine` runs a network on a device.
     backends   devices, precision, Engine; forking: threads of forked processes
 """
 
-from ..calibration import Calibration
+from ..calibration import Calibration, Source
 from .backends import Engine
 from .config import Preprocessing, Wav2SleepConfig
 from .folder import save_weights
+from .lineage import BaseWeights
 from .load import load_weights
 from .model import Wav2Sleep
 from .registry import list_weights
 from .weights import LoadedWeights, WeightsInfo
 
 __all__ = [
+    "BaseWeights",
     "Calibration",
     "Engine",
     "LoadedWeights",
     "Preprocessing",
+    "Source",
     "Wav2Sleep",
     "Wav2SleepConfig",
     "WeightsInfo",

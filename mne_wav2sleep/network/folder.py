@@ -10,7 +10,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from ..calibration import Calibration
 from ..errors import WeightsError, put_on_line, quote, summarize_validation
 from ..modalities import STAGE_NAMES
 from .config import Preprocessing, Wav2SleepConfig
+from .lineage import read_bases
 from .model import Wav2Sleep
 from .plain_yaml import read_yaml
 from .state import DTYPES, MAX_TEXT_BYTES, check_tensors, read_file
@@ -63,7 +64,9 @@ _RELEASED_FIXED: dict[str, dict[str, Any]] = {
     "epoch_mixer": {"activation": "gelu"},
     "sequence_mixer": {"activation": "gelu", "norm": "layer"},
 }
-_KEYS = {"format", "model", "preprocessing", "scorer", "caution"}
+_KEYS = {"format", "model", "preprocessing", "scorer", "caution", "bases"}
+_OPTIONAL = ("sources", "correlation_source")
+"""Values of a calibration that its file may lack."""
 _MAX_TEXT = {"scorer": 100, "caution": 1000}
 """Number of characters of the texts of a config at most."""
 
@@ -142,6 +145,7 @@ def _read_ours(data: Any, folder: Path) -> WeightsInfo:
         stage_names=STAGE_NAMES[config.n_classes],
         scorer=texts["scorer"] or "wav2sleep",
         caution=texts["caution"],
+        bases=read_bases(data.get("bases", [])),
     )
 
 
@@ -229,10 +233,11 @@ def read_calibration(folder: Path) -> Calibration:
     content = read_file(path, MAX_TEXT_BYTES)
     try:
         data = json.loads(content.decode("utf-8"))
-        known = set(asdict(Calibration()))
-        if not isinstance(data, dict) or set(data) != known:
+        known = {one.name for one in fields(Calibration)}
+        needed = known - set(_OPTIONAL)  # which early versions did not write
+        if not isinstance(data, dict) or not needed <= set(data) <= known:
             found = quote(sorted(data)) if isinstance(data, dict) else type(data).__name__
-            raise ValueError(f"it should have the keys {sorted(known)}, got {found}")
+            raise ValueError(f"it should have the keys {sorted(needed)}, got {found}")
         return _validate(Calibration, data)
     except (ValueError, RecursionError) as error:
         raise WeightsError(
@@ -303,14 +308,18 @@ def save_weights(
             f"{type(weights).__name__}."
         )
     tensors = _convert(weights.network.state_dict(), dtype)
+    calibration = asdict(weights.calibration)
+    bases = [asdict(base) for base in weights.bases]
     texts = {
-        "calibration.json": asdict(weights.calibration),
+        # What is not known is left out, so that early versions of the package read the file.
+        "calibration.json": {k: v for k, v in calibration.items() if v or k not in _OPTIONAL},
         "config.json": {
             "format": _FORMAT,
             "model": asdict(weights.config),
             "preprocessing": asdict(weights.preprocessing),
             "scorer": _check_text("scorer", weights.scorer),
             "caution": _check_text("caution", weights.caution),
+            **({"bases": bases} if bases else {}),
         },
     }
     folder = Path(folder).expanduser()

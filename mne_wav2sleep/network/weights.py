@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..calibration import Calibration
 from .config import Preprocessing, Wav2SleepConfig
+from .lineage import MOST_BASES, BaseWeights, name_weights
 from .model import Wav2Sleep
 
 
@@ -25,6 +26,8 @@ class WeightsInfo:
         Scorer of the hypnograms that are staged with the weights.
     caution : str or None
         Warning that is shown to every user.
+    bases : tuple of BaseWeights
+        The weights that they were fine-tuned from, those before them, and so on.
     """
 
     name: str
@@ -33,6 +36,7 @@ class WeightsInfo:
     stage_names: tuple[str, ...]
     scorer: str
     caution: str | None
+    bases: tuple[BaseWeights, ...] = ()
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -58,6 +62,8 @@ class LoadedWeights(WeightsInfo):
         Scorer of the hypnograms that are staged with the weights.
     caution : str or None
         Warning that is shown to every user.
+    bases : tuple of BaseWeights
+        The weights that they were fine-tuned from, those before them, and so on.
     network : Wav2Sleep
         The network, in evaluation mode.
     calibration : Calibration
@@ -84,6 +90,12 @@ class LoadedWeights(WeightsInfo):
     calibration: Calibration
     file: str = ""
     sha256: str = ""
+
+    @property
+    def lineage(self) -> tuple[BaseWeights, ...]:
+        """These weights, then those that they were fine-tuned from, and so on."""
+        own = name_weights(self.name, self.sha256, self.network.state_dict())
+        return (own, *self.bases)[:MOST_BASES]
 
     def __repr__(self) -> str:
         """Show the name, the modalities and the stages."""

@@ -3,7 +3,7 @@
 import html
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 import yasa
 from matplotlib.figure import Figure
 
+from ..calibration import Calibration
 from ..cautions import catch_warnings
 from ..output import write_whole
 from ..recordings import Channel
@@ -20,6 +21,7 @@ from ..recordings.channels import tabulate_channels
 from ..showing import escape_hidden
 from ..staging.audit import Audit
 from ..staging.windows import LONGEST
+from ..verbosity import pluralize
 
 _CITATIONS = """<ul>
 <li>Carter &amp; Tarassenko (2024). wav2sleep: A Unified Multi-Modal Approach to Sleep Stage
@@ -118,6 +120,31 @@ def _summarize(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
+def _describe_weights(weights: Mapping[str, Any]) -> str:
+    """Name the weights, and what they were fine-tuned from, with the beginning of each hash."""
+    names = [f"{_escape(weights['name'])} (SHA-256 {weights['sha256'][:12]})"]
+    names += [f"{_escape(b['name'])} (SHA-256 {b['sha256'][:12]})" for b in weights["bases"]]
+    return ", fine-tuned from ".join(names)
+
+
+def _describe_temperatures(calibration: Mapping[str, Any], used: Iterable[str]) -> str:
+    """Say that probabilities are calibrated, and on how many nights."""
+    if not calibration["temperatures"]:
+        return ""
+    source = Calibration(**calibration).source(used)
+    nights = f"{source.n_nights} scored night{pluralize(source.n_nights)}"
+    where = {
+        "scored nights": f" (that of all signals was fitted to {nights})",
+        "earlier calibration": " (that of all signals is from before the weights were fine-tuned "
+        "or last calibrated)",
+        "median of the others": " (that of all signals was not fitted: it is the median of others)",
+    }
+    return (
+        " Probabilities were calibrated by a temperature for each combination of signals"
+        f"{where.get(source.origin, '')}."
+    )
+
+
 def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
     """Write the methods paragraph for a paper."""
     channels = ", ".join(
@@ -141,11 +168,7 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         if found
     )
     notch = f"Mains hum was removed from {hum} with a notch filter of 1 Hz width. " if hum else ""
-    temperatures = ""
-    if calibration["temperatures"]:
-        temperatures = (
-            " Probabilities were calibrated by a temperature for each combination of signals."
-        )
+    temperatures = _describe_temperatures(calibration, _find_used(provenance))
     correlation = (
         "The correlation of the errors of neighboring epochs was fitted to "
         f"{calibration['n_nights']} scored nights, and is part of the weights."
@@ -156,7 +179,7 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
     return (
         f"<p>Sleep was staged in 30-s epochs into {n_stages} stages with wav2sleep (Carter &amp; "
         f"Tarassenko 2024) from {channels}, using mne-wav2sleep {versions['mne-wav2sleep']} with "
-        f"the weights {_escape(weights['name'])} (SHA-256 {weights['sha256'][:12]}), "
+        f"the weights {_describe_weights(weights)}, "
         f"MNE-Python {versions['mne']} (Gramfort et al. 2013) and YASA {versions['yasa']} (Vallat "
         f"&amp; Walker 2021). {notch}Signals were interpolated linearly to the network's rates and "
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "

@@ -55,6 +55,7 @@ def make_provenance(
             "name": weights.name,
             "file": weights.file,
             "sha256": weights.sha256,
+            "bases": [asdict(base) for base in weights.bases],
             "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
         },
         "recording": {

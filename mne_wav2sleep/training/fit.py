@@ -90,7 +90,7 @@ def _train(
         check_tensorboard()
     devices = choose_devices(choose_device(run.device), run.n_devices)
     described = {
-        "base": run.base,
+        "base": run.base and asdict(run.base),
         "config": asdict(start.config),
         "preprocessing": asdict(start.preprocessing),
         "settings": asdict(run.settings),
@@ -133,7 +133,8 @@ def _train(
         write_curve(folder, monitor.rows, kept["epoch"] + 1)
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
-        trained = replace(start, name=folder.name, network=network, file="", sha256="")
+        bases = () if run.base is None else start.lineage
+        trained = replace(start, name=folder.name, network=network, file="", sha256="", bases=bases)
         trained = replace(trained, calibration=calibrate(apart, trained, device=run.device))
         write_card(folder, trained, training, apart, run, schedule, before)
         save_weights(trained, folder)
@@ -304,7 +305,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     run = TrainingRun(
         settings=settings,
         trainable=tuple(trainable),
-        base=Path(start.name).name,
+        base=start.lineage[0],
         device=device,
         n_devices=n_devices,
         on_error=on_error,

@@ -14,6 +14,7 @@ import torch
 from ..cautions import warn
 from ..cohorts import PreparedNight
 from ..errors import WeightsError, summarize_error
+from ..network import BaseWeights
 from ..network.folder import find_tensors, read_calibration, read_info
 from ..network.state import build_network, check_regular, read_file, read_state
 from ..output import write_whole
@@ -44,8 +45,8 @@ class TrainingRun:
         The settings.
     trainable : tuple of str
         The parts that are trained.
-    base : str or None
-        Name of the initial weights of fine-tuning; None for random weights.
+    base : BaseWeights or None
+        The initial weights of fine-tuning; None for random weights.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
@@ -59,7 +60,7 @@ class TrainingRun:
 
     settings: TrainingSettings
     trainable: tuple[str, ...]
-    base: str | None
+    base: BaseWeights | None
     device: str | torch.device = "auto"
     n_devices: int = 1
     on_error: str = "raise"

@@ -1,7 +1,10 @@
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from mne_wav2sleep import simulate_night
 from mne_wav2sleep.network import Wav2SleepConfig
 
 
@@ -103,6 +106,41 @@ def test_missing_tables_and_wrong_subsets(tmp_path, invoke):
     result = invoke("evaluate", tmp_path / "none.csv", "--subsets", "some")
     assert result.exit_code == 2
     assert "--subsets: must be one of all, recorded, got 'some'" in result.stderr
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_scores_name_each_night_with_f1_and_confusion(invoke, small_folder, tmp_path):
+    lines = ["recording,subject"]
+    for seed, subject in enumerate(("=cmd()", "bea")):
+        raw = simulate_night(
+            duration=1800, modalities=["ECG"], sfreq=64, seed=seed, verbose="error"
+        )
+        raw.save(tmp_path / f"visit-{seed}_raw.fif", verbose="error")
+        lines.append(f"visit-{seed}_raw.fif,{subject}")
+    table, out = tmp_path / "nights.csv", tmp_path / "scores.csv"
+    table.write_text("\n".join(lines) + "\n")
+    options = ("--weights", small_folder, "--folder", tmp_path / "prepared", "--out", out)
+    result = invoke("evaluate", table, *options)
+    assert result.exit_code == 0, result.output
+    scores = pd.read_csv(out)
+    stages = ["WAKE", "LIGHT", "DEEP", "REM"]
+    assert list(scores) == [
+        *("dataset", "subset", "night", "subject", "recording", "epochs", "kappa", "accuracy"),
+        *(f"F1 {stage}" for stage in stages),
+    ]
+    assert list(scores["subject"]) == ["'=cmd()", "bea"]
+    assert list(scores["recording"]) == ["visit-0_raw.fif", "visit-1_raw.fif"]
+    result = invoke("evaluate", table, *options, "--confusion", "--overwrite")
+    assert result.exit_code == 0, result.output
+    more = pd.read_csv(out)
+    pd.testing.assert_frame_equal(more[list(scores)], scores)
+    counts = more[[f"{one} as {other}" for one in stages for other in stages]]
+    assert list(counts.sum(axis=1)) == [60, 60]
+    agreed = counts[[f"{stage} as {stage}" for stage in stages]].sum(axis=1)
+    np.testing.assert_allclose(100 * agreed / 60, scores["accuracy"])
+    result = invoke("evaluate", table, "--confusion")
+    assert result.exit_code == 2
+    assert "Invalid value for --confusion: needs a file, --out." in result.stderr
 
 
 @pytest.mark.parametrize("name", ["p01.csv", "link.csv", "./p01.csv"])

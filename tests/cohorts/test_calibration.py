@@ -21,9 +21,14 @@ from mne_wav2sleep.cohorts import (
 )
 from mne_wav2sleep.cohorts.calibration import _fit_errors, _fit_temperature
 from mne_wav2sleep.hypnograms.statistics import draw_stages
-from mne_wav2sleep.network import Calibration
+from mne_wav2sleep.network import Calibration, Source
 
 pytestmark = toy_recordings
+
+WITH = (
+    '{{"temperatures": {{"ECG": 1.5}}, "night_share": 0.1, "epoch_correlation": 0.9, '
+    '"n_nights": 3, {}}}'
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +70,20 @@ def test_a_known_correlation_of_errors_is_found(shared, slow):
 def test_every_subset_has_a_temperature_which_is_used(nights, tmp_path):
     weights = load_weights("mini", verbose="error")
     found = calibrate(nights, weights)
-    assert sorted(found.temperatures) == ["ECG", "ECG+THX", "THX"]
+    before = weights.calibration
+    fitted = {"ECG", "ECG+THX", "THX"}
+    # What the nights do not have keeps the temperature of the weights.
+    assert {s for s, t in found.temperatures.items() if t != before.temperatures[s]} == fitted
+    assert set(found.temperatures) == set(before.temperatures)
+    for subset in found.temperatures:
+        origin, n_nights, n_epochs = (
+            ("scored nights", 2, 720) if subset in fitted else ("earlier calibration", 0, 0)
+        )
+        assert found.source(subset.split("+")) == Source(origin, n_nights, n_epochs)
     # Two nights are too few to fit the correlation of errors, which stays the same.
-    assert replace(found, temperatures={}) == replace(weights.calibration, temperatures={})
+    for name in ("night_share", "epoch_correlation", "n_nights"):
+        assert getattr(found, name) == getattr(before, name)
+    assert found.correlation_source == Source("earlier calibration", before.n_nights)
     raw = simulate_night(
         duration=3600, modalities=["ECG", "THX"], sfreq=64, seed=9, verbose="error"
     )
@@ -141,7 +157,16 @@ def test_a_single_scored_epoch_hardly_changes_the_temperature(tmp_path):
     hyp = yasa.Hypnogram(["UNS"] * 119 + ["N2"], n_stages=5)
     nights = prepare_nights([Night(raw, hyp, "a")], tmp_path)
     found = calibrate(nights, load_weights("mini", verbose="error"))
-    assert found.temperatures["THX"] == pytest.approx(1, abs=0.2)  # the prior, for one epoch
+    # The prior, for one epoch: 1 without a calibration, and that of the weights otherwise.
+    mini = load_weights("mini", verbose="error")
+    assert found.temperatures["THX"] == pytest.approx(
+        mini.calibration.temperatures["THX"], abs=0.02
+    )
+    uncalibrated = calibrate(nights, replace(mini, calibration=Calibration()))
+    assert uncalibrated.temperatures == {"THX": pytest.approx(1, abs=0.2)}
+    assert uncalibrated.source(["THX"]) == Source("scored nights", 1, 1)
+    assert uncalibrated.source(["ECG"]) == Source("median of the others")
+    assert uncalibrated.correlation_source is None
 
 
 @pytest.mark.parametrize(
@@ -155,6 +180,16 @@ def test_a_single_scored_epoch_hardly_changes_the_temperature(tmp_path):
         '{"night_share": NaN}',
         '{"n_nights": 1.5}',
         '{"temperatures": {}, "epoch_correlation": 0.9, "n_nights": 1}',
+        WITH.format('"sources": {"ECG": {"origin": "scored nights", "n_nights": "many"}}'),
+        WITH.format('"sources": {"ECG": {"origin": "a dream"}}'),
+        WITH.format('"sources": {"ECG": {"origin": "none", "n_epochs": -1}}'),
+        WITH.format('"sources": {"ECG": {"origin": "none", "nights": ["s1.edf"]}}'),
+        WITH.format('"sources": {"THX": {"origin": "none"}}'),
+        WITH.format('"sources": {"EEG": {"origin": "none"}}'),
+        WITH.format('"sources": ["ECG"]'),
+        WITH.format('"correlation_source": "scored nights"'),
+        WITH.format('"correlation_source": {"origin": "none", "n_nights": 1e300}'),
+        WITH.format('"more": 1'),
         "[" * 100_000,
     ],
 )
@@ -167,6 +202,57 @@ def test_a_damaged_calibration_is_refused(small_folder, tmp_path, text):
         load_weights(folder)
     (folder / "calibration.json").unlink()
     assert load_weights(folder).calibration == Calibration()
+
+
+def test_what_is_known_of_a_calibration_is_saved_with_it(small_folder, tmp_path):
+    sources = {"ECG": Source("scored nights", 5, 4321), "THX": Source("earlier calibration", 28)}
+    calibration = Calibration(
+        {"ECG": 1.5, "THX": 1.25, "PPG": 2.0},
+        n_nights=28,
+        sources=sources,
+        correlation_source=Source("earlier calibration", 28),
+    )
+    weights = replace(load_weights(small_folder), calibration=calibration)
+    found = load_weights(save_weights(weights, tmp_path / "m")).calibration
+    assert found == calibration
+    assert found.source(["ECG"]) == Source("scored nights", 5, 4321)
+    assert found.source(["PPG"]) == Source("not stated")
+    assert found.source(["PPG", "ECG"]) == Source("median of the others")
+    assert found.temperature(["PPG", "ECG"]) == 1.5
+    assert Calibration().source(["PPG", "ECG"]) == Source("none")
+    # A file without these values, as early versions wrote and read, is the same as before.
+    old = Calibration({"ECG": 1.5}, n_nights=3)
+    save_weights(replace(weights, calibration=old), tmp_path / "m")
+    written = json.loads((tmp_path / "m" / "calibration.json").read_text())
+    assert set(written) == {"temperatures", "night_share", "epoch_correlation", "n_nights"}
+    assert load_weights(tmp_path / "m").calibration == old
+
+
+def test_a_second_calibration_keeps_what_the_first_was_fitted_to(nights, tmp_path):
+    raw = simulate_night(duration=3 * 3600, modalities=["ECG"], sfreq=64, seed=5, verbose="error")
+    ecg = prepare_nights([Night(raw, None, "other")], tmp_path)
+    weights = load_weights("mini", verbose="error")
+    first = calibrate(nights, replace(weights, calibration=Calibration()))
+    second = calibrate(ecg, replace(weights, calibration=first))
+    assert second.source(["ECG"]) == Source("scored nights", 1, 360)
+    for subset in ("THX", "ECG+THX"):
+        assert second.temperatures[subset] == first.temperatures[subset]
+        assert second.source(subset.split("+")) == Source("earlier calibration", 2, 720)
+
+
+def test_a_night_moves_a_temperature_less_than_many_do():
+    rng = np.random.default_rng(0)
+    honest = 2 * rng.standard_normal((20_000, 4))
+    proba = functional.softmax(torch.tensor(honest), dim=1).numpy()
+    stages = np.array([rng.choice(4, p=p) for p in proba])
+    found = [
+        _fit_temperature(3.0 * honest[:n], stages[:n], center=1.5, width=0.2)
+        for n in (1, 400, 4000, 20_000)
+    ]
+    assert found[0] == pytest.approx(1.5, rel=0.1)
+    assert found == sorted(found)
+    assert 1.6 < found[1] < 2.8
+    assert found[-1] == pytest.approx(3.0, rel=0.05)
 
 
 def test_intervals_of_weights_without_a_calibration_warn(small_folder, tmp_path):

@@ -5,9 +5,13 @@ import sys
 import tempfile
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from builders import START, make_hypnogram, make_raw, toy_recordings
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
 from mne_wav2sleep import SleepStagerW2S, load_weights, simulate_night
 from mne_wav2sleep.cohorts import (
@@ -17,7 +21,9 @@ from mne_wav2sleep.cohorts import (
     measure_reliability,
     prepare_nights,
 )
-from mne_wav2sleep.network import Calibration
+from mne_wav2sleep.cohorts.evaluation import run_night
+from mne_wav2sleep.hypnograms.probabilities import to_proba
+from mne_wav2sleep.network import Calibration, Engine
 from mne_wav2sleep.network.backends import list_subsets
 
 pytestmark = toy_recordings
@@ -44,6 +50,126 @@ def test_long_nights_are_evaluated_in_the_windows_of_staging(epochs, tmp_path, s
     pd.testing.assert_frame_equal(
         found.loc[list(expected.index), list(expected.columns)], expected, check_names=False
     )
+
+
+def spoil(raw, case):
+    """Let sensors fail for a while, also where windows overlap."""
+    sfreq, seconds = raw.info["sfreq"], raw.times[-1]
+    if case == "gaps":  # samples that are missing
+        raw._data[0, int(5000 * sfreq) : int(9000 * sfreq)] = np.nan
+        raw._data[1, int((seconds - 5000) * sfreq) : int((seconds - 2000) * sfreq)] = np.nan
+        raw._data[:, int(34_000 * sfreq) : int(35_000 * sfreq)] = np.nan
+    elif case == "drift":  # the mean of a window is not that of the night
+        for row in raw._data:
+            row += np.linspace(0, 5, row.size) * row.std()
+        raw._data[1, int(20_000 * sfreq) : int(24_000 * sfreq)] = np.nan
+        raw.annotations.append(30_000, 2500, "BAD_movement")
+    elif case == "dead":  # for longer than a window
+        raw._data[1, : int(36_500 * sfreq)] = raw._data[1, 0]
+    return raw
+
+
+@pytest.fixture(scope="module", params=[11, 13, 20])
+def long_raw(request):
+    options = {"modalities": ["ECG", "THX"], "sfreq": 32, "seed": 4, "verbose": "error"}
+    return simulate_night(duration=request.param * 3600, **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # of 20 h, and of the failures
+@pytest.mark.parametrize("case", ["gaps", "drift", "dead"])
+def test_evaluation_and_calibration_stage_long_nights_as_the_stager_does(
+    case, long_raw, weights, tmp_path
+):
+    raw = spoil(long_raw.copy(), case)
+    hyp = SleepStagerW2S(raw, weights).predict()
+    engine = Engine(weights.network, "cpu")
+    for dtype, atol in (("float32", 1e-3), ("float16", 0.02)):
+        night = Night(raw, None, "a")
+        nights = prepare_nights([night], tmp_path / dtype, dtype=dtype)
+        (output,) = run_night(weights, engine, nights[0], "recorded").values()
+        measured = output.measured.any(axis=1).to_numpy()
+        stages = np.array(weights.stage_names)[output.logits.argmax(1)]
+        differ = np.where(measured, stages, "UNS") != hyp.hypno.to_numpy(dtype=str)
+        assert differ.mean() <= (0 if dtype == "float32" else 0.002)
+        # The probabilities that calibration and reliability see are those of the hypnogram.
+        whole = output.measured.all(axis=1).to_numpy()
+        proba = to_proba(
+            torch.from_numpy(output.logits), weights.calibration.temperature(["ECG", "THX"])
+        )
+        expected = hyp.proba[list(weights.stage_names)].to_numpy()
+        np.testing.assert_allclose(proba[whole], expected[whole], atol=atol)
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+@pytest.mark.parametrize("hours", [11, 13, 20])
+def test_calibration_and_reliability_of_long_nights_are_those_of_staging(hours, weights, tmp_path):
+    raw = simulate_night(
+        duration=hours * 3600, modalities=["THX"], sfreq=32, seed=4, verbose="error"
+    )
+    raw._data[0] += np.linspace(0, 5, raw.n_times) * raw._data[0].std()
+    raw._data[0, 20_000 * 32 : 24_000 * 32] = np.nan
+    night = prepare_nights([Night(raw, None, "a")], tmp_path, dtype="float32")
+    true = night[0].read_stages(4)
+
+    def stage(calibration):
+        """Give the probabilities of staging, and the scored stages, of the measured epochs."""
+        hyp = SleepStagerW2S(raw, replace(weights, calibration=calibration)).predict()
+        measured = (hyp.hypno != "UNS").to_numpy()
+        return hyp.proba[list(weights.stage_names)].to_numpy()[measured], true[measured]
+
+    proba, scored = stage(weights.calibration)
+    accuracy, confidence = calibration_curve(
+        proba.argmax(1) == scored, proba.max(1), n_bins=5, strategy="quantile"
+    )
+    table = measure_reliability(night, weights, n_bins=5)
+    table = table[table["calibrated"]]
+    np.testing.assert_allclose(table["confidence"], confidence, atol=1e-3)
+    np.testing.assert_allclose(table["accuracy"], accuracy, atol=0.01)
+
+    before = weights.calibration.temperatures["THX"]
+    found = calibrate(night, weights)
+    losses = []
+    for factor in (1 / 1.1, 1.0, 1.1):
+        temperature = found.temperatures["THX"] * factor
+        proba, scored = stage(Calibration({"THX": temperature}))
+        loss = -np.log(proba[np.arange(scored.size), scored]).sum() / 20
+        losses.append(loss + 0.5 * (np.log(temperature / before) / 0.2) ** 2)
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_scores_by_night_name_it_and_are_those_of_scikit_learn(weights, tmp_path):
+    stages = ("WAKE", "N1", "N2", "N3")  # the scorer saw no REM
+    nights = []
+    for i, subject in enumerate(("b", "a", "a")):
+        raw = make_raw(("ECG",), seconds=60 * 30, start=START, types="ecg", seed=i)
+        raw.save(tmp_path / f"visit{i}_raw.fif", verbose="error")
+        hyp = make_hypnogram(60, stages=stages if i else (*stages, "REM"), seed=i, start=START)
+        nights.append(Night(tmp_path / f"visit{i}_raw.fif", hyp, subject, "xy"[i == 1]))
+    prepared = prepare_nights(nights, tmp_path / "p", dtype="float32")
+    found = evaluate(prepared, weights)
+    table = found.by_night.set_index("night")
+    assert list(table.index) == [1, 3, 2]  # sorted by dataset, then in the order given
+    assert list(table["recording"]) == ["visit0_raw.fif", "visit2_raw.fif", "visit1_raw.fif"]
+    assert list(table["subject"]) == ["b", "a", "a"]
+    names = list(weights.stage_names)
+    engine = Engine(weights.network, "cpu")
+    for number, night in enumerate(prepared, start=1):
+        true = np.array(names)[night.read_stages(4)]
+        (output,) = run_night(weights, engine, night, "all").values()
+        staged = np.array(names)[output.logits.argmax(1)]
+        row = table.loc[number]
+        assert row["epochs"] == 60
+        assert row["kappa"] == pytest.approx(cohen_kappa_score(true, staged), nan_ok=True)
+        assert row["accuracy"] == pytest.approx(100 * accuracy_score(true, staged))
+        f1 = 100 * f1_score(true, staged, labels=names, average=None, zero_division=np.nan)
+        np.testing.assert_allclose(row[[f"F1 {n}" for n in names]].astype(float), f1)
+        matrix = found.confusion_by_night.loc[(row["dataset"], "ECG", number)]
+        assert list(matrix.index) == list(matrix.columns) == names
+        np.testing.assert_array_equal(matrix, confusion_matrix(true, staged, labels=names))
+    total = found.confusion_by_night.groupby(["dataset", "scored"], sort=False).sum()
+    for dataset in "xy":
+        matrix = found.confusion[(dataset, "ECG")]
+        np.testing.assert_array_equal(matrix, total.loc[dataset])
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +211,8 @@ def test_evaluation_stages_as_the_stager_does(weights, tmp_path):
 
 def run_evaluate(nights, weights, **options):
     found = evaluate(nights, weights, **options)
-    by_night = found.by_night.drop(columns="night")  # the name of the file
-    return pd.concat([found.pooled.reset_index(), by_night, *found.confusion.values()])
+    tables = [found.pooled.reset_index(), found.by_night, *found.confusion.values()]
+    return pd.concat([*tables, found.confusion_by_night.reset_index()])
 
 
 def run_calibrate(nights, weights, **options):

@@ -1,5 +1,6 @@
 """Weights are described without reading them, loaded once, and saved with all that they include."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -10,10 +11,12 @@ import torch
 from builders import assert_clean, make_raw, toy_recordings
 
 from mne_wav2sleep import SleepStagerW2S, WeightsError, list_weights, load_weights, save_weights
-from mne_wav2sleep.network import Calibration, Preprocessing, load
+from mne_wav2sleep.network import BaseWeights, Calibration, Preprocessing, load
 from mne_wav2sleep.network.folder import read_info
 from mne_wav2sleep.network.load import describe_weights
 from mne_wav2sleep.network.registry import REGISTRY
+
+BASE = {"name": "mini", "sha256": "0" * 64}
 
 
 @pytest.fixture
@@ -51,11 +54,20 @@ def test_saved_weights_keep_everything_that_belongs_to_them(small_folder, tmp_pa
         scorer="a laboratory",
         caution="Trained on children.",
         calibration=Calibration({"ECG": 1.5}, 0.1, 0.9, n_nights=12),
+        bases=(BaseWeights("ours", "a1" * 32), BaseWeights("mini", "b2" * 32)),
     )
     folder = save_weights(weights, tmp_path / "saved")
     with pytest.warns(RuntimeWarning, match=r"Trained on children\."):
         again = load_weights(folder)
-    for name in ("config", "preprocessing", "stage_names", "scorer", "caution", "calibration"):
+    for name in (
+        "config",
+        "preprocessing",
+        "stage_names",
+        "scorer",
+        "caution",
+        "calibration",
+        "bases",
+    ):
         assert getattr(again, name) == getattr(weights, name), name
     assert again.name == str(folder)
     assert again.file == "model.safetensors"
@@ -69,6 +81,22 @@ def test_network_alone_is_saved_with_the_defaults_of_the_released_weights(small_
     assert weights.calibration == Calibration()
     assert weights.scorer == "wav2sleep"
     assert weights.caution is None
+
+
+@pytest.mark.parametrize("name", [".", "../{}", "/some/where/{}", "{}"])
+def test_the_lineage_names_a_folder_without_its_path(name, small_folder, tmp_path, monkeypatch):
+    folder = save_weights(load_weights(small_folder), tmp_path / "model")
+    monkeypatch.chdir(folder)
+    weights = load_weights(folder)
+    own = replace(weights, name=name.format("model")).lineage
+    sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert own == (BaseWeights("model", sha256),)
+    # A network in memory has the hash of the file that it would be saved as.
+    assert replace(weights, sha256="", file="").lineage == own
+    many = replace(weights, bases=own * 100).lineage
+    assert load_weights(save_weights(replace(weights, bases=many), folder)).bases == many
+    odd = replace(weights, name=f"/a/\x1b{'b' * 200}").lineage[0]
+    assert odd.name == "?" + "b" * 99
 
 
 def test_padding_in_the_place_of_early_versions_is_read(write_config):
@@ -92,6 +120,14 @@ def test_padding_in_the_place_of_early_versions_is_read(write_config):
         (lambda c: c["preprocessing"].update(filter="none"), "filter: Unexpected keyword argument"),
         (lambda c: c.pop("model"), "should have the format .* and a model"),
         (lambda c: c.update(scorer=3), "scorer should be a string or null, got 3"),
+        (lambda c: c.update(bases={}), "bases should be a list of 100 weights at most"),
+        (lambda c: c.update(bases=[BASE] * 101), "bases should be a list of 100 weights at most"),
+        (lambda c: c.update(bases=["mini"]), "each of bases should be a mapping with 'name'"),
+        (lambda c: c.update(bases=[BASE | {"path": "/"}]), "each of bases should be a mapping"),
+        (lambda c: c.update(bases=[BASE | {"name": "a" * 101}]), "should have 1 to 100 characters"),
+        (lambda c: c.update(bases=[BASE | {"name": "\x1b[2J"}]), "without control characters"),
+        (lambda c: c.update(bases=[BASE | {"sha256": "0" * 63}]), "64 hexadecimal digits"),
+        (lambda c: c.update(bases=[BASE | {"sha256": None}]), "64 hexadecimal digits"),
         (lambda c: c.update(caution=["a"]), r"caution should be a string or null, got \['a'\]"),
         (
             lambda c: c["preprocessing"].update(padded_epochs=-1),

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import mne
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from builders import START, toy_recordings
 
 from mne_wav2sleep import SleepStagerW2S, load_weights, simulate_night
+from mne_wav2sleep.network import BaseWeights, Calibration, Source
 from mne_wav2sleep.reports.html import write_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -184,6 +186,29 @@ def test_the_methods_paragraph_describes_what_was_done(small_folder):
     n_nights = load_weights("mini", verbose="error").calibration.n_nights
     assert f"was fitted to {n_nights} scored nights, and is part of the weights" in text
     assert "calibrated by a temperature for each combination of signals" in text
+
+
+def test_the_methods_paragraph_says_where_weights_and_calibration_come_from():
+    raw = simulate_night(duration=3600, modalities=["ECG", "THX"], sfreq=64, verbose="error")
+    mini = load_weights("mini", verbose="error")
+    base = BaseWeights("old <model>", "ab" * 32)
+    sources = {"ECG+THX": Source("scored nights", 1, 700)}
+    for temperatures, found, text in (
+        ({"ECG+THX": 1.5}, sources, "(that of all signals was fitted to 1 scored night)"),
+        ({"ECG": 1.5}, {}, "(that of all signals was not fitted: it is the median of others)"),
+        (
+            {"ECG+THX": 1.5},
+            {"ECG+THX": Source("earlier calibration")},
+            "(that of all signals is from before the weights were fine-tuned or last calibrated)",
+        ),
+    ):
+        calibration = Calibration(temperatures, n_nights=28, sources=found)
+        weights = replace(mini, calibration=calibration, bases=(base,))
+        stager = SleepStagerW2S(raw, weights=weights, verbose="error")
+        html = " ".join("".join(stager.report().html).split())
+        assert text in html
+        assert "fine-tuned from old &lt;model&gt; (SHA-256 abababababab)" in html
+        assert "for trying out, teaching and tests" in html  # the warning of mini
 
 
 def test_a_report_names_only_what_was_used():
