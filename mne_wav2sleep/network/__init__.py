@@ -6,7 +6,7 @@ bundled weights, and an :class:`Engine` runs a network on a device.
 
     config     architecture and preprocessing
     model      the network, as in training; fast: the same numbers on a CPU, sooner
-    weights    the values WeightsInfo and LoadedWeights
+    weights    the values WeightsInfo and LoadedWeights; extend: more stages or signals
     state      files of model folders, read within limits; networks built from them
     folder     model folders, read and written
     registry   the weights that have a name; download: their cache
@@ -17,6 +17,7 @@ bundled weights, and an :class:`Engine` runs a network on a device.
 from ..calibration import Calibration
 from .backends import Engine
 from .config import Preprocessing, Wav2SleepConfig
+from .extend import extend_weights
 from .folder import save_weights
 from .load import load_weights
 from .model import Wav2Sleep
@@ -31,6 +32,7 @@ __all__ = [
     "Wav2Sleep",
     "Wav2SleepConfig",
     "WeightsInfo",
+    "extend_weights",
     "list_weights",
     "load_weights",
     "save_weights",

@@ -161,7 +161,7 @@ def write_card(
         modalities=", ".join(weights.modalities),
         n_parameters=sum(p.numel() for p in weights.network.parameters()),
         name=folder.name,
-        base=run.base or "random",
+        base=", with ".join(filter(None, [run.base or "random", run.extension.text])),
         trainable=", ".join(run.trainable),
         training=_describe_nights(training, n_stages),
         use=(

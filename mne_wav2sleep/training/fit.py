@@ -1,7 +1,7 @@
 """Training and fine-tuning: from nights and initial weights to a model folder."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ..network.backends import choose_device
 from ..network.folder import describe_config
 from ..verbosity import Verbosity, logger, pluralize, verbose
 from .card import write_card
+from .extension import choose_parts, extend_start
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .run import TrainingRun, check_folder, claim_folder
 from .sampling import check_apart, split_by_subject
@@ -56,6 +57,7 @@ def _train(
             f"{len(training)} and {len(apart)}. Add nights."
         )
     check_datasets(run.settings, training)
+    run.extension.check_nights(training)
     data = NightDataModule(training, apart, start, run.settings)
     claim_folder(
         folder,
@@ -65,6 +67,7 @@ def _train(
             "preprocessing": asdict(start.preprocessing),
             "settings": asdict(run.settings),
             "trainable": list(run.trainable),
+            **({"extension": run.extension.text} if run.extension else {}),
             "training": [night.path.name for night in training],
             "validation": [night.path.name for night in apart],
         },
@@ -73,7 +76,7 @@ def _train(
         logger.info(f"{folder} already contains the result of this training run.")
         return folder
     before: Evaluation | None = None
-    if run.base is not None:
+    if run.base is not None and not run.extension:  # which has to be trained before it is of use
         before = evaluate(apart, start, subsets="recorded", device="cpu")
     module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable)
     if run.settings.precision == "64-true":
@@ -172,6 +175,8 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     *,
     weights: str | Path | LoadedWeights = "wav2sleep",
     trainable: Sequence[str] = ("sequence_mixer", "classifier"),
+    n_stages: int | None = None,
+    add_signals: Mapping[str, str | None] | None = None,
     validation: Sequence[Night | PreparedNight] | None = None,
     settings: TrainingSettings = FINE_TUNING,
     device: str | torch.device = "auto",
@@ -190,8 +195,16 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         The initial weights: a name, a model folder, or loaded weights, which are not modified. The
         new weights have the same scorer and warning (``caution``).
     trainable : sequence of str
-        The parts that are trained, of ``signal_encoders``, ``epoch_mixer``, ``sequence_mixer`` and
-        ``classifier``. The others are frozen, and stay the same bit for bit.
+        The parts that are trained, of ``signal_encoders`` (or one of them, such as
+        ``signal_encoders.PPG``), ``epoch_mixer``, ``sequence_mixer`` and ``classifier``; new ones
+        are trained as well. The others are frozen, and stay the same bit for bit.
+    n_stages : int or None
+        Number of stages of the new weights, 4 or 5; None for that of the initial ones. Another
+        number needs a new head, which begins as described for
+        :func:`~mne_wav2sleep.network.extend_weights`, and the default calibration.
+    add_signals : mapping of str to str or None
+        Modality that the initial weights do not read -> the modality whose encoder its own begins
+        as a copy of, or None for random values.
     validation : sequence of Night or PreparedNight, optional
         Nights for the calibration and the model card, and, with ``keep="best"``, for early stopping
         and for selecting the best pass; by default those of some of the subjects.
@@ -225,10 +238,10 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     Compare initial and fine-tuned weights with :func:`~mne_wav2sleep.cohorts.evaluate`, on nights
     of subjects in neither split.
     """
-    if not trainable or not set(trainable) <= set(PARTS):
-        raise ValueError(
-            f"trainable must be one or more of {', '.join(PARTS)}, got {list(trainable)}."
-        )
+    start = load_weights(weights)
+    base = Path(start.name).name
+    start, extension = extend_start(start, n_stages, add_signals, settings.seed)
+    parts = choose_parts(start, trainable, extension)
     subjects = {night.subject for night in nights}
     if len(subjects) < _FEW_SUBJECTS:
         warn(
@@ -236,13 +249,13 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
             f"{_FEW_SUBJECTS}, the network may overfit to them. Evaluate it on other subjects "
             "before you use it."
         )
-    start = load_weights(weights)
     run = TrainingRun(
         settings=settings,
-        trainable=tuple(trainable),
-        base=Path(start.name).name,
+        trainable=parts,
+        base=base,
         device=device,
         n_devices=n_devices,
+        extension=extension,
     )
     with use_plain_modes():
         return _train(start, nights, validation, Path(folder), run)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..network.state import read_file
+from .extension import Extension
 from .settings import TrainingSettings
 
 _RUN = "training.json"
@@ -33,6 +34,8 @@ class TrainingRun:
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
         Number of devices of this kind.
+    extension : Extension
+        What fine-tuning adds to the initial weights.
     """
 
     settings: TrainingSettings
@@ -40,6 +43,7 @@ class TrainingRun:
     base: str | None
     device: str | torch.device = "auto"
     n_devices: int = 1
+    extension: Extension = field(default_factory=Extension)
 
 
 def _read_run(path: Path) -> dict[str, Any]:
