@@ -171,6 +171,8 @@ class Benchmark:
         self.folder = folder
         self.deadline = deadline
         self.is_cuda = torch.device(device).type == "cuda"
+        if self.is_cuda:
+            torch.cuda.init()
         torch.manual_seed(0)
         network = Wav2Sleep(sizes.config)
         released = load_weights(save_weights(network, folder / "released"))

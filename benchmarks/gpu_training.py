@@ -25,6 +25,10 @@ from mne_wav2sleep.training import (
 COLUMNS = ("s a pass", "s of it in steps", "s validation", "loss")
 
 
+class StopError(Exception):
+    """Training was interrupted on purpose."""
+
+
 class Stopwatch(pl.Callback):
     """Notes the durations of passes, of their steps and of validation, and the training loss.
 
@@ -49,7 +53,7 @@ class Stopwatch(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a pass."""
         if trainer.current_epoch == self.stop_at:
-            raise InterruptedError("stopped by the benchmark")
+            raise StopError
         self.passes.append(dict.fromkeys(COLUMNS, 0.0))
         self._count()
 
@@ -101,7 +105,9 @@ def run_training(
         torch.cuda.reset_peak_memory_stats()
     make = trainer.make_callbacks
     start, error = time.perf_counter(), ""
-    with patch.object(trainer, "make_callbacks", lambda *args: [*make(*args), watch]):
+    with patch.object(
+        trainer, "make_callbacks", lambda *args, **options: [*make(*args, **options), watch]
+    ):
         try:
             (train if kind == "train" else fine_tune)(nights, folder, **options)
         except RuntimeError as raised:
@@ -154,7 +160,7 @@ def check_resuming(benchmark: Any) -> None:
     folders = {name: benchmark.folder / name for name in ("unbroken", "again", "resumed")}
     try:
         run_training(benchmark, "train", settings, folders["resumed"], Stopwatch(stop_at=1), 4)
-    except InterruptedError:
+    except StopError:
         benchmark.log.write("Stopped before the second pass, and resumed:\n")
     passes = {}
     for name, folder in folders.items():
