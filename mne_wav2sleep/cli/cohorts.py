@@ -92,6 +92,12 @@ def _check_scores(out: Path, table: Path) -> None:
                 )
 
 
+def _split_signals(added: Sequence[str] | None) -> dict[str, str | None]:
+    """Split NAME or NAME=SOURCE; a signal without a source begins with random values."""
+    pairs = [one.partition("=") for one in added or []]
+    return {name.strip(): source.strip() or None for name, _, source in pairs}
+
+
 def _tabulate_scores(found: Evaluation, confusion: bool) -> pd.DataFrame:
     """Tabulate the scores of each night, with its confusion matrix if that is wanted."""
     scores = found.by_night
@@ -207,6 +213,16 @@ def fine_tune_command(
         list[str] | None,
         typer.Option(help="Part to train, such as sequence_mixer; repeatable."),
     ] = None,
+    n_stages: Annotated[
+        int | None, typer.Option(help="Stages of the new weights, 4 or 5; default: as before.")
+    ] = None,
+    add_signal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=SOURCE]",
+            help="Signal to add, with an encoder that begins as that of SOURCE; repeatable.",
+        ),
+    ] = None,
     validation: _Validation = None,
     skip_broken: _SkipBroken = False,
     config: _ConfigFile = None,
@@ -228,6 +244,8 @@ def fine_tune_command(
             folder,
             weights=weights,
             trainable=trainable or ("sequence_mixer", "classifier"),
+            n_stages=n_stages,
+            add_signals=_split_signals(add_signal),
             validation=validation and read_nights(validation),
             settings=chosen["settings"],
             device=device,

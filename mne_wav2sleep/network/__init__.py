@@ -7,6 +7,7 @@ bundled weights, and an :class:`Engine` runs a network on a device.
     config     architecture and preprocessing
     model      the network, as in training; fast: the same numbers on a CPU, sooner
     weights    the values WeightsInfo and LoadedWeights; lineage: what they were fine-tuned from
+    extend     weights for more stages or signals
     state      files of model folders, read within limits; networks built from them
     folder     model folders, read and written
     registry   the weights that have a name; download: their cache
@@ -17,6 +18,7 @@ bundled weights, and an :class:`Engine` runs a network on a device.
 from ..calibration import Calibration, Source
 from .backends import Engine
 from .config import Preprocessing, Wav2SleepConfig
+from .extend import extend_weights
 from .folder import save_weights
 from .lineage import BaseWeights
 from .load import load_weights
@@ -34,6 +36,7 @@ __all__ = [
     "Wav2Sleep",
     "Wav2SleepConfig",
     "WeightsInfo",
+    "extend_weights",
     "list_weights",
     "load_weights",
     "save_weights",

@@ -232,8 +232,8 @@ class Engine:
     def _run(self, compute: Callable[[Backend], _T]) -> _T:
         """Compute on the device, or on the CPU if the device runs out of memory."""
         leave_lost_threads()
-        self._network.to(self.device)
         try:
+            self._network.to(self.device)
             with torch.inference_mode(), self._choose_autocast():
                 return compute(choose_backend(self._network, self.device))
         except RuntimeError as error:

@@ -233,6 +233,7 @@ def _list_facts(weights: LoadedWeights, run: TrainingRun) -> str:
     bases = map(_escape, weights.bases)
     facts = {
         "Initial weights": ", which were fine-tuned from ".join(bases) or "random",
+        **({"Added": run.extension.text} if run.extension else {}),
         "Trained parts": ", ".join(run.trainable),
         "Parameters": f"{n_parameters:,}",
         "SHA-256 of `model.safetensors`": weights.lineage[0].sha256,

@@ -1,7 +1,7 @@
 """Training and fine-tuning: from nights and initial weights to a model folder."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,11 +20,13 @@ from ..network import (
 )
 from ..network.backends import choose_device
 from ..network.folder import describe_config
+from ..network.lineage import MOST_BASES
 from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
 from .checkpoints import choose_checkpoint, read_kept
 from .checks import check_nights, check_workers
 from .curve import write_curve
+from .extension import choose_parts, extend_start
 from .memory import check_memory
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .monitoring import check_tensorboard
@@ -66,6 +68,7 @@ def _prepare_splits(
             f"{len(training)} and {len(apart)}. Add nights."
         )
     check_datasets(run.settings, training)
+    run.extension.check_nights(training)
     subjects = {night.subject for night in prepared}
     if run.base is not None and len(subjects) < _FEW_SUBJECTS:
         warn(
@@ -96,6 +99,7 @@ def _train(
         "settings": asdict(run.settings),
         "trainable": list(run.trainable),
         "n_devices": run.n_devices,
+        **({"extension": run.extension.text} if run.extension else {}),
     }
     check_folder(folder, described)
     training, apart = _prepare_splits(nights, validation, folder, run)
@@ -116,7 +120,7 @@ def _train(
     resume = choose_checkpoint(folder, run.settings)
     logger.info(f"Training on {_count(training)}, validation on {_count(apart)}.")
     before: Evaluation | None = None
-    if run.base is not None:
+    if run.base is not None and not run.extension:  # which has to be trained before it is of use
         before = evaluate(apart, start, subsets="recorded", device=run.device)
     logger.info(schedule.describe())
     module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable, schedule)
@@ -133,7 +137,7 @@ def _train(
         write_curve(folder, monitor.rows, kept["epoch"] + 1)
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
-        bases = () if run.base is None else start.lineage
+        bases = () if run.base is None else (run.base, *start.bases)[:MOST_BASES]
         trained = replace(start, name=folder.name, network=network, file="", sha256="", bases=bases)
         trained = replace(trained, calibration=calibrate(apart, trained, device=run.device))
         write_card(folder, trained, training, apart, run, schedule, before)
@@ -234,6 +238,8 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     *,
     weights: str | Path | LoadedWeights = "wav2sleep",
     trainable: Sequence[str] = ("sequence_mixer", "classifier"),
+    n_stages: int | None = None,
+    add_signals: Mapping[str, str | None] | None = None,
     validation: Sequence[Night | PreparedNight] | None = None,
     settings: TrainingSettings = FINE_TUNING,
     device: str | torch.device = "auto",
@@ -254,8 +260,16 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         The initial weights: a name, a model folder, or loaded weights, which are not modified. The
         new weights have the same scorer and warning (``caution``).
     trainable : sequence of str
-        The parts that are trained, of ``signal_encoders``, ``epoch_mixer``, ``sequence_mixer`` and
-        ``classifier``. The others are frozen, and stay the same bit for bit.
+        The parts that are trained, of ``signal_encoders`` (or one of them, such as
+        ``signal_encoders.PPG``), ``epoch_mixer``, ``sequence_mixer`` and ``classifier``; new ones
+        are trained as well. The others are frozen, and stay the same bit for bit.
+    n_stages : int or None
+        Number of stages of the new weights, 4 or 5; None for that of the initial ones. Another
+        number needs a new head, which begins as described for
+        :func:`~mne_wav2sleep.network.extend_weights`, and the default calibration.
+    add_signals : mapping of str to str or None
+        Modality that the initial weights do not read -> the modality whose encoder its own begins
+        as a copy of, or None for random values.
     validation : sequence of Night or PreparedNight, optional
         Nights for the calibration and the model card, and, with ``keep="best"``, for early stopping
         and for selecting the best pass; by default those of some of the subjects.
@@ -297,19 +311,18 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     of subjects in neither split.
     """
     check_type(settings, (TrainingSettings,), "settings")
-    if not trainable or not set(trainable) <= set(PARTS):
-        raise ValueError(
-            f"trainable must be one or more of {', '.join(PARTS)}, got {list(trainable)}."
-        )
     start = load_weights(weights)
+    base = start.lineage[0]
+    start, extension = extend_start(start, n_stages, add_signals, settings.seed)
     run = TrainingRun(
         settings=settings,
-        trainable=tuple(trainable),
-        base=start.lineage[0],
+        trainable=choose_parts(start, trainable, extension),
+        base=base,
         device=device,
         n_devices=n_devices,
         on_error=on_error,
         tensorboard=tensorboard,
+        extension=extension,
     )
     with explain_stop(Path(folder)), use_plain_modes():
         return _train(start, nights, validation, Path(folder), run)

@@ -1,9 +1,8 @@
 """What PyTorch Lightning trains: the network with its loss and optimizer, and the data."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -35,6 +34,11 @@ def _sum_cross_entropy(logits_BSC: Tensor, stages_BS: Tensor) -> tuple[Tensor, T
     return total, (stages_BS >= 0).sum()
 
 
+def list_parts(network: Wav2Sleep) -> list[str]:
+    """List the parts that can be trained: those of the network, and each encoder alone."""
+    return [*PARTS, *(f"signal_encoders.{name}" for name in network.signal_encoders.encoders)]
+
+
 class Wav2SleepModule(pl.LightningModule):
     """A network with its loss, optimizer and learning rate.
 
@@ -45,7 +49,7 @@ class Wav2SleepModule(pl.LightningModule):
     settings : TrainingSettings
         The settings.
     trainable : sequence of str
-        The parts of :data:`PARTS` to train; the others are frozen.
+        The parts of :func:`list_parts` to train; the others are frozen.
     schedule : Schedule
         The learning rate of each step.
     """
@@ -66,6 +70,9 @@ class Wav2SleepModule(pl.LightningModule):
         self.trainable = tuple(trainable)
         for part in PARTS:
             getattr(network, part).requires_grad_(part in self.trainable)
+        for name, encoder in network.signal_encoders.encoders.items():
+            if f"signal_encoders.{name}" in self.trainable:
+                encoder.requires_grad_(True)
 
     def on_train_epoch_start(self) -> None:
         """Switch off the dropout of frozen parts."""
@@ -127,18 +134,27 @@ class Wav2SleepModule(pl.LightningModule):
         z = {}
         for name, x_RT in batch["x"].items():
             # Only recordings that have the signal are encoded; the rows of the others stay 0.
-            z_RSF = self._choose_encoder()({name: x_RT})[name]
+            z_RSF = self._encode(name, x_RT)
             z_BSF = z_RSF.new_zeros(n_recordings, n_epochs, z_RSF.shape[-1])
             z[name] = z_BSF.index_put((batch["rows"][name],), z_RSF)
         return z
 
-    def _choose_encoder(self) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
-        """Choose the fast encoders if they need no gradients, else the plain ones."""
-        if "signal_encoders" in self.trainable and torch.is_grad_enabled():
+    def _encode(self, name: str, x_RT: Tensor) -> Tensor:
+        """Encode a signal, with the fast encoder if it needs no gradients."""
+        encoders = self.model.signal_encoders
+        encoder = encoders.encoders[encoders.signals[name]]
+        is_training = torch.is_grad_enabled()
+        if is_training and next(encoder.parameters()).requires_grad:
             if self.settings.gradient_checkpointing:
-                return partial(checkpoint, self.model.encode, use_reentrant=False)
-            return self.model.encode
-        return choose_backend(self.model, self.device).encode
+                return checkpoint(self.model.encode, {name: x_RT}, use_reentrant=False)[name]
+            return self.model.encode({name: x_RT})[name]
+        z_RSF = choose_backend(self.model, self.device).encode({name: x_RT})[name]
+        if is_training and not set(self.trainable) & {*PARTS}:
+            # Only some encoders are trained. A step without their signals has gradients of 0, since
+            # a loss that depends on nothing cannot be differentiated.
+            trained = [p for p in self.model.parameters() if p.requires_grad]
+            z_RSF = z_RSF + 0 * torch.stack([p.sum() for p in trained]).sum()
+        return z_RSF
 
     def training_step(self, batch: list[dict], batch_idx: int) -> None:
         """Take a step; stop if the loss is not finite."""

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..network.folder import find_tensors, read_calibration, read_info
 from ..network.state import build_network, check_regular, read_file, read_state
 from ..output import write_whole
 from ..verbosity import pluralize
+from .extension import Extension
 from .settings import TrainingSettings
 
 _RECORD = "training.json"
@@ -56,6 +57,8 @@ class TrainingRun:
         :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     tensorboard : bool
         Whether to log for TensorBoard as well.
+    extension : Extension
+        What fine-tuning adds to the initial weights.
     """
 
     settings: TrainingSettings
@@ -65,6 +68,7 @@ class TrainingRun:
     n_devices: int = 1
     on_error: str = "raise"
     tensorboard: bool = False
+    extension: Extension = field(default_factory=Extension)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

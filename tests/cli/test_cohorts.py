@@ -65,6 +65,18 @@ def test_settings_are_read_as_yaml(table, tmp_path, invoke, monkeypatch):
     assert given["config"] == Wav2SleepConfig()
 
 
+def test_stages_and_signals_are_added_on_the_command_line(table, tmp_path, invoke, monkeypatch):
+    given = {}
+    monkeypatch.setattr("mne_wav2sleep.cli.cohorts._prepare", lambda *_: [])
+    monkeypatch.setattr(
+        "mne_wav2sleep.training.fine_tune", lambda *_, **options: given.update(options)
+    )
+    options = ("--n-stages", "5", "--add-signal", "PPG=ECG", "--add-signal", "EOG-L")
+    result = invoke("fine-tune", table, tmp_path / "model", *options)
+    assert result.exit_code == 0, result.output
+    assert (given["n_stages"], given["add_signals"]) == (5, {"PPG": "ECG", "EOG-L": None})
+
+
 @pytest.mark.parametrize("command", ["train", "fine-tune"])
 def test_training_without_lightning_says_what_to_install(
     command, no_work, table, tmp_path, invoke, monkeypatch

@@ -121,7 +121,8 @@ def test_threads_that_share_a_stager_get_equal_stages(small_folder):
     assert stager.predict().proba.equals(expected.proba)
 
 
-def test_a_device_without_memory_falls_back_to_the_cpu(small_folder, monkeypatch):
+@pytest.mark.parametrize("room", ["none", "weights"])
+def test_a_device_without_memory_falls_back_to_the_cpu(room, small_folder, monkeypatch):
     """As CUDA does if its memory is full; torch's meta device stands in for it."""
     raw = make_raw()
     expected = SleepStagerW2S(raw, weights=small_folder).predict().proba
@@ -146,7 +147,10 @@ def test_a_device_without_memory_falls_back_to_the_cpu(small_folder, monkeypatch
 
     def move(device):
         if device.type == "meta":
-            return type(network).to(network, device)
+            moved = type(network).to(network, device)
+            if room == "none":
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return moved
         network.load_state_dict(state, assign=True)  # which the meta device has forgotten
         return network
 
@@ -158,7 +162,7 @@ def test_a_device_without_memory_falls_back_to_the_cpu(small_folder, monkeypatch
     with pytest.warns(RuntimeWarning, match="'meta' has too little free memory.*on the CPU"):
         proba = stager.predict().proba
     np.testing.assert_array_equal(proba, expected)
-    assert seen == ["meta", "cpu"]
+    assert seen == (["cpu"] if room == "none" else ["meta", "cpu"])
     assert "device: cpu" in repr(stager)
 
 
