@@ -94,6 +94,7 @@ def _train(
         path = folder / "checkpoints" / f"{run.settings.keep}.ckpt"
         kept = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(kept["state_dict"])
+        logger.info(f"The weights of pass {kept['epoch'] + 1} are kept.")
         write_curve(folder, monitor.rows, kept["epoch"] + 1)
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
