@@ -119,11 +119,7 @@ def read_config(path: Path, defaults: Config) -> Config:
     ValueError
         If it is not valid; the message names the setting.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no configuration {path}. Write one with `mne-wav2sleep write-config`."
-        )
-    content = read_file(path, MAX_TEXT_BYTES)
+    content = _read_content(path)
     try:
         given = read_yaml(content.decode("utf-8-sig"), _Loader)
         return _merge_sections(defaults, {} if given is None else given)
@@ -133,6 +129,25 @@ def read_config(path: Path, defaults: Config) -> Config:
             f"{path} is not a valid configuration: {reason}. Correct it, or write a new one with "
             "`mne-wav2sleep write-config`."
         ) from error
+
+
+def _read_content(path: Path) -> bytes:
+    """Read a file; refuse, in words that fit a configuration, what cannot be one."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no configuration {path}. Write one with `mne-wav2sleep write-config`."
+        )
+    if path.is_dir():
+        raise ValueError(
+            f"{path} is a folder, not a configuration. Write that of a model with `mne-wav2sleep "
+            f"write-config FILE --from {path}`."
+        )
+    if (size := path.stat().st_size) > MAX_TEXT_BYTES:
+        raise ValueError(
+            f"{path} has {size:,} bytes, but a configuration has {MAX_TEXT_BYTES:,} at most. Write "
+            "one with `mne-wav2sleep write-config`."
+        )
+    return read_file(path, MAX_TEXT_BYTES)
 
 
 def read_run_config(run: Mapping[str, Any], defaults: Config) -> Config:

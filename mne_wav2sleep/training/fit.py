@@ -134,6 +134,7 @@ def _train(
     if trainer.is_global_zero:
         kept = read_kept(folder, run.settings)
         module.load_state_dict(kept["state_dict"])
+        logger.info(f"The weights of pass {kept['epoch'] + 1} are kept.")
         write_curve(folder, monitor.rows, kept["epoch"] + 1)
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)

@@ -305,5 +305,5 @@ class PassMonitor(Callback):
 
 
 def _format(value: float | None) -> str:
-    """Format a loss or a kappa."""
-    return "undefined" if value is None else f"{value:.2f}"
+    """Format a loss or a kappa; adding 0 makes a rounded -0 a 0."""
+    return "undefined" if value is None else f"{round(value, 2) + 0:.2f}"

@@ -49,8 +49,9 @@ def write(tmp_path):
 def runs(table, tmp_path, invoke, monkeypatch):
     """Give the options that a command passes on to training, which does not begin."""
     table.write_text("recording,subject\na.edf,a\n")
+    (tmp_path / "a.edf").touch()
     passed = {}
-    monkeypatch.setattr("mne_wav2sleep.cli.cohorts._prepare", lambda *_: [])
+    monkeypatch.setattr("mne_wav2sleep.cli.cohorts._prepare", lambda *_: [], raising=False)
     for name in ("train", "fine_tune"):
         monkeypatch.setattr(
             f"mne_wav2sleep.training.{name}", lambda *_, **options: passed.update(options)
@@ -134,7 +135,7 @@ def test_a_file_changes_only_what_it_has(write):
         ("settings: {crop: [", "it is not valid YAML (line 1, column"),
         (b"\xff\xfe\xfa", "is not a valid configuration"),
         ("[" * 5000, "is not a valid configuration"),
-        ("settings: " + "# " * 2**20, "train.yaml"),
+        ("settings: " + "# " * 2**20, "has 2,097,162 bytes, but a configuration has 100,000 at"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(text, message, write, runs):
@@ -154,6 +155,14 @@ def test_fine_tuning_takes_the_architecture_from_the_weights(write, runs):
     assert message in " ".join(result.stderr.split())
     result, _ = runs("train", "--config", "none.yaml")
     assert "There is no configuration none.yaml. Write one with" in " ".join(result.stderr.split())
+
+
+def test_a_model_folder_is_not_a_configuration(runs, small_folder):
+    result, _ = runs("train", "--config", small_folder)
+    assert result.exit_code == 1
+    said = " ".join(result.stderr.split())
+    assert "is a folder, not a configuration. Write that of a model with" in said
+    assert f"`mne-wav2sleep write-config FILE --from {small_folder}`." in said
 
 
 def test_options_change_what_a_file_says(write, runs):

@@ -55,17 +55,21 @@ def test_the_logged_kappas_are_those_of_an_evaluation(nights, train_tiny, quick,
 
 
 def test_there_is_a_line_and_a_row_for_each_pass(nights, train_tiny, quick, tmp_path, capsys):
-    folder = train_tiny(nights, tmp_path / "m", verbose="info")
+    settings = replace(quick, warmup_steps=0)
+    folder = train_tiny(nights, tmp_path / "m", settings=settings, verbose="info")
     text = capsys.readouterr().out
     assert text.startswith("Training on 4 nights of 4 subjects, validation on 2 nights of 2 subj")
     lines = re.findall(r"^Pass .*$", text, re.MULTILINE)
     found = [LINE.fullmatch(line) for line in lines]
     assert [line and line[1] for line in found] == ["1", "2", "3", "4"], lines
     assert [line[2] for line in found] == ["at most about"] * 3 + [None]
+    assert "it/s" not in text  # no progress bar, since this is not a terminal
     metrics = pd.read_csv(folder / "metrics.csv")
     assert metrics["pass"].tolist() == [1, 2, 3, 4]
+    kept = metrics["pass"][metrics["validation_loss"].idxmin()]
+    assert f"\nThe weights of pass {kept} are kept.\n" in text
     # Two steps a pass: the rate at the second of them.
-    rates = 1e-2 * np.exp(-np.maximum(np.array([1, 3, 5, 7]) - 2, 0) / 50)
+    rates = 1e-2 * np.exp(-np.array([1, 3, 5, 7]) / 50)
     np.testing.assert_allclose(metrics["learning_rate"], rates, rtol=1e-5)
     assert (metrics["seconds"] >= 0).all()
     assert not (folder / "log").exists()
