@@ -26,6 +26,7 @@ from tqdm import tqdm
 from mne_wav2sleep import load_weights, save_weights, simulate_night
 from mne_wav2sleep.cohorts import Night, PreparedNight, calibrate, open_night, prepare_nights
 from mne_wav2sleep.network import Calibration, LoadedWeights, Preprocessing, Wav2SleepConfig
+from mne_wav2sleep.network.backends import choose_device
 from mne_wav2sleep.network.registry import REGISTRY
 from mne_wav2sleep.simulation import (
     Population,
@@ -219,12 +220,15 @@ def plan_real(
     ]
 
 
-def distill_ppg_encoder(nights: list[PreparedNight], weights: Path, folder: Path) -> Path:
+def distill_ppg_encoder(
+    nights: list[PreparedNight], weights: Path, folder: Path, n_workers: int
+) -> Path:
     """Train the PPG's encoder to reproduce the output of the ECG's for the same beats."""
     if (folder / "config.json").exists():
         return folder
     loaded = load_weights(weights)
-    model = loaded.network
+    device = choose_device("auto")
+    model = loaded.network.to(device)
     teacher = model.signal_encoders.encoders["ECG"]
     student = model.signal_encoders.encoders["PPG"]
     student.load_state_dict(teacher.state_dict())
@@ -243,12 +247,12 @@ def distill_ppg_encoder(nights: list[PreparedNight], weights: Path, folder: Path
         sampler = PassSampler(
             nights, SETTINGS.dataset_weights, SETTINGS.batch_size, seed=SEED + 1, number=number
         )
-        batches = make_loader(dataset, sampler, SETTINGS.batch_size, n_workers=0)
-        for batch in (progress := tqdm(batches, desc="Distilling the PPG's encoder")):
+        batches = make_loader(dataset, sampler, SETTINGS.batch_size, n_workers)
+        for [batch] in (progress := tqdm(batches, desc="Distilling the PPG's encoder")):
             with torch.no_grad():
-                wanted_BSF = teacher(batch["x"]["ECG"])
+                wanted_BSF = teacher(batch["x"]["ECG"].to(device))
             spread_F = wanted_BSF.std((0, 1)) + 1e-3
-            output_BSF = student(batch["x"]["PPG"])
+            output_BSF = student(batch["x"]["PPG"].to(device))
             loss = ((output_BSF - wanted_BSF) / spread_F).square().mean()
             optimizer.zero_grad()
             loss.backward()
@@ -256,7 +260,7 @@ def distill_ppg_encoder(nights: list[PreparedNight], weights: Path, folder: Path
             optimizer.step()
             schedule.step()
             progress.set_postfix(loss=f"{loss.item():.3f}")
-    return save_weights(replace(loaded, network=model.requires_grad_(False)), folder)
+    return save_weights(replace(loaded, network=model.cpu().requires_grad_(False)), folder)
 
 
 def calibrate_mini(
@@ -311,7 +315,7 @@ def main() -> None:
         validation=apart,
         settings=replace(SETTINGS, max_passes=options.passes, n_workers=options.workers),
     )
-    taught = distill_ppg_encoder(train_nights, pieces, options.work / "taught")
+    taught = distill_ppg_encoder(train_nights, pieces, options.work / "taught", options.workers)
     together = fine_tune(
         train_nights,
         options.work / "together",
