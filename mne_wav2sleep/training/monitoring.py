@@ -19,7 +19,6 @@ from ..modalities import MODALITIES
 from ..output import write_whole
 from ..progress import log_line
 from ..showing import escape_hidden
-from ..verbosity import logger
 from .module import RECORDED
 from .settings import TrainingSettings
 
@@ -181,7 +180,6 @@ class PassMonitor(Callback):
         """Write the rows of a run that is resumed, without a pass that will be repeated."""
         if self.rows and trainer.is_global_zero:
             self._write()
-            logger.info(f"Resuming after pass {self.rows[-1]['pass']}/{self._settings.max_passes}.")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""

@@ -102,7 +102,7 @@ if __name__ == "__main__":
 
 
 def test_metrics_are_one_file_with_one_row_for_each_pass_however_often_a_run_is_killed(
-    nights, trained, train_tiny, tiny, quick, tmp_path, capsys
+    nights, trained, train_tiny, tiny, quick, tmp_path
 ):
     folder = tmp_path / "m"
     for die_at in (1, 3):  # between the row of a pass and its checkpoint
@@ -118,8 +118,7 @@ def test_metrics_are_one_file_with_one_row_for_each_pass_however_often_a_run_is_
         assert read_metrics(folder)["pass"].tolist() == list(range(1, die_at + 2))
         folder = shutil.move(folder, tmp_path / f"moved after {die_at}")
     (folder / "metrics.csv").write_text("pass,learn")  # and damaged besides
-    train_tiny(nights, folder, verbose="info")
-    assert "\nResuming after pass 3/4.\nPass 4/4: " in capsys.readouterr().out
+    train_tiny(nights, folder)
     pd.testing.assert_frame_equal(read_metrics(folder), read_metrics(trained))
 
 
