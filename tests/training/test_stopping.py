@@ -107,6 +107,40 @@ def test_a_handler_of_the_user_is_called_and_kept(nights, train_tiny, tmp_path, 
         signal.signal(signal.SIGTERM, before)
 
 
+PAIR = """
+import os, signal
+from mne_wav2sleep.cohorts import open_night
+from mne_wav2sleep.network import Wav2SleepConfig
+from mne_wav2sleep.training import Masking, TrainingSettings, train
+from mne_wav2sleep.training.module import Wav2SleepModule
+begin = Wav2SleepModule.on_train_batch_start
+def begin_or_stop(self, batch, batch_idx):
+    if self.global_step == 3 and self.trainer.global_rank == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    begin(self, batch, batch_idx)
+Wav2SleepModule.on_train_batch_start = begin_or_stop
+if __name__ == "__main__":
+    nights = [open_night(p) for p in {paths}]
+    train(nights, "m", config={config}, settings={settings}, device="cpu", n_devices=2)
+"""
+
+
+def test_sigterm_of_one_process_stops_all_after_the_same_step(nights, tiny, quick, tmp_path):
+    paths, settings = [str(night.path) for night in nights], replace(quick, batch_size=1)
+    (tmp_path / "run.py").write_text(PAIR.format(paths=paths, config=tiny, settings=settings))
+    result = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=tmp_path,
+        env=os.environ | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 143, result.stderr
+    assert (tmp_path / "m" / "checkpoints" / "last.ckpt").exists()
+    assert not (tmp_path / "m" / "config.json").exists()
+
+
 SLURM = {
     "SLURM_JOB_ID": "4711",
     "SLURM_JOB_NAME": "training",
