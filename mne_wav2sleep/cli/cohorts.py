@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..cohorts import PreparedNight, evaluate, prepare_nights, read_nights
+from ..cohorts.identity import check_apart
 from ..errors import summarize_validation
 from ..hypnograms.tables import hide_formula
 from ..network.folder import read_info
@@ -41,6 +42,15 @@ _ModelFolder = Annotated[Path, typer.Argument(help="Model folder to write.", sho
 _Validation = Annotated[
     Path | None, typer.Option(help="CSV of validation nights; default: some of the subjects.")
 ]
+_Split = Annotated[
+    Path | None,
+    typer.Option(help="CSV of subject and part (training, validation, test); or dataset as well."),
+]
+_Cache = Annotated[
+    Path | None,
+    typer.Option(help="Folder of prepared nights, to share; default: nights in the model folder."),
+]
+_Jobs = Annotated[int, typer.Option("--jobs", help="Nights prepared at once; -1 for every CPU.")]
 _SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="Skip nights that cannot be used.")
 ]
@@ -69,10 +79,22 @@ def _import_training() -> ModuleType:
     return training
 
 
-def _prepare(table: Path, folder: Path, skip_broken: bool) -> list[PreparedNight]:
-    """Read a table of nights and prepare them."""
+def _prepare(
+    table: Path, validation: Path | None, cache: Path, jobs: int, skip_broken: bool
+) -> tuple[list[PreparedNight], list[PreparedNight] | None]:
+    """Read tables of nights and prepare them; together, so that none is in both."""
+    nights = read_nights(table)
+    apart = [] if validation is None else read_nights(validation)
+    check_apart(nights, apart)
     on_error = "warn" if skip_broken else "raise"
-    return prepare_nights(read_nights(table), folder, on_error=on_error)
+    prepared = prepare_nights([*nights, *apart], cache, n_jobs=jobs, on_error=on_error)
+    if validation is None:
+        return prepared, None
+    persons = {night.person for night in apart}
+    return (
+        [night for night in prepared if night.person not in persons],
+        [night for night in prepared if night.person in persons],
+    )
 
 
 def _check_scores(out: Path, table: Path) -> None:
@@ -122,9 +144,10 @@ def _change_settings(settings: Any, assignments: Sequence[str] | None) -> Any:
 def evaluate_command(
     table: _Table,
     weights: WeightsOption = "wav2sleep",
-    folder: Annotated[Path, typer.Option(help="Folder for the prepared nights.")] = Path(
+    cache: Annotated[Path, typer.Option(help="Folder of prepared nights, to share.")] = Path(
         "prepared-nights"
     ),
+    jobs: _Jobs = 1,
     subsets: Annotated[str, typer.Option(help="Subsets of the signals: all or recorded.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Scores of each night to write, .csv.")] = None,
     device: DeviceOption = "auto",
@@ -142,7 +165,7 @@ def evaluate_command(
         if out is not None:  # checked before hours of work
             _check_scores(out, table)
             check_output(out, overwrite=overwrite)
-        nights = _prepare(table, folder, skip_broken)
+        nights, _ = _prepare(table, None, cache, jobs, skip_broken)
         found = evaluate(nights, weights, subsets=subsets, device=device)
         if out is not None:
             with write_whole(out, overwrite=overwrite) as unfinished:
@@ -156,11 +179,14 @@ def train_command(
     table: _Table,
     folder: _ModelFolder,
     validation: _Validation = None,
+    split: _Split = None,
     config_from: Annotated[
         Path | None, typer.Option(help="Model folder with the architecture to use.")
     ] = None,
     skip_broken: _SkipBroken = False,
     settings: _Settings = None,
+    cache: _Cache = None,
+    jobs: _Jobs = 1,
     device: DeviceOption = "auto",
     n_devices: _NDevices = 1,
     debug: DebugOption = False,
@@ -173,13 +199,18 @@ def train_command(
         training = _import_training()
         chosen = _change_settings(training.TrainingSettings(), settings)
         info = None if config_from is None else read_info(config_from)
-        nights = folder / "nights"
+        if split is not None:  # before hours of work
+            training.splitting.read_split(split)
+        nights, apart = _prepare(table, validation, cache or folder / "nights", jobs, skip_broken)
         training.train(
-            _prepare(table, nights, skip_broken),
+            nights,
             folder,
             config=info and info.config,
             preprocessing=info and info.preprocessing,
-            validation=validation and _prepare(validation, nights, skip_broken),
+            validation=apart,
+            split=split,
+            cache=cache,
+            n_jobs=jobs,
             settings=chosen,
             device=device,
             n_devices=n_devices,
@@ -197,8 +228,11 @@ def fine_tune_command(
         typer.Option(help="Part to train, such as sequence_mixer; repeatable."),
     ] = None,
     validation: _Validation = None,
+    split: _Split = None,
     skip_broken: _SkipBroken = False,
     settings: _Settings = None,
+    cache: _Cache = None,
+    jobs: _Jobs = 1,
     device: DeviceOption = "auto",
     n_devices: _NDevices = 1,
     debug: DebugOption = False,
@@ -210,13 +244,18 @@ def fine_tune_command(
     with clean_errors(debug=debug):
         training = _import_training()
         chosen = _change_settings(training.FINE_TUNING, settings)
-        nights = folder / "nights"
+        if split is not None:  # before hours of work
+            training.splitting.read_split(split)
+        nights, apart = _prepare(table, validation, cache or folder / "nights", jobs, skip_broken)
         training.fine_tune(
-            _prepare(table, nights, skip_broken),
+            nights,
             folder,
             weights=weights,
             trainable=trainable or ("sequence_mixer", "classifier"),
-            validation=validation and _prepare(validation, nights, skip_broken),
+            validation=apart,
+            split=split,
+            cache=cache,
+            n_jobs=jobs,
             settings=chosen,
             device=device,
             n_devices=n_devices,

@@ -19,6 +19,7 @@ from ..progress import show_bars, track
 from ..staging.windows import blend, join, plan_windows
 from ..verbosity import Verbosity, check_option, verbose
 from .batches import collate, read_item
+from .identity import warn_of_seen
 from .nights import Night, PreparedNight
 from .preparing import open_prepared
 
@@ -38,11 +39,14 @@ class Evaluation:
     confusion : dict
         (dataset, subset) -> DataFrame with the number of epochs of each stage by the scorer (rows)
         and by the network (columns).
+    cautions : tuple of str
+        Warnings: how many of the nights the weights know from training.
     """
 
     pooled: pd.DataFrame
     by_night: pd.DataFrame
     confusion: dict[tuple[str, str], pd.DataFrame]
+    cautions: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         table = self.pooled[["nights", "epochs", "kappa", "accuracy"]].round(3)
@@ -156,7 +160,7 @@ def _compute_agreement(
     f1 = together.get_agreement_bystage()["fbeta"]
     row = {
         "nights": len(nights),
-        "subjects": len({night.subject for night in nights}),
+        "subjects": len({night.person for night in nights}),
         "epochs": len(agreement.data),
         "staged": 100 * len(agreement.data) / sum((hyp.hypno != "UNS").sum() for hyp in scored),
         "kappa": pooled["kappa"],
@@ -183,7 +187,7 @@ def evaluate(
     *,
     subsets: Sequence[Subset] | str = "all",
     n_stages: int | None = None,
-    folder: str | Path | None = None,
+    cache: str | Path | None = None,
     device: str | torch.device = "auto",
     verbose: Verbosity = None,
 ) -> Evaluation:
@@ -201,7 +205,7 @@ def evaluate(
     n_stages : int or None
         Number of stages to compare: 3 (Wake, NREM, REM) or 2 (Wake, Sleep) fold those of the
         network; None compares them as they are.
-    folder : str, Path or None
+    cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
@@ -242,7 +246,8 @@ def evaluate(
     check_option("n_stages", n_stages, [None, 2, 3, len(loaded.stage_names)])
     engine = Engine(loaded.network, device)
     found: dict[tuple[str, str], list[tuple[PreparedNight, yasa.Hypnogram, yasa.Hypnogram]]] = {}
-    with open_prepared(nights, folder) as prepared:
+    with open_prepared(nights, cache) as prepared:
+        cautions = warn_of_seen(prepared, loaded)
         for night in track(prepared, "Evaluating", "night"):
             for subset, pair in _stage_night(night, loaded, engine, subsets).items():
                 if n_stages is not None and n_stages != len(loaded.stage_names):
@@ -266,6 +271,7 @@ def evaluate(
         pd.DataFrame.from_dict(pooled, orient="index").rename_axis(["dataset", "subset"]),
         pd.concat(by_night, names=["dataset", "subset"]).droplevel(-1).reset_index(),
         confusion,
+        cautions,
     )
 
 

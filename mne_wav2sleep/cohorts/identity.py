@@ -5,8 +5,17 @@ from pathlib import Path
 
 import mne
 
-from ..verbosity import check_type
+from ..cautions import warn
+from ..network import LoadedWeights
+from ..verbosity import check_type, logger, pluralize
 from .nights import Night, PreparedNight
+
+_MOST_NAMES = 6
+"""Number of nights that a message names at most."""
+_BE = ("was", "were")
+
+Person = tuple[str, str]
+"""A dataset and a subject, as they are compared."""
 
 
 def _identify(source: object) -> str:
@@ -106,3 +115,77 @@ def check_contents(nights: Sequence[PreparedNight]) -> None:
                 f"{other.name} is given twice, also as {night.name}, with the same signals and "
                 "stages, and would count twice. Remove the copy."
             )
+
+
+def check_apart(
+    training: Sequence[Night | PreparedNight], validation: Sequence[Night | PreparedNight]
+) -> None:
+    """Refuse subjects that are in both training and validation.
+
+    Parameters
+    ----------
+    training, validation : sequence of Night or PreparedNight
+        The nights of the two parts.
+
+    Raises
+    ------
+    ValueError
+        If a subject is in both, whatever the spelling.
+    """
+    both = {night.person for night in training} & {night.person for night in validation}
+    if both:
+        some = [night for night in (*training, *validation) if night.person in both]
+        raise ValueError(
+            f"The subjects {sorted({night.subject for night in some})} are in both training and "
+            f"validation ({', '.join(night.name for night in some[:_MOST_NAMES])}), which makes "
+            "validation meaningless. Put all nights of a subject in one split."
+        )
+    alike = {_strip_zeros(night.person): night.subject for night in training}
+    for night in validation:
+        if (other := alike.get(_strip_zeros(night.person))) is not None:
+            warn(
+                f"Subject {other!r} of {night.dataset} is in training and {night.subject!r} in "
+                "validation. If they are one person, write the name in one way."
+            )
+
+
+def _strip_zeros(person: Person) -> Person:
+    """Leave out what may not distinguish people: zeros before a number, and signs."""
+    dataset, subject = person
+    letters = "".join(c if c.isalnum() else " " for c in subject)
+    spaced = "".join(
+        f" {c}" if i and c.isdigit() != letters[i - 1].isdigit() else c
+        for i, c in enumerate(letters)
+    )
+    return dataset, " ".join(word.lstrip("0") or "0" for word in spaced.split())
+
+
+def warn_of_seen(nights: Sequence[PreparedNight], weights: LoadedWeights) -> tuple[str, ...]:
+    """Warn of nights that weights know from training.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights that the weights are measured on.
+    weights : LoadedWeights
+        The weights.
+
+    Returns
+    -------
+    cautions : tuple of str
+        The warnings.
+    """
+    contents = [night.contents for night in nights]
+    cautions = []
+    for role, use in (("training", "train"), ("validation", "select or calibrate")):
+        if found := weights.seen.find(role, contents):
+            cautions.append(
+                f"{len(found)} of the {len(nights)} night{pluralize(nights)} {_BE[len(found) > 1]} "
+                f"used to {use} these weights, so that results are better than on other nights. "
+                "Use nights of other subjects."
+            )
+            names = ", ".join(nights[i].name for i in found)
+            logger.info(f"Nights that were used to {use} these weights: {names}.")
+    for caution in cautions:
+        warn(caution)
+    return tuple(cautions)

@@ -329,6 +329,7 @@ def prepare_nights(
             prepared.append(result)
         else:
             failed[night.name] = result
+    next(done, None)  # joblib warns of tasks that it cancels if it is not asked for the end
     if failed:
         message = (
             f"{len(failed)} of {len(nights)} night{pluralize(nights)} cannot be used. "

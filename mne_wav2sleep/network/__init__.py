@@ -7,6 +7,7 @@ bundled weights, and an :class:`Engine` runs a network on a device.
     config     architecture and preprocessing
     model      the network, as in training; fast: the same numbers on a CPU, sooner
     weights    the values WeightsInfo and LoadedWeights
+    seen       the nights of training, by their hashes
     state      files of model folders, read within limits; networks built from them
     folder     model folders, read and written
     registry   the weights that have a name; download: their cache

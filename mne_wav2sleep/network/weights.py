@@ -1,10 +1,11 @@
 """A set of weights: network, calibration, preprocessing, stage names and scorer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..calibration import Calibration
 from .config import Preprocessing, Wav2SleepConfig
 from .model import Wav2Sleep
+from .seen import SeenNights
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class LoadedWeights(WeightsInfo):
         Name of the file that the tensors were read from; empty for a network in memory.
     sha256 : str
         SHA-256 of that file; empty for a network in memory.
+    seen : SeenNights
+        The nights of training and validation, known by hashes alone.
 
     See Also
     --------
@@ -84,6 +87,7 @@ class LoadedWeights(WeightsInfo):
     calibration: Calibration
     file: str = ""
     sha256: str = ""
+    seen: SeenNights = field(default_factory=SeenNights)
 
     def __repr__(self) -> str:
         """Show the name, the modalities and the stages."""

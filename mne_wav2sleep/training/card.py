@@ -76,7 +76,7 @@ def _describe_nights(nights: Sequence[PreparedNight], n_stages: int) -> str:
             stages.update(night.read_hypnogram(n_stages).hypno)
         counts = ", ".join(f"{stage} {count}" for stage, count in stages.most_common() if count)
         hours = sum(night.n_epochs for night in some) / 120
-        subjects = len({night.subject for night in some})
+        subjects = len({night.person for night in some})
         rows.append(
             f"| {dataset} | {len(some)} | {subjects} | {hours:.1f} | {', '.join(signals)} "
             f"| {counts} |"
@@ -95,7 +95,7 @@ def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
     nights = ["dataset", "subset", "night", "subject"]
     both = before.by_night.merge(after.by_night, on=nights, suffixes=(" before", " after"))
     both["gain"] = both["kappa after"] - both["kappa before"]
-    gain = both.groupby("subject")["gain"].mean().to_numpy()
+    gain = both.groupby(["dataset", "subject"])["gain"].mean().to_numpy()
     text = f"Mean gain by subject: {gain.mean():.3f}"
     if gain.size > 1 and np.ptp(gain) > 0:
         interval = stats.bootstrap((gain,), np.mean, method="percentile", rng=0)
@@ -106,7 +106,8 @@ def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
         + _format_table(
             both[["dataset", "subject", "subset", "kappa before", "kappa after", "gain"]]
         )
-        + f"\n\n{text}.\n"
+        + "\n\n".join(["", f"{text}.", *before.cautions])
+        + "\n"
     )
 
 

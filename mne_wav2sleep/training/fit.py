@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from ..cautions import warn
-from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate, prepare_nights
+from ..cautions import keep_cautions, warn
+from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate
 from ..network import (
     Calibration,
     LoadedWeights,
@@ -24,37 +24,21 @@ from ..verbosity import Verbosity, logger, pluralize, verbose
 from .card import write_card
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .run import TrainingRun, check_folder, claim_folder
-from .sampling import check_apart, split_by_subject
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
+from .splitting import TrainingNights
 from .trainer import choose_devices, fit_module, use_plain_modes
 
 _FEW_SUBJECTS = 5
 """Number of subjects below which fine-tuning warns of overfitting."""
 
 
-def _train(
-    start: LoadedWeights,
-    nights: Sequence[Night | PreparedNight],
-    validation: Sequence[Night | PreparedNight] | None,
-    folder: Path,
-    run: TrainingRun,
-) -> Path:
+def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: TrainingRun) -> Path:
     """Train, and write the model folder."""
     # Before the nights are prepared, which takes long.
     devices = choose_devices(choose_device(run.device), run.n_devices)
     check_folder(folder)
-    prepared = prepare_nights(nights, folder / "nights")
-    if validation is None:
-        fraction, seed = run.settings.validation_fraction, run.settings.seed
-        training, apart = split_by_subject(prepared, fraction, seed)
-    else:
-        training, apart = prepared, prepare_nights(validation, folder / "nights")
-    check_apart(training, apart)
-    if not training or not apart:
-        raise ValueError(
-            f"Training needs at least one night each for training and validation, got "
-            f"{len(training)} and {len(apart)}. Add nights."
-        )
+    split = nights.prepare(folder, run.settings.validation_fraction, run.settings.seed)
+    training, apart = split.training, split.validation
     check_datasets(run.settings, training)
     data = NightDataModule(training, apart, start, run.settings)
     claim_folder(
@@ -69,6 +53,7 @@ def _train(
             "validation": [night.path.name for night in apart],
         },
     )
+    split.write(folder)
     if (folder / "config.json").exists():  # the last file that is written
         logger.info(f"{folder} already contains the result of this training run.")
         return folder
@@ -89,7 +74,9 @@ def _train(
         trained = replace(start, name=folder.name, network=network, file="", sha256="")
         trained = replace(trained, calibration=calibrate(apart, trained, device="cpu"))
         write_card(folder, trained, training, apart, run, before)
-        save_weights(trained, folder)
+        # Last, so that calibration and card warn only of what the initial weights have seen.
+        contents = ([night.contents for night in part] for part in (training, apart))
+        save_weights(replace(trained, seen=start.seen.extend(*contents)), folder)
     trainer.strategy.barrier()  # no process returns before the folder is complete
     return folder
 
@@ -102,7 +89,10 @@ def train(  # noqa: PLR0913 (keywords that users set)
     config: Wav2SleepConfig | None = None,
     preprocessing: Preprocessing | None = None,
     validation: Sequence[Night | PreparedNight] | None = None,
+    split: str | Path | None = None,
     settings: TrainingSettings | None = None,
+    cache: str | Path | None = None,
+    n_jobs: int = 1,
     device: str | torch.device = "auto",
     n_devices: int = 1,
     verbose: Verbosity = None,
@@ -123,8 +113,17 @@ def train(  # noqa: PLR0913 (keywords that users set)
     validation : sequence of Night or PreparedNight, optional
         Nights for the calibration and the model card, and, with ``keep="best"``, for early stopping
         and for selecting the best pass; by default those of some of the subjects.
+    split : str, Path or None
+        A table (CSV) with the columns ``subject``, ``part`` (``training``, ``validation``, or
+        ``test`` for those to leave out) and, optionally, ``dataset``, instead of ``validation``.
+        Subjects that it does not name are assigned by the seed, with a warning. None for
+        ``split.csv`` in the folder, which training writes.
     settings : TrainingSettings or None
         Settings; None for the authors'.
+    cache : str, Path or None
+        Folder of prepared nights, which several runs can share; None for ``nights`` in the folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
@@ -135,8 +134,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     Returns
     -------
     folder : Path
-        The model folder: ``config.json``, ``calibration.json``, ``model.safetensors`` and the model
-        card ``README.md``.
+        The model folder: ``config.json``, ``calibration.json``, ``model.safetensors``,
+        ``nights.json`` (the nights of training, by hashes of their contents) and the model card
+        ``README.md``.
 
     Raises
     ------
@@ -156,13 +156,14 @@ def train(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
     )
-    with use_plain_modes():
+    with use_plain_modes(), keep_cautions([]):  # each is shown once
         torch.manual_seed(run.settings.seed)
         network = Wav2Sleep(config or Wav2SleepConfig())
         info = describe_config(network.config, name=str(folder))
         start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
         start = replace(start, preprocessing=preprocessing or Preprocessing())
-        return _train(start, nights, validation, Path(folder), run)
+        cohort = TrainingNights(nights, validation, split, cache, n_jobs)
+        return _train(start, cohort, Path(folder), run)
 
 
 @verbose
@@ -173,7 +174,10 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     weights: str | Path | LoadedWeights = "wav2sleep",
     trainable: Sequence[str] = ("sequence_mixer", "classifier"),
     validation: Sequence[Night | PreparedNight] | None = None,
+    split: str | Path | None = None,
     settings: TrainingSettings = FINE_TUNING,
+    cache: str | Path | None = None,
+    n_jobs: int = 1,
     device: str | torch.device = "auto",
     n_devices: int = 1,
     verbose: Verbosity = None,
@@ -195,8 +199,17 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     validation : sequence of Night or PreparedNight, optional
         Nights for the calibration and the model card, and, with ``keep="best"``, for early stopping
         and for selecting the best pass; by default those of some of the subjects.
+    split : str, Path or None
+        A table (CSV) with the columns ``subject``, ``part`` (``training``, ``validation``, or
+        ``test`` for those to leave out) and, optionally, ``dataset``, instead of ``validation``.
+        Subjects that it does not name are assigned by the seed, with a warning. None for
+        ``split.csv`` in the folder, which training writes.
     settings : TrainingSettings
         Settings.
+    cache : str, Path or None
+        Folder of prepared nights, which several runs can share; None for ``nights`` in the folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
@@ -229,7 +242,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         raise ValueError(
             f"trainable must be one or more of {', '.join(PARTS)}, got {list(trainable)}."
         )
-    subjects = {night.subject for night in nights}
+    subjects = {night.person for night in nights}
     if len(subjects) < _FEW_SUBJECTS:
         warn(
             f"Fine-tuning on {len(subjects)} subject{pluralize(subjects)}: with fewer than "
@@ -244,5 +257,6 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         device=device,
         n_devices=n_devices,
     )
-    with use_plain_modes():
-        return _train(start, nights, validation, Path(folder), run)
+    with use_plain_modes(), keep_cautions([]):  # each is shown once
+        cohort = TrainingNights(nights, validation, split, cache, n_jobs)
+        return _train(start, cohort, Path(folder), run)

@@ -14,7 +14,7 @@ from .settings import TrainingSettings
 _RUN = "training.json"
 _LARGEST_RUN = 2**26
 """Largest size in bytes of a description of a run, which lists its nights."""
-_WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md")
+_WRITTEN = ("calibration.json", "config.json", "model.safetensors", "README.md", "nights.json")
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def test_a_wrong_setting_is_named_with_its_value(no_work, table, tmp_path, invok
 
 def test_settings_are_read_as_yaml(table, tmp_path, invoke, monkeypatch):
     given = {}
-    monkeypatch.setattr("mne_wav2sleep.cli.cohorts._prepare", lambda *_: [])
+    monkeypatch.setattr("mne_wav2sleep.cli.cohorts._prepare", lambda *_: ([], None))
     monkeypatch.setattr("mne_wav2sleep.training.train", lambda *_, **options: given.update(options))
     options = ("--set", "learning_rate=1e-4", "--set", "crop=null", "--set", "batch_size=3")
     result = invoke("train", table, tmp_path / "model", *options, "--device", "cpu")

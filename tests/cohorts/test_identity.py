@@ -1,11 +1,20 @@
 """Which nights are the same, whatever they and their files are called."""
 
 import shutil
+from dataclasses import replace
 
+import mne
 import pytest
 from builders import make_hypnogram, make_raw, toy_recordings, write_edf
 
-from mne_wav2sleep.cohorts import Night, evaluate, prepare_nights
+from mne_wav2sleep import load_weights
+from mne_wav2sleep.cohorts import (
+    Night,
+    calibrate,
+    evaluate,
+    measure_reliability,
+    prepare_nights,
+)
 from mne_wav2sleep.cohorts.identity import check_nights
 from mne_wav2sleep.cohorts.nights import sort_nights
 
@@ -111,3 +120,32 @@ def test_sorted_nights_do_not_depend_on_the_order_given(tmp_path):
     found = sort_nights(prepared)
     assert found == sort_nights(prepared[::-1])
     assert [(n.dataset, n.subject) for n in found] == [("x", "a"), ("x", "b"), ("y", "a")]
+
+
+@pytest.mark.parametrize("measure", [evaluate, calibrate, measure_reliability])
+def test_nights_of_training_are_warned_of(measure, small_folder, tmp_path):
+    paths = [tmp_path / f"{i}_raw.fif" for i in range(3)]
+    for seed, path in enumerate(paths):
+        make_raw(("Thor",), seconds=600, seed=seed).save(path, verbose="error")
+    nights = prepare_nights([Night(p, HYP, p.name) for p in paths], tmp_path / "kept")
+    weights = load_weights(small_folder)
+    seen = weights.seen.extend([n.contents for n in nights[:2]], [nights[2].contents])
+    weights = replace(weights, seen=seen)
+    # By the same names, under others as a copy, and as a Raw.
+    copy = shutil.copy(paths[1], tmp_path / "copy_raw.fif")
+    again = [
+        Night(paths[0], HYP, "x"),
+        Night(copy, HYP, "y"),
+        Night(mne.io.read_raw(paths[2]), HYP, "z"),
+    ]
+    unseen = Night(make_raw(("Thor",), seconds=600, seed=7), HYP, "new")
+    with pytest.warns(RuntimeWarning) as caught:
+        found = measure([*again, unseen], weights)
+    texts = [str(one.message) for one in caught]
+    start = "of the 4 nights"
+    assert len(texts) == 2
+    assert texts[0].startswith(f"2 {start} were used to train these weights, so that")
+    assert texts[1].startswith(f"1 {start} was used to select or calibrate these weights")
+    if measure is evaluate:
+        assert found.cautions == tuple(texts)
+        assert evaluate([unseen], weights).cautions == ()
