@@ -55,7 +55,13 @@ def make_nights(n: int, hours: int, folder: Path) -> None:
     with safe_open(first, framework="numpy") as file:
         header = json.loads(file.metadata()["night"])
     for i in range(1, n):
-        metadata = {"night": json.dumps(header | {"subject": f"p{i:03d}"})}
+        # Copies of one night are refused, so each says that it has other contents.
+        header |= {"subject": f"p{i:03d}", "contents": [f"{i:03d}"]}
+        if "checksum" in header:
+            from mne_wav2sleep.cohorts.nights import compute_checksum
+
+            header["checksum"] = compute_checksum(header, tensors)
+        metadata = {"night": json.dumps(header)}
         save_file(tensors, folder / f"p{i:03d}.safetensors", metadata=metadata)
 
 
@@ -99,16 +105,29 @@ def train_once(name: str, nights_folder: Path) -> None:
     print(f"{name}: {', '.join(passes)} s per pass, with validation; peak memory {peak:.2f} GB")
 
 
+def call(tree: Path, folder: Path, *arguments: str) -> None:
+    """Run this script with the package of a tree."""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, "--folder", folder, *arguments],
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(tree)},
+    )
+
+
 def main() -> None:
     """Write the nights, then measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", help="revision to measure as well, such as HEAD~1")
     parser.add_argument("--only", default="", help="runs whose name contains this")
     parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--make", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
         train_once(options.run, options.folder)
+        return
+    if options.make:
+        make_nights(*options.make, options.folder)
         return
     here = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -119,19 +138,16 @@ def main() -> None:
             subprocess.run([*add, options.before], check=True, capture_output=True)
         try:
             runs = {name: run for name, run in RUNS.items() if options.only in name}
-            for hours in {run["hours"] for run in runs.values()}:
-                n = max(run["nights"] for run in runs.values() if run["hours"] == hours)
-                make_nights(n, hours, Path(folder, str(hours)))
+            most: dict[int, int] = {}
+            for run in runs.values():
+                most[run["hours"]] = max(run["nights"], most.get(run["hours"], 0))
+            for tree, path in trees.items():
+                for hours, n in most.items():
+                    call(path, Path(folder, tree, str(hours)), "--make", str(n), str(hours))
             for name, run in runs.items():
                 for tree, path in trees.items():
-                    nights = Path(folder, str(run["hours"]))
-                    command = [sys.executable, "-W", "ignore", __file__, "--run", name]
                     print(f"{tree:10}", end=" ", flush=True)
-                    subprocess.run(
-                        [*command, "--folder", nights],
-                        check=True,
-                        env=os.environ | {"PYTHONPATH": str(path)},
-                    )
+                    call(path, Path(folder, tree, str(run["hours"])), "--run", name)
         finally:
             if options.before:
                 remove = ["git", "-C", here, "worktree", "remove", "--force"]

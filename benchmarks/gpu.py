@@ -25,13 +25,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import joblib
+import mne
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
 
 from mne_wav2sleep import SleepStagerW2S, load_weights, save_weights, simulate_night
-from mne_wav2sleep.cohorts import Night, PreparedNight, evaluate, open_night, prepare_nights
+from mne_wav2sleep.cohorts import Night, PreparedNight, evaluate, prepare_nights
 from mne_wav2sleep.cohorts.evaluation import run_night
 from mne_wav2sleep.modalities import MODALITIES
 from mne_wav2sleep.network import Engine, Preprocessing, Wav2Sleep, Wav2SleepConfig
@@ -185,30 +185,15 @@ class Benchmark:
         return time.monotonic() > self.deadline
 
     def get_nights(self, n: int) -> list[PreparedNight]:
-        """Simulate nights, and copy them under other names of subjects."""
-        home = self.folder / "nights"
-        sizes = self.sizes
-        if not self._nights:
-            raws = [
-                simulate_night(
-                    duration=3600 * sizes.hours,
-                    modalities=sizes.signals,
-                    sfreq=64,
-                    seed=i,
-                    verbose="error",
-                )
-                for i in range(sizes.n_simulated)
-            ]
-            self._nights = prepare_nights(
-                [Night(r, None, f"s{i}") for i, r in enumerate(raws)], home
-            )
-        for i in range(len(self._nights), n):
-            source = self._nights[i % sizes.n_simulated].path
-            with safe_open(source, framework="numpy") as file:
-                header = json.loads(file.metadata()["night"]) | {"subject": f"s{i}"}
-            path = home / f"s{i}.safetensors"
-            save_file(load_file(source), path, metadata={"night": json.dumps(header)})
-            self._nights.append(open_night(path))
+        """Simulate nights and prepare them."""
+        first = len(self._nights)
+        jobs = (joblib.delayed(_simulate)(i, self.sizes) for i in range(first, n))
+        raws = joblib.Parallel(n_jobs=-1)(jobs) if n > first else []
+        self._nights += prepare_nights(
+            [Night(raw, None, f"s{i}") for i, raw in enumerate(raws, start=first)],
+            self.folder / "nights",
+            n_jobs=-1,
+        )
         return self._nights[:n]
 
     def describe_machine(self) -> None:
@@ -455,6 +440,17 @@ class Benchmark:
         self.log.write("From the path of an EDF to its hypnogram, weights loaded before:\n")
         self.log.table("staging", rows)
         self.log.write(f"Equal stages on both: {same}.\n")
+
+
+def _simulate(seed: int, sizes: Sizes) -> mne.io.BaseRaw:
+    """Simulate a night."""
+    return simulate_night(
+        duration=3600 * sizes.hours,
+        modalities=sizes.signals,
+        sfreq=64,
+        seed=seed,
+        verbose="error",
+    )
 
 
 def _compare_stages(pairs: Sequence[tuple[Any, Any]]) -> str:

@@ -119,7 +119,9 @@ def keep_written() -> Iterator[list[Path]]:
 
 
 @contextmanager
-def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def write_whole(
+    path: str | PathLike[str], *, overwrite: bool = False, is_result: bool = True
+) -> Iterator[Path]:
     """Write a file atomically.
 
     Parameters
@@ -128,6 +130,8 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
         The file.
     overwrite : bool
         Whether an existing file may be overwritten. It is kept until the new one is complete.
+    is_result : bool
+        Whether the file is one that a user asked for, so that :func:`keep_written` records it.
 
     Yields
     ------
@@ -170,7 +174,8 @@ def write_whole(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
                 shutil.copymode(target, unfinished)
             unfinished.replace(target)
         # A checkpoint is written after each pass.
-        if (written := _written.get()) is not None and path not in written:
+        written = _written.get() if is_result else None
+        if written is not None and path not in written:
             written.append(path)
     except OSError as error:
         raise OSError(

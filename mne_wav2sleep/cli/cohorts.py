@@ -39,6 +39,15 @@ _ModelFolder = Annotated[Path, typer.Argument(help="Model folder to write.", sho
 _Validation = Annotated[
     Path | None, typer.Option(help="CSV of validation nights; default: some of the subjects.")
 ]
+_Split = Annotated[
+    Path | None,
+    typer.Option(help="CSV of subject and part (training, validation, test); or dataset as well."),
+]
+_Cache = Annotated[
+    Path | None,
+    typer.Option(help="Folder of prepared nights, to share; default: nights in the model folder."),
+]
+_Jobs = Annotated[int, typer.Option("--jobs", help="Nights prepared at once; -1 for every CPU.")]
 _SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="Skip nights that cannot be used.")
 ]
@@ -131,9 +140,10 @@ def _describe_network(folder: Path | None) -> Config:
 def evaluate_command(
     table: _Table,
     weights: WeightsOption = "wav2sleep",
-    folder: Annotated[Path, typer.Option(help="Folder for the prepared nights.")] = Path(
+    cache: Annotated[Path, typer.Option(help="Folder of prepared nights, to share.")] = Path(
         "prepared-nights"
     ),
+    jobs: _Jobs = 1,
     subsets: Annotated[str, typer.Option(help="Subsets of the signals: all or recorded.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Scores of each night to write, .csv.")] = None,
     confusion: Annotated[
@@ -156,8 +166,9 @@ def evaluate_command(
         if out is not None:  # checked before hours of work
             _check_scores(out, table)
             check_output(out, overwrite=overwrite)
-        on_error = _choose_on_error(skip_broken)
-        nights = prepare_nights(read_nights(table), folder, on_error=on_error)
+        nights = prepare_nights(
+            read_nights(table), cache, n_jobs=jobs, on_error=_choose_on_error(skip_broken)
+        )
         found = evaluate(nights, weights, subsets=subsets, device=device)
         if out is not None:
             with write_whole(out, overwrite=overwrite) as unfinished:
@@ -170,12 +181,15 @@ def train_command(
     table: _Table,
     folder: _ModelFolder,
     validation: _Validation = None,
+    split: _Split = None,
     config_from: Annotated[
         Path | None, typer.Option(help="Model folder with the architecture to use.")
     ] = None,
     skip_broken: _SkipBroken = False,
     config: _ConfigFile = None,
     settings: _Settings = None,
+    cache: _Cache = None,
+    jobs: _Jobs = 1,
     device: DeviceOption = "auto",
     n_devices: _NDevices = 1,
     tensorboard: _TensorBoard = False,
@@ -195,6 +209,9 @@ def train_command(
             config=chosen["architecture"],
             preprocessing=chosen["preprocessing"],
             validation=validation and read_nights(validation),
+            split=split,
+            cache=cache,
+            n_jobs=jobs,
             settings=chosen["settings"],
             device=device,
             n_devices=n_devices,
@@ -224,9 +241,12 @@ def fine_tune_command(
         ),
     ] = None,
     validation: _Validation = None,
+    split: _Split = None,
     skip_broken: _SkipBroken = False,
     config: _ConfigFile = None,
     settings: _Settings = None,
+    cache: _Cache = None,
+    jobs: _Jobs = 1,
     device: DeviceOption = "auto",
     n_devices: _NDevices = 1,
     tensorboard: _TensorBoard = False,
@@ -247,6 +267,9 @@ def fine_tune_command(
             n_stages=n_stages,
             add_signals=_split_signals(add_signal),
             validation=validation and read_nights(validation),
+            split=split,
+            cache=cache,
+            n_jobs=jobs,
             settings=chosen["settings"],
             device=device,
             n_devices=n_devices,

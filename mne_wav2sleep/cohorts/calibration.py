@@ -24,6 +24,7 @@ from ..progress import track
 from ..showing import finish_figure
 from ..verbosity import Verbosity, logger, pluralize, verbose
 from .evaluation import NightOutput, run_night
+from .identity import warn_of_seen
 from .nights import Night, PreparedNight
 from .preparing import open_prepared
 
@@ -51,7 +52,7 @@ def calibrate(
     nights: Sequence[Night | PreparedNight],
     weights: str | Path | LoadedWeights,
     *,
-    folder: str | Path | None = None,
+    cache: str | Path | None = None,
     device: str | torch.device = "auto",
     verbose: Verbosity = None,
 ) -> Calibration:
@@ -63,7 +64,7 @@ def calibrate(
         Scored nights that the network was not trained on.
     weights : str, Path or LoadedWeights
         Name of weights, a model folder, or loaded weights.
-    folder : str, Path or None
+    cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
@@ -109,7 +110,8 @@ def calibrate(
     chosen = np.unique(np.linspace(0, len(nights) - 1, min(len(nights), _MOST_NIGHTS)).astype(int))
     some = [nights[i] for i in chosen]
     found: list[_ScoredOutput] = []
-    with open_prepared(some, folder) as prepared:
+    with open_prepared(some, cache) as prepared:
+        warn_of_seen(prepared, loaded)
         for night in track(prepared, "Calibrating", "night"):
             found.append(_run_scored_night(loaded, engine, night))
     calibration = _update_temperatures(found, _keep(loaded.calibration))
@@ -260,7 +262,7 @@ def measure_reliability(
     weights: str | Path | LoadedWeights,
     *,
     n_bins: int = 10,
-    folder: str | Path | None = None,
+    cache: str | Path | None = None,
     device: str | torch.device = "auto",
     verbose: Verbosity = None,
 ) -> pd.DataFrame:
@@ -274,7 +276,7 @@ def measure_reliability(
         Name of weights, a model folder, or loaded weights.
     n_bins : int
         Number of bins, each with the same number of epochs.
-    folder : str, Path or None
+    cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
@@ -294,7 +296,8 @@ def measure_reliability(
     """
     loaded = load_weights(weights)
     engine = Engine(loaded.network, device)
-    with open_prepared(nights, folder) as prepared:
+    with open_prepared(nights, cache) as prepared:
+        warn_of_seen(prepared, loaded)
         found = [_run_scored_night(loaded, engine, night) for night in prepared]
     tables = []
     for subset in sorted({s for outputs, _ in found for s in outputs}, key=lambda s: (len(s), s)):

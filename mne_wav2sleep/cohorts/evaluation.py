@@ -19,6 +19,7 @@ from ..progress import show_bars, track
 from ..staging.windows import blend, join, plan_windows
 from ..verbosity import Verbosity, check_option, verbose
 from .batches import collate, read_item
+from .identity import warn_of_seen
 from .nights import Night, PreparedNight
 from .preparing import open_prepared
 
@@ -44,12 +45,15 @@ class Evaluation:
     confusion_by_night : pandas.DataFrame
         The same for each night: one row per ``dataset``, ``subset``, ``night`` and ``scored``
         stage, and a column for each stage of the network.
+    cautions : tuple of str
+        Warnings: how many of the nights the weights know from training.
     """
 
     pooled: pd.DataFrame
     by_night: pd.DataFrame
     confusion: dict[tuple[str, str], pd.DataFrame]
     confusion_by_night: pd.DataFrame
+    cautions: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         table = self.pooled[["nights", "epochs", "kappa", "accuracy"]].round(3)
@@ -165,7 +169,7 @@ def _compute_pooled(pairs: Sequence[_Pair]) -> tuple[dict[str, float], pd.DataFr
     n_scored = sum((one.scored.hypno != "UNS").sum() for one in pairs)
     row = {
         "nights": len(pairs),
-        "subjects": len({one.night.subject for one in pairs}),
+        "subjects": len({one.night.person for one in pairs}),
         "epochs": len(together.data),
         "staged": 100 * len(together.data) / n_scored,
         "kappa": pooled["kappa"],
@@ -226,7 +230,7 @@ def evaluate(
     *,
     subsets: Sequence[Subset] | str = "all",
     n_stages: int | None = None,
-    folder: str | Path | None = None,
+    cache: str | Path | None = None,
     device: str | torch.device = "auto",
     verbose: Verbosity = None,
 ) -> Evaluation:
@@ -244,7 +248,7 @@ def evaluate(
     n_stages : int or None
         Number of stages to compare: 3 (Wake, NREM, REM) or 2 (Wake, Sleep) fold those of the
         network; None compares them as they are.
-    folder : str, Path or None
+    cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
@@ -285,7 +289,8 @@ def evaluate(
     check_option("n_stages", n_stages, [None, 2, 3, len(loaded.stage_names)])
     engine = Engine(loaded.network, device)
     found: dict[tuple[str, str], list[_Pair]] = {}
-    with open_prepared(nights, folder) as prepared:
+    with open_prepared(nights, cache) as prepared:
+        cautions = warn_of_seen(prepared, loaded)
         for number, night in enumerate(track(prepared, "Evaluating", "night"), start=1):
             for subset, pair in _stage_night(night, loaded, engine, subsets).items():
                 if n_stages is not None and n_stages != len(loaded.stage_names):
@@ -311,6 +316,7 @@ def evaluate(
         pd.concat(by_night, names=names).droplevel(-1).reset_index(),
         confusion,
         pd.concat(matrices, names=names),
+        cautions,
     )
 
 

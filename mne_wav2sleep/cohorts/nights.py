@@ -1,6 +1,8 @@
 """Nights: recordings with their stages, as given and as prepared on the network's grid."""
 
+import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,9 +18,33 @@ from safetensors import SafetensorError, safe_open
 from ..modalities import MODALITIES, STAGE_NAMES
 from ..recordings.channels import ChannelName
 
-FORMAT = "mne-wav2sleep night 4"
+FORMAT = "mne-wav2sleep night 5"
 UNSCORED = -1
 MEASURED = "{} measured"
+
+
+def identify_person(dataset: str, subject: str) -> tuple[str, str]:
+    """Identify a person, whatever the spelling of the names.
+
+    Parameters
+    ----------
+    dataset, subject : str
+        The cohort, and the subject in it.
+
+    Returns
+    -------
+    person : tuple of (str, str)
+        Both without differences of case, spaces and Unicode's forms (NFKC).
+
+    Examples
+    --------
+    >>> identify_person("cohort", " P01") == identify_person("Cohort", "p01")
+    True
+    """
+    names = (unicodedata.normalize("NFKC", name).casefold() for name in (dataset, subject))
+    # Folding may undo the normal form.
+    dataset, subject = (" ".join(unicodedata.normalize("NFKC", name).split()) for name in names)
+    return dataset, subject
 
 
 @dataclass(frozen=True)
@@ -33,9 +59,11 @@ class Night:
         The stages: a Hypnogram, a file of any format that
         :func:`~mne_wav2sleep.read_hypnogram` reads, or None for the recording's own annotations.
     subject : str
-        The subject. All nights of a subject go to the same split, training or validation.
+        The subject. All nights of a subject go to the same split, training or validation. Case and
+        spaces do not distinguish subjects.
     dataset : str
-        Name of the cohort that the night belongs to.
+        Name of the cohort that the night belongs to. Subjects of the same name in two datasets are
+        two people.
     ch_names : mapping of str to str, (str, str) or None
         Overrides the mapping of channels, as in :class:`~mne_wav2sleep.SleepStagerW2S`.
     onsets_from : "recording" | "raw" | None
@@ -61,11 +89,21 @@ class Night:
     meas_date_is_local: bool | None = None
 
     @property
+    def person(self) -> tuple[str, str]:
+        """The dataset and the subject, as they are compared."""
+        return identify_person(self.dataset, self.subject)
+
+    @property
     def name(self) -> str:
         """Name of the night, as messages show it."""
+        return f"{self.dataset}/{self.subject}" + (f" ({self.file})" if self.file else "")
+
+    @property
+    def file(self) -> str:
+        """Name of the recording's file; empty for a Raw that was created in memory."""
         files = [self.recording] if isinstance(self.recording, str | Path) else []
         files = files or [f for f in getattr(self.recording, "filenames", []) if f is not None]
-        return f"{self.dataset}/{self.subject}" + (f" ({Path(files[0]).name})" if files else "")
+        return Path(files[0]).name if files else ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +123,12 @@ class PreparedNight:
     n_stages : int
         Number of stages that it was scored with, 4 or 5.
     recording : str
-        Name of the recording's file, without its folder; empty for a Raw in memory.
+        Name of the recording's file; empty for a Raw that was created in memory.
+    contents : tuple of str
+        Hashes of the recording's files and of each signal. Nights with one in common have the same
+        recording.
+    scoring : str
+        Hash of the stages.
     """
 
     path: Path
@@ -95,11 +138,18 @@ class PreparedNight:
     n_epochs: int
     n_stages: int
     recording: str = ""
+    contents: tuple[str, ...] = ()
+    scoring: str = ""
+
+    @property
+    def person(self) -> tuple[str, str]:
+        """The dataset and the subject, as they are compared."""
+        return identify_person(self.dataset, self.subject)
 
     @property
     def name(self) -> str:
         """Name of the night, as messages show it."""
-        return f"{self.dataset}/{self.subject} ({self.path.name})"
+        return f"{self.dataset}/{self.subject} ({self.recording or self.path.name})"
 
     def check(self, modalities: Sequence[str], n_stages: int) -> None:
         """Check that a network can use the night.
@@ -223,19 +273,54 @@ def _map_stages(n_scored: int, n_stages: int) -> NDArray[np.int64]:
     return np.array([*(STAGE_NAMES[n_stages].index(s) for s in folded.hypno), UNSCORED])
 
 
-def _read_recording(header: Mapping[str, Any]) -> str:
-    """Read the name of the recording's file, which the name of a night ends with."""
-    name = str(header.get("source", "")).removeprefix(f"{header['dataset']}/{header['subject']}")
-    return name.removeprefix(" (").removesuffix(")")
+def compute_checksum(header: Mapping[str, Any], tensors: Mapping[str, NDArray]) -> str:
+    """Compute the checksum of a prepared night.
+
+    Parameters
+    ----------
+    header : mapping of str to object
+        Its header; a checksum in it does not count.
+    tensors : mapping of str to array
+        Its tensors by name.
+
+    Returns
+    -------
+    checksum : str
+        The checksum, in hexadecimal digits.
+    """
+    rest = {key: value for key, value in header.items() if key != "checksum"}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def sort_nights(nights: Sequence[PreparedNight]) -> list[PreparedNight]:
+    """Sort nights by dataset and subject, so that results do not depend on the order given.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights.
+
+    Returns
+    -------
+    nights : list of PreparedNight
+        The sorted nights; those of a subject by the names of their files, which depend on their
+        contents.
+    """
+    return sorted(nights, key=lambda night: (night.dataset, night.subject, night.path.name))
 
 
 def open_night(path: str | Path) -> PreparedNight:
-    """Open a prepared night without reading its samples.
+    """Open a prepared night, and check that it is not damaged.
 
     Parameters
     ----------
     path : str or Path
-        A file that :func:`prepare_nights` wrote.
+        A file that :func:`prepare_nights` wrote. It is read once, to compare its checksum.
 
     Returns
     -------
@@ -251,11 +336,13 @@ def open_night(path: str | Path) -> PreparedNight:
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})["night"])
-            names = set(file.keys())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         modalities = header["modalities"]
         expected = {"stages", *modalities, *map(MEASURED.format, modalities)}
-        if header["format"] != FORMAT or names != expected:
+        if header["format"] != FORMAT or set(tensors) != expected:
             raise KeyError("format")
+        if header["checksum"] != compute_checksum(header, tensors):
+            raise ValueError("checksum")
         return PreparedNight(
             path,
             str(header["subject"]),
@@ -263,9 +350,11 @@ def open_night(path: str | Path) -> PreparedNight:
             tuple(modalities),
             int(header["n_epochs"]),
             int(header["n_stages"]),
-            _read_recording(header),
+            str(header["recording"]),
+            tuple(map(str, header["contents"])),
+            str(header["scoring"]),
         )
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not a prepared night, or is damaged ({type(error).__name__}). Remove it "
             "and prepare the night again."

@@ -3,18 +3,21 @@
 import hashlib
 import json
 import logging
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import joblib
-import mne
 import numpy as np
 import yasa
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..cautions import keep_cautions, warn
 from ..clock import count_epochs
@@ -23,6 +26,7 @@ from ..formats.edf import SUFFIXES
 from ..hypnograms.aligning import HOLES, cut_hypnogram
 from ..hypnograms.reading import locate_hypnogram
 from ..modalities import EPOCH_S, MODALITIES, STAGE_NAMES
+from ..output import write_whole
 from ..progress import track
 from ..recordings import Recording, open_recording
 from ..recordings.channels import map_channels
@@ -33,16 +37,28 @@ from ..signals.batch import resample_signal
 from ..verbosity import (
     Verbosity,
     check_option,
-    check_type,
     logger,
     pluralize,
     use_log_level,
     verbose,
 )
-from .nights import FORMAT, MEASURED, UNSCORED, Night, PreparedNight, open_night
+from .identity import check_contents, check_nights
+from .nights import (
+    FORMAT,
+    MEASURED,
+    UNSCORED,
+    Night,
+    PreparedNight,
+    compute_checksum,
+    open_night,
+    sort_nights,
+)
+from .sources import hash_sources, shorten_hash
 
 _LONGEST_NAME = 60
 """Characters of a subject and a dataset in the name of a file, of up to 4 bytes each."""
+_LEFTOVER_S = 3600.0
+"""Age in seconds of an unfinished file that no process can still be writing."""
 
 
 def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
@@ -107,7 +123,7 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
 
 def _resample_night(
     night: Night, dtype: str, validity: Validity
-) -> tuple[dict[str, NDArray], dict[str, object]]:
+) -> tuple[dict[str, NDArray], dict[str, Any]]:
     """Resample a night to the network's grid; give tensors by name, and the header."""
     recording = open_recording(night.recording)
     channels = set_rates(recording, map_channels(recording.raw, night.ch_names))
@@ -145,30 +161,38 @@ def _resample_night(
         "n_epochs": n_epochs,
         "n_stages": hyp.n_stages,
         "start": start and start.isoformat(),
-        "source": night.name,
+        "recording": night.file,
     }
 
 
-def _hash_sources(night: Night, dtype: str, validity: Validity) -> str:
-    """Hash everything that a prepared night depends on, so that no stale file is used."""
-    parts: list[str] = [FORMAT, dtype, night.subject, night.dataset, str(dict(night.ch_names))]
-    parts.append(f"{validity} {night.onsets_from} {night.meas_date_is_local}")
-    digest = hashlib.sha256()
-    for source in (night.recording, night.hypnogram):
-        if isinstance(source, str | Path) and Path(source).exists():
-            stat = Path(source).stat()
-            parts.append(f"{Path(source).absolute()} {stat.st_size} {stat.st_mtime_ns}")
-        elif isinstance(source, mne.io.BaseRaw):
-            parts.append(f"{source.ch_names} {source.info['sfreq']} {source.info['meas_date']}")
-            parts.append(f"{source.info['bads']} {list(source.annotations)}")
-            for block in range(0, source.n_times, 1_000_000):
-                digest.update(source[:, block : block + 1_000_000][0].tobytes())
-        elif isinstance(source, yasa.Hypnogram):
-            parts.append(json.dumps(list(source.hypno)) + f"{source.start} {source.freq}")
-        else:
-            parts.append(str(source))
-    digest.update("\n".join(parts).encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
+def _describe_contents(
+    tensors: dict[str, NDArray], modalities: Sequence[str], recording: str
+) -> dict[str, object]:
+    """Hash the recording, its signals and the stages, by which copies are found."""
+    # In half precision, so that a night is the same in both.
+    signals = [hashlib.sha256(tensors[m].astype(np.float16).tobytes()) for m in modalities]
+    contents = [recording] * bool(recording) + [shorten_hash(digest) for digest in signals]
+    scoring = shorten_hash(hashlib.sha256(tensors["stages"].tobytes()))
+    return {"contents": list(dict.fromkeys(contents)), "scoring": scoring}
+
+
+def _write_night(path: Path, tensors: dict[str, NDArray], header: dict[str, Any]) -> None:
+    """Write a prepared night atomically, as a file that others may read as the umask allows."""
+    header["checksum"] = compute_checksum(header, tensors)
+    with write_whole(path, overwrite=True, is_result=False) as unfinished:
+        # Not save_file, which makes files that only their owner may read.
+        unfinished.write_bytes(save(tensors, metadata={"night": json.dumps(header)}))
+
+
+def _open_or_none(path: Path) -> PreparedNight | None:
+    """Open a prepared night; None if there is none, or it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        return open_night(path)
+    except ValueError:
+        warn(f"{path} is damaged. The night is prepared again.")
+        return None
 
 
 def _prepare_file(
@@ -177,65 +201,44 @@ def _prepare_file(
     """Prepare a night, unless its file exists; return it or its error, and its warnings."""
     cautions: list[str] = []
     try:
-        safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
-        path = (
-            folder / f"{safe[:_LONGEST_NAME]}-{_hash_sources(night, dtype, validity)}.safetensors"
-        )
-        if not path.exists():
-            # MNE logs each file that it opens.
-            with (
-                use_log_level(max(logger.level, logging.WARNING)),
-                keep_cautions(cautions, show=False),
-            ):
+        # MNE logs each file that it opens.
+        with (
+            use_log_level(max(logger.level, logging.WARNING)),
+            keep_cautions(cautions, show=False),
+        ):
+            key, recording = hash_sources(night, folder, dtype, validity)
+            safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
+            path = folder / f"{safe[:_LONGEST_NAME]}-{key}.safetensors"
+            prepared = _open_or_none(path)
+            if prepared is None:
                 tensors, header = _resample_night(night, dtype, validity)
-            # Renamed when complete, so that every file that exists is complete.
-            unfinished = path.with_suffix(".unfinished")
-            save_file(tensors, unfinished, metadata={"night": json.dumps(header)})
-            unfinished.rename(path)
-        return open_night(path), cautions
+                header |= _describe_contents(tensors, header["modalities"], recording)
+                _write_night(path, tensors, header)
+                prepared = open_night(path)
+        # A copy may have another name.
+        return replace(prepared, recording=night.file), cautions
     except Exception as error:  # no error of one night may stop the others
         return error, cautions
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what runs that were killed while they wrote a night have left behind."""
+    for path in folder.glob("*.unfinished*"):
+        try:
+            if time.time() - path.stat().st_mtime < _LEFTOVER_S:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError as error:  # of another user, or removed by another process
+            logger.debug(f"{path} cannot be removed ({error}).")
 
 
 def _describe(error: Exception) -> str:
     """Describe why a night cannot be prepared; other types of errors may be faults of the code."""
     expected = isinstance(error, ValueError | OSError | RuntimeError)
     return str(error) if expected else summarize_error(error)
-
-
-def _check_nights(nights: Sequence[Night | PreparedNight]) -> None:
-    """Check that there are only nights, each once."""
-    if isinstance(nights, Night | PreparedNight):
-        raise TypeError("nights must be a list of nights, got a single one. Put it in a list.")
-    for night in nights:
-        check_type(night, (Night, PreparedNight), "each of the nights")
-    seen = set()
-    for night in nights:
-        if isinstance(night, PreparedNight):
-            key = str(night.path)
-        else:  # Raws and hypnograms have no useful equality
-            sources = (night.recording, night.hypnogram)
-            names = [str(s) if isinstance(s, str | Path) else str(id(s)) for s in sources]
-            key = f"{names} {night.subject} {night.dataset} {dict(night.ch_names)}"
-        if key in seen:
-            raise ValueError(
-                f"{night.name} is given twice and would count twice. Give each night once."
-            )
-        seen.add(key)
-
-
-def _check_subjects(nights: Sequence[Night]) -> None:
-    """Refuse a recording of two subjects, which could end up in both splits."""
-    subjects: dict[Path, str] = {}
-    for night in nights:
-        if isinstance(night.recording, mne.io.BaseRaw):
-            continue
-        path = Path(night.recording).absolute()
-        if (other := subjects.setdefault(path, night.subject)) != night.subject:
-            raise ValueError(
-                f"{path} is listed for two subjects, {other!r} and {night.subject!r}, so that it "
-                "could be used for both training and validation. Give it one subject."
-            )
 
 
 @verbose
@@ -256,15 +259,18 @@ def prepare_nights(
     nights : sequence of Night or PreparedNight
         The nights. Prepared ones are returned as they are.
     folder : str or Path
-        Where the files are written. A night whose file exists and whose sources have not changed
-        is not prepared again; call the function again to resume an interrupted run.
+        Where the files are written; several runs, also at once, can share it. A night that was
+        prepared there is not prepared again, unless the contents of a file of its recording or of
+        its hypnogram have changed, or the prepared file is damaged; call the function again to
+        resume an interrupted run.
     dtype : str
         ``"float16"`` (5 MB for 8 h of four signals) or ``"float32"`` (10 MB).
     validity : Validity or None
         What counts as measured; None for ``Validity()``. Epochs that were not measured are
         ignored in training and evaluation.
     n_jobs : int
-        Number of nights prepared in parallel, with joblib's current backend.
+        Number of nights prepared in parallel, with joblib's current backend; -1 for as many as
+        there are CPUs.
     on_error : str
         What to do with nights that cannot be prepared, after all others were: ``"raise"`` an
         error that names them, or ``"warn"`` and leave them out.
@@ -281,8 +287,8 @@ def prepare_nights(
     TypeError
         If ``nights`` is not a sequence of nights.
     ValueError
-        If a night is given twice, or nights cannot be prepared; the message gives the reason for
-        each, and the first error is its cause.
+        If a night is given twice, a recording, or a copy of it, has two subjects, or nights cannot
+        be prepared; the message gives the reason for each, and the first error is its cause.
 
     Examples
     --------
@@ -294,9 +300,11 @@ def prepare_nights(
     >>> prepared.modalities, prepared.n_epochs
     (('THX',), 120)
     """
-    _check_nights(nights)
+    check_nights(nights)
     check_option("dtype", dtype, ["float16", "float32"])
     check_option("on_error", on_error, ["raise", "warn"])
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be 1 or more, or -1 for as many as there are CPUs, got 0.")
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -305,8 +313,8 @@ def prepare_nights(
             f"{folder} cannot be a folder of prepared nights ({summarize_error(error)}). Choose "
             "another folder, which exists or can be created."
         ) from error
+    _remove_leftovers(folder)
     todo = [night for night in nights if isinstance(night, Night)]
-    _check_subjects(todo)
     limits = Validity() if validity is None else validity
     jobs = (joblib.delayed(_prepare_file)(night, folder, dtype, limits) for night in todo)
     results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
@@ -321,6 +329,7 @@ def prepare_nights(
             prepared.append(result)
         else:
             failed[night.name] = result
+    next(done, None)  # joblib warns of tasks that it cancels if it is not asked for the end
     if failed:
         message = (
             f"{len(failed)} of {len(nights)} night{pluralize(nights)} cannot be used. "
@@ -329,12 +338,13 @@ def prepare_nights(
         if on_error == "raise":
             raise ValueError(message) from next(iter(failed.values()))
         warn(message)
+    check_contents(prepared)
     return prepared
 
 
 @contextmanager
 def open_prepared(
-    nights: Sequence[Night | PreparedNight], folder: str | Path | None
+    nights: Sequence[Night | PreparedNight], cache: str | Path | None
 ) -> Iterator[list[PreparedNight]]:
     """Prepare nights that are not prepared yet, for as long as they are needed.
 
@@ -342,15 +352,15 @@ def open_prepared(
     ----------
     nights : sequence of Night or PreparedNight
         The nights.
-    folder : str, Path or None
+    cache : str, Path or None
         Where to keep prepared nights; None for a temporary folder, which is removed at the end.
 
     Yields
     ------
     prepared : list of PreparedNight
-        The nights, in the order given.
+        The nights, sorted by dataset and subject.
     """
     with ExitStack() as stack:
-        if folder is None:
-            folder = stack.enter_context(TemporaryDirectory(prefix="mne-wav2sleep-"))
-        yield prepare_nights(nights, folder)
+        if cache is None:
+            cache = stack.enter_context(TemporaryDirectory(prefix="mne-wav2sleep-"))
+        yield sort_nights(prepare_nights(nights, cache))

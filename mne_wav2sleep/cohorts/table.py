@@ -1,7 +1,8 @@
-"""Tables of nights, the input of the commands."""
+"""Tables of nights, the input of the commands; and how such tables are read."""
 
 import csv
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import shorten
@@ -9,47 +10,100 @@ from ..formats.edf import SUFFIXES
 from ..modalities import CARDIO_RESPIRATORY
 from .nights import Night
 
-_COLUMNS = ("recording", "subject", "hypnogram", "dataset", *CARDIO_RESPIRATORY)
-_NEEDED = "Give a CSV in UTF-8 with the columns 'recording' and 'subject'."
 _LARGEST = 2**26
 """Number of bytes of a table at most: some 500,000 nights."""
 _LONGEST = 4096
 """Number of characters of a value at most: that of a path on Linux."""
 
 
-def _read_text(path: Path) -> str:
+@dataclass(frozen=True)
+class TableKind:
+    """What a table has.
+
+    Attributes
+    ----------
+    what : str
+        What it is called.
+    needed, optional : tuple of str
+        Its columns.
+    """
+
+    what: str
+    needed: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    @property
+    def advice(self) -> str:
+        """What to give, at the end of an error."""
+        return f"Give a CSV in UTF-8 with the columns {_join(self.needed)}."
+
+
+def _join(names: tuple[str, ...]) -> str:
+    """Join names in a sentence."""
+    *rest, last = map(repr, names)
+    return f"{', '.join(rest)} and {last}"
+
+
+NIGHTS = TableKind(
+    "a table of nights", ("recording", "subject"), ("hypnogram", "dataset", *CARDIO_RESPIRATORY)
+)
+
+
+def _read_text(path: Path, kind: TableKind) -> str:
     """Read a CSV as text; the error says what the file is instead."""
     if path.is_dir():
-        raise ValueError(f"{path} is a folder, not a table of nights. Give the CSV in it.")
+        raise ValueError(f"{path} is a folder, not {kind.what}. Give the CSV in it.")
     if path.suffix.lower() in SUFFIXES:
-        raise ValueError(
-            f"{path} is a recording, not a table of nights. Give a CSV with the columns "
-            "'recording' (the path of this file) and 'subject'."
-        )
+        raise ValueError(f"{path} is a recording, not {kind.what}. {kind.advice}")
     with path.open("rb") as file:  # once, since it may be a pipe
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise ValueError(
-            f"{path} has more than {_LARGEST // 2**20} MiB, which is too large for a table of "
-            f"nights. {_NEEDED}"
+            f"{path} has more than {_LARGEST // 2**20} MiB, which is too large for "
+            f"{kind.what}. {kind.advice}"
         )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(f"{path} is in UTF-16, not in UTF-8. {_NEEDED}")
+        raise ValueError(f"{path} is in UTF-16, not in UTF-8. {kind.advice}")
     if b"\0" in content:
-        raise ValueError(f"{path} is a binary file, not a table of nights. {_NEEDED}")
+        raise ValueError(f"{path} is a binary file, not {kind.what}. {kind.advice}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(
             f"{path}, line {line}: the byte {content[error.start]:#x} is not UTF-8. Save the table "
-            f"in UTF-8. {_NEEDED}"
+            f"in UTF-8. {kind.advice}"
         ) from error
 
 
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Read the rows of a table as text, each with the number of its last line."""
-    text = _read_text(path)
+def read_rows(path: Path, kind: TableKind) -> list[tuple[int, dict[str, str]]]:
+    """Read the rows of a table as text.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV, separated by commas, semicolons or tabs.
+    kind : TableKind
+        What the table has.
+
+    Returns
+    -------
+    rows : list of (int, dict of str to str)
+        For each row, the number of its last line, and its values by column; columns of the file
+        only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no such table.
+    """
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no {kind.what.partition(' ')[2]} at {path}. Check the path."
+        )
+    text = _read_text(path, kind)
     header = text.split("\n", 1)[0]
     separator = next((mark for mark in ";\t" if mark in header), ",")
     # Not pandas, which takes a subject "NA" and a channel "None" for missing, names a repeated
@@ -61,12 +115,13 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise ValueError(
-            f"{path}, line {reader.line_num}: {error}. Correct the quotes of the table. {_NEEDED}"
+            f"{path}, line {reader.line_num}: {error}. Correct the quotes of the table. "
+            f"{kind.advice}"
         ) from error
     columns = [name.strip() for name in lines[0][1]] if lines else []
     while columns and not columns[-1]:  # separators at the end of the line
         columns.pop()
-    _check_columns(path, columns)
+    _check_columns(path, columns, kind)
     rows = []
     for number, row in lines[1:]:
         if any(cell.strip() for cell in row[len(columns) :]):
@@ -83,20 +138,19 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _check_columns(path: Path, columns: list[str]) -> None:
+def _check_columns(path: Path, columns: list[str], kind: TableKind) -> None:
     """Refuse a table that lacks columns, or has others, or one twice."""
     if twice := [name for name in columns if columns.count(name) > 1]:
         raise ValueError(f"{path} has the column {shorten(twice[0])!r} twice. Remove one of them.")
-    if unknown := [name for name in columns if name and name not in _COLUMNS]:
+    if unknown := [name for name in columns if name and name not in (*kind.needed, *kind.optional)]:
         raise ValueError(
             f"{path} has the column {shorten(unknown[0], 40)!r}, which is not known. Remove it, or "
-            f"rename it to one of {', '.join(_COLUMNS)}."
+            f"rename it to one of {', '.join((*kind.needed, *kind.optional))}."
         )
-    if not {"recording", "subject"} <= set(columns):
+    if not set(kind.needed) <= set(columns):
         raise ValueError(
             f"{path} has the columns {[shorten(name, 40) for name in columns[:10]]}. It needs "
-            "'recording' and 'subject'; 'hypnogram', 'dataset', 'ABD', 'ECG', 'PPG' and 'THX' are "
-            "optional."
+            f"{_join(kind.needed)}; optional: {', '.join(kind.optional)}."
         )
 
 
@@ -124,9 +178,7 @@ def read_nights(table: str | Path) -> list[Night]:
         If the table does not exist.
     """
     table = Path(table)
-    if not table.exists():
-        raise FileNotFoundError(f"There is no table of nights at {table}. Check the path.")
-    rows = _read_rows(table)
+    rows = read_rows(table, NIGHTS)
     if not rows:
         raise ValueError(f"{table} lists no nights. Add a line for each.")
     nights = []

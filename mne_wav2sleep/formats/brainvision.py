@@ -32,10 +32,7 @@ def read_segments(path: Path) -> list[tuple[int, datetime | None]]:
         For each marker ``New Segment``, the samples before it, and its local time, labeled UTC as
         by MNE; None if it has no date. Empty if there is no marker file.
     """
-    header = path.read_text("latin-1")
-    marker = _find_file(path, header, "MarkerFile")
-    if marker is None or not marker.is_file():
-        marker = path.with_suffix(".vmrk")  # as in MNE, for renamed files
+    marker = find_markers(path)
     if not marker.is_file():
         return []
     found = _SEGMENT.findall(marker.read_text("latin-1"))
@@ -43,6 +40,26 @@ def read_segments(path: Path) -> list[tuple[int, datetime | None]]:
         ((max(int(position) - 1, 0), _read_date(date)) for position, date in found),
         key=lambda segment: segment[0],
     )
+
+
+def find_markers(path: Path) -> Path:
+    """Find the marker file of a recording.
+
+    Parameters
+    ----------
+    path : Path
+        The header file.
+
+    Returns
+    -------
+    markers : Path
+        The file that the header names, or else the one with the name of the header, which may not
+        exist.
+    """
+    named = _find_file(path, path.read_text("latin-1"), "MarkerFile")
+    if named is not None and named.is_file():
+        return named
+    return path.with_suffix(".vmrk")  # as in MNE, for renamed files
 
 
 def find_header(path: Path) -> Path | None:

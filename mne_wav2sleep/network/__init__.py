@@ -8,6 +8,7 @@ bundled weights, and an :class:`Engine` runs a network on a device.
     model      the network, as in training; fast: the same numbers on a CPU, sooner
     weights    the values WeightsInfo and LoadedWeights; lineage: what they were fine-tuned from
     extend     weights for more stages or signals
+    seen       the nights of training, by their hashes
     state      files of model folders, read within limits; networks built from them
     folder     model folders, read and written
     registry   the weights that have a name; download: their cache

@@ -2,7 +2,8 @@
 
 A model folder contains ``config.yaml`` and ``state_dict.pth``, as released by the authors, or
 ``config.json`` and ``model.safetensors``, as written by :func:`save_weights`. It may also contain
-``calibration.json``. Files of a model folder are read as data; code in them is never run.
+``calibration.json`` and ``nights.json``. Files of a model folder are read as data; code in them is
+never run.
 """
 
 import json
@@ -26,6 +27,7 @@ from .config import Preprocessing, Wav2SleepConfig
 from .lineage import read_bases
 from .model import Wav2Sleep
 from .plain_yaml import read_yaml
+from .seen import NIGHTS_FILE
 from .state import DTYPES, MAX_TEXT_BYTES, check_tensors, read_file
 from .weights import LoadedWeights, WeightsInfo
 
@@ -264,8 +266,9 @@ def save_weights(
         which is saved with the preprocessing of the released weights, the default calibration, and
         the scorer ``"wav2sleep"``; ``dataclasses.replace`` changes those of ``LoadedWeights``.
     folder : str or Path
-        Folder for ``config.json``, ``calibration.json`` and ``model.safetensors``, which is created
-        if it does not exist. Existing files are replaced once the new ones are complete.
+        Folder for ``config.json``, ``calibration.json`` and ``model.safetensors``, and
+        ``nights.json`` if it is known what the weights were trained on. It is created if it does
+        not exist. Existing files are replaced once the new ones are complete.
     dtype : torch.dtype
         Data type of the saved tensors, such as ``torch.float16`` to halve the file size.
         :func:`load_weights` always returns float32.
@@ -323,6 +326,8 @@ def save_weights(
         },
     }
     folder = Path(folder).expanduser()
+    if weights.seen or (folder / NIGHTS_FILE).exists():  # whose nights are of other weights
+        texts = {NIGHTS_FILE: weights.seen.to_json(), **texts}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_whole(folder, tensors, texts)

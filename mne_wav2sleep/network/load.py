@@ -11,6 +11,7 @@ from .download import check_bundled, fetch_weights
 from .folder import find_tensors, read_calibration, read_info
 from .forking import leave_lost_threads
 from .registry import REGISTRY, RegistryEntry, get_entry
+from .seen import SeenNights, read_seen
 from .state import build_network, read_state
 from .weights import LoadedWeights, WeightsInfo
 
@@ -140,6 +141,7 @@ def load_weights(
         path, calibration = find_tensors(folder), read_calibration(folder)
     else:
         path, calibration = fetch_weights(found.name), Calibration()
+    seen = read_seen(found) if isinstance(found, Path) else SeenNights()
     state, sha256 = read_state(path)
     loaded = LoadedWeights(
         **vars(info),
@@ -147,6 +149,7 @@ def load_weights(
         calibration=calibration,
         file=path.name,
         sha256=sha256,
+        seen=seen,
     )
     if loaded.caution is not None:
         warn(loaded.caution)

@@ -1,11 +1,12 @@
 """A set of weights: network, calibration, preprocessing, stage names and scorer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..calibration import Calibration
 from .config import Preprocessing, Wav2SleepConfig
 from .lineage import MOST_BASES, BaseWeights, name_weights
 from .model import Wav2Sleep
+from .seen import SeenNights
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class LoadedWeights(WeightsInfo):
         Name of the file that the tensors were read from; empty for a network in memory.
     sha256 : str
         SHA-256 of that file; empty for a network in memory.
+    seen : SeenNights
+        The nights of training and validation, known by hashes alone.
 
     See Also
     --------
@@ -90,6 +93,7 @@ class LoadedWeights(WeightsInfo):
     calibration: Calibration
     file: str = ""
     sha256: str = ""
+    seen: SeenNights = field(default_factory=SeenNights)
 
     @property
     def lineage(self) -> tuple[BaseWeights, ...]:

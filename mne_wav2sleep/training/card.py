@@ -123,7 +123,7 @@ def _describe_nights(splits: Mapping[str, Sequence[PreparedNight]], stages: Sequ
                     split,
                     dataset,
                     len(some),
-                    len({night.subject for night in some}),
+                    len({night.person for night in some}),
                     f"{sum(night.n_epochs for night in some) / 120:.1f}",
                     ", ".join(f"{name} ({n})" for name, n in sorted(signals.items())),
                     *(counts[stage] for stage in (*stages, "UNS")),

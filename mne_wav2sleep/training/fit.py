@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from ..cautions import warn
-from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate, prepare_nights
+from ..cautions import keep_cautions, warn
+from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate
 from ..network import (
     Calibration,
     LoadedWeights,
@@ -30,10 +30,10 @@ from .extension import choose_parts, extend_start
 from .memory import check_memory
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .monitoring import check_tensorboard
-from .run import TrainingRun, check_folder, claim_folder, finish, is_finished, sort_nights
-from .sampling import check_apart, split_by_subject
+from .run import TrainingRun, check_folder, claim_folder, finish, is_finished
 from .schedule import Schedule, resolve_settings
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
+from .splitting import Split, TrainingNights
 from .stopping import explain_stop
 from .trainer import choose_devices, fit_module, use_plain_modes
 
@@ -43,49 +43,26 @@ _FEW_SUBJECTS = 5
 
 def _count(nights: Sequence[PreparedNight]) -> str:
     """Count nights and subjects, for the log."""
-    subjects = {night.subject for night in nights}
-    return f"{len(nights)} night{pluralize(nights)} of {len(subjects)} subject{pluralize(subjects)}"
+    persons = {night.person for night in nights}
+    return f"{len(nights)} night{pluralize(nights)} of {len(persons)} subject{pluralize(persons)}"
 
 
-def _prepare_splits(
-    nights: Sequence[Night | PreparedNight],
-    validation: Sequence[Night | PreparedNight] | None,
-    folder: Path,
-    run: TrainingRun,
-) -> tuple[list[PreparedNight], list[PreparedNight]]:
-    """Prepare the nights for training and for validation, and check that they can be used."""
-    prepared = prepare_nights(nights, folder / "nights", on_error=run.on_error)
-    if validation is None:
-        fraction, seed = run.settings.validation_fraction, run.settings.seed
-        training, apart = split_by_subject(prepared, fraction, seed)
-    else:
-        training = prepared
-        apart = prepare_nights(validation, folder / "nights", on_error=run.on_error)
-    check_apart(training, apart)
-    if not training or not apart:
-        raise ValueError(
-            f"Training needs at least one night each for training and validation, got "
-            f"{len(training)} and {len(apart)}. Add nights."
-        )
-    check_datasets(run.settings, training)
-    run.extension.check_nights(training)
-    subjects = {night.subject for night in prepared}
-    if run.base is not None and len(subjects) < _FEW_SUBJECTS:
+def _prepare(nights: TrainingNights, folder: Path, run: TrainingRun) -> Split:
+    """Prepare and split the nights, and check that the run can use them."""
+    split = nights.prepare(folder, run.settings.validation_fraction, run.settings.seed)
+    check_datasets(run.settings, split.training)
+    run.extension.check_nights(split.training)
+    persons = {night.person for night in (*split.training, *split.validation)}
+    if run.base is not None and len(persons) < _FEW_SUBJECTS:
         warn(
-            f"Fine-tuning on {len(subjects)} subject{pluralize(subjects)}: with fewer than "
+            f"Fine-tuning on {len(persons)} subject{pluralize(persons)}: with fewer than "
             f"{_FEW_SUBJECTS}, the network may overfit to them. Evaluate it on other subjects "
             "before you use it."
         )
-    return training, apart
+    return split
 
 
-def _train(
-    start: LoadedWeights,
-    nights: Sequence[Night | PreparedNight],
-    validation: Sequence[Night | PreparedNight] | None,
-    folder: Path,
-    run: TrainingRun,
-) -> Path:
+def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: TrainingRun) -> Path:
     """Train, and write the model folder."""
     # All that can be checked is, before the nights are prepared, which takes long.
     check_workers(run.settings.n_workers)
@@ -102,18 +79,18 @@ def _train(
         **({"extension": run.extension.text} if run.extension else {}),
     }
     check_folder(folder, described)
-    training, apart = _prepare_splits(nights, validation, folder, run)
+    split = _prepare(nights, folder, run)
+    training, apart = split.training, split.validation
     names = {
-        split: [night.path.name for night in some]
-        for split, some in (("training", training), ("validation", apart))
+        part: [night.path.name for night in some]
+        for part, some in (("training", training), ("validation", apart))
     }
     schedule = resolve_settings(run.settings, len(training), run.n_devices)
     record = claim_folder(folder, described | names | {"schedule": asdict(schedule)})
     schedule = Schedule(**record["schedule"])  # of its beginning, also with more passes
-    training = sort_nights(training, record["training"])
-    apart = sort_nights(apart, record["validation"])
     data = NightDataModule(training, apart, start, run.settings)
     check_nights(training, apart, start)
+    split.write(folder)
     if is_finished(folder, record):
         logger.info(f"{folder} already contains the result of this training run.")
         return folder
@@ -142,7 +119,9 @@ def _train(
         trained = replace(start, name=folder.name, network=network, file="", sha256="", bases=bases)
         trained = replace(trained, calibration=calibrate(apart, trained, device=run.device))
         write_card(folder, trained, training, apart, run, schedule, before)
-        save_weights(trained, folder)
+        # Last, so that calibration and card warn only of what the initial weights have seen.
+        contents = ([night.contents for night in part] for part in (training, apart))
+        save_weights(replace(trained, seen=start.seen.extend(*contents)), folder)
         finish(folder, record)
     trainer.strategy.barrier()  # no process returns before the folder is complete
     return folder
@@ -156,7 +135,10 @@ def train(  # noqa: PLR0913 (keywords that users set)
     config: Wav2SleepConfig | None = None,
     preprocessing: Preprocessing | None = None,
     validation: Sequence[Night | PreparedNight] | None = None,
+    split: str | Path | None = None,
     settings: TrainingSettings | None = None,
+    cache: str | Path | None = None,
+    n_jobs: int = 1,
     device: str | torch.device = "auto",
     n_devices: int = 1,
     on_error: str = "raise",
@@ -180,8 +162,17 @@ def train(  # noqa: PLR0913 (keywords that users set)
     validation : sequence of Night or PreparedNight, optional
         Nights for the calibration and the model card, and, with ``keep="best"``, for early stopping
         and for selecting the best pass; by default those of some of the subjects.
+    split : str, Path or None
+        A table (CSV) with the columns ``subject``, ``part`` (``training``, ``validation``, or
+        ``test`` for those to leave out) and, optionally, ``dataset``, instead of ``validation``.
+        Subjects that it does not name are assigned by the seed, with a warning. None for
+        ``split.csv`` in the folder, which training writes.
     settings : TrainingSettings or None
         Settings; None for the authors'.
+    cache : str, Path or None
+        Folder of prepared nights, which several runs can share; None for ``nights`` in the folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
@@ -198,8 +189,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     Returns
     -------
     folder : Path
-        The model folder: ``config.json``, ``calibration.json``, ``model.safetensors`` and the model
-        card ``README.md`` with its ``learning-curve.png``.
+        The model folder: ``config.json``, ``calibration.json``, ``model.safetensors``,
+        ``nights.json`` (the nights of training, by hashes of their contents) and the model card
+        ``README.md`` with its ``learning-curve.png``.
 
     Raises
     ------
@@ -220,16 +212,16 @@ def train(  # noqa: PLR0913 (keywords that users set)
         base=None,
         device=device,
         n_devices=n_devices,
-        on_error=on_error,
         tensorboard=tensorboard,
     )
-    with explain_stop(Path(folder)), use_plain_modes():
+    with explain_stop(Path(folder)), use_plain_modes(), keep_cautions([]):  # each is shown once
         torch.manual_seed(run.settings.seed)
         network = Wav2Sleep(config or Wav2SleepConfig())
         info = describe_config(network.config, name=str(folder))
         start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
         start = replace(start, preprocessing=preprocessing or Preprocessing())
-        return _train(start, nights, validation, Path(folder), run)
+        cohort = TrainingNights(nights, validation, split, cache, n_jobs, on_error)
+        return _train(start, cohort, Path(folder), run)
 
 
 @verbose
@@ -242,7 +234,10 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     n_stages: int | None = None,
     add_signals: Mapping[str, str | None] | None = None,
     validation: Sequence[Night | PreparedNight] | None = None,
+    split: str | Path | None = None,
     settings: TrainingSettings = FINE_TUNING,
+    cache: str | Path | None = None,
+    n_jobs: int = 1,
     device: str | torch.device = "auto",
     n_devices: int = 1,
     on_error: str = "raise",
@@ -274,8 +269,17 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     validation : sequence of Night or PreparedNight, optional
         Nights for the calibration and the model card, and, with ``keep="best"``, for early stopping
         and for selecting the best pass; by default those of some of the subjects.
+    split : str, Path or None
+        A table (CSV) with the columns ``subject``, ``part`` (``training``, ``validation``, or
+        ``test`` for those to leave out) and, optionally, ``dataset``, instead of ``validation``.
+        Subjects that it does not name are assigned by the seed, with a warning. None for
+        ``split.csv`` in the folder, which training writes.
     settings : TrainingSettings
         Settings.
+    cache : str, Path or None
+        Folder of prepared nights, which several runs can share; None for ``nights`` in the folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
@@ -321,9 +325,9 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         base=base,
         device=device,
         n_devices=n_devices,
-        on_error=on_error,
         tensorboard=tensorboard,
         extension=extension,
     )
-    with explain_stop(Path(folder)), use_plain_modes():
-        return _train(start, nights, validation, Path(folder), run)
+    with explain_stop(Path(folder)), use_plain_modes(), keep_cautions([]):  # each is shown once
+        cohort = TrainingNights(nights, validation, split, cache, n_jobs, on_error)
+        return _train(start, cohort, Path(folder), run)

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from ..cautions import warn
-from ..cohorts import PreparedNight
 from ..errors import WeightsError, summarize_error
 from ..network import BaseWeights
 from ..network.folder import find_tensors, read_calibration, read_info
@@ -25,15 +24,14 @@ from .settings import TrainingSettings
 _RECORD = "training.json"
 _LARGEST_RECORD = 2**26
 """Largest size in bytes of a description of a run, which lists its nights."""
-_RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md")
+_RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md", "nights.json")
 _WRITTEN = (*_RESULT, "metrics.csv", "learning-curve.png")
 _SPLITS = ("training", "validation")
 _FINISHED = "finished"
 _FREE = {"max_passes", "patience", "n_workers"}
 """Settings that may change when a run is resumed: how long to train, and who reads the nights."""
-_KEPT = (*_SPLITS, "schedule", _FINISHED)
-"""What a resumed run keeps from its beginning; the order of nights and the schedule would depend
-on how it was called."""
+_KEPT = ("schedule", _FINISHED)
+"""What a resumed run keeps from its beginning; the schedule would depend on how it was called."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,6 @@ class TrainingRun:
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
         Number of devices of this kind.
-    on_error : str
-        What to do with nights that cannot be prepared, as in
-        :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     tensorboard : bool
         Whether to log for TensorBoard as well.
     extension : Extension
@@ -66,7 +61,6 @@ class TrainingRun:
     base: BaseWeights | None
     device: str | torch.device = "auto"
     n_devices: int = 1
-    on_error: str = "raise"
     tensorboard: bool = False
     extension: Extension = field(default_factory=Extension)
 
@@ -211,11 +205,6 @@ def claim_folder(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     record = {**run, **{key: old[key] for key in _KEPT if key in old}}
     _write_record(folder, record)
     return record
-
-
-def sort_nights(nights: Sequence[PreparedNight], names: Sequence[str]) -> list[PreparedNight]:
-    """Put nights in the order in which a run began, on which its random draws depend."""
-    return sorted(nights, key=lambda night: names.index(night.path.name))
 
 
 def _describe_end(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Sampling: training and validation splits, and the order, crop and masking of nights in a pass.
+"""Sampling: the order, crop and masking of nights in a pass.
 
 Random numbers depend only on the seed, the number of the pass and the position in it, so that a
 resumed run sees the same data as an uninterrupted one.
@@ -18,75 +18,6 @@ from ..cohorts.nights import PreparedNight
 from ..staging.windows import plan_windows
 from .masking import Masking
 from .schedule import count_steps
-
-
-def split_by_subject(
-    nights: Sequence[PreparedNight], fraction: float, seed: int
-) -> tuple[list[PreparedNight], list[PreparedNight]]:
-    """Split nights by subject, within each dataset.
-
-    Parameters
-    ----------
-    nights : sequence of PreparedNight
-        The nights.
-    fraction : float
-        Share of each dataset's subjects in the validation split, from 0 to 1; at least one subject
-        of each dataset that has more than one.
-    seed : int
-        Seed of the random split.
-
-    Returns
-    -------
-    training, validation : list of PreparedNight
-        The nights of the two splits.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two subjects.
-    """
-    rng = np.random.default_rng(seed)
-    chosen: set[str] = set()
-    taken: set[str] = set()
-    for dataset in sorted({night.dataset for night in nights}):
-        # A subject of two datasets is assigned once, in the first.
-        subjects = sorted({n.subject for n in nights if n.dataset == dataset} - taken)
-        taken |= set(subjects)
-        if len(subjects) > 1:
-            n_apart = min(max(round(fraction * len(subjects)), 1), len(subjects) - 1)
-            chosen |= set(rng.choice(subjects, n_apart, replace=False).tolist())
-    if not chosen:
-        raise ValueError(
-            f"Training needs at least two subjects, one of them for validation, got "
-            f"{sorted(taken)}. Add nights of other subjects."
-        )
-    return (
-        [night for night in nights if night.subject not in chosen],
-        [night for night in nights if night.subject in chosen],
-    )
-
-
-def check_apart(training: Sequence[PreparedNight], validation: Sequence[PreparedNight]) -> None:
-    """Refuse subjects that are in both splits.
-
-    Parameters
-    ----------
-    training, validation : sequence of PreparedNight
-        The nights of the two splits.
-
-    Raises
-    ------
-    ValueError
-        If a subject is in both.
-    """
-    both = {night.subject for night in training} & {night.subject for night in validation}
-    if both:
-        names = [n.name for n in (*training, *validation) if n.subject in both]
-        raise ValueError(
-            f"The subjects {sorted(both)} are in both training and validation "
-            f"({', '.join(names[:6])}), which makes validation meaningless. Put all nights of a "
-            "subject in one split."
-        )
 
 
 @dataclass(frozen=True)

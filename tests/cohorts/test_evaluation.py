@@ -230,8 +230,8 @@ def test_raw_nights_give_what_prepared_ones_do(run, raw_nights, weights, tmp_pat
     pd.testing.assert_frame_equal(run(raw_nights, weights), expected)
     pd.testing.assert_frame_equal(run([raw_nights[0], prepared[1]], weights), expected)
     assert not list(temporary.iterdir())
-    pd.testing.assert_frame_equal(run(raw_nights, weights, folder=tmp_path / "kept"), expected)
-    kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    pd.testing.assert_frame_equal(run(raw_nights, weights, cache=tmp_path / "kept"), expected)
+    kept = sorted(path.name for path in (tmp_path / "kept").glob("*.safetensors"))
     assert kept == sorted(night.path.name for night in prepared)
 
 
@@ -248,7 +248,7 @@ def test_a_device_that_cannot_be_used_is_refused_before_nights_are_prepared(
 ):
     night = Night(make_raw(("ECG",), seconds=600), make_hypnogram(), "a")
     with pytest.raises(ValueError, match=r"device='toaster' cannot be used here"):
-        compute([night], weights, device="toaster", folder=tmp_path / "nights")
+        compute([night], weights, device="toaster", cache=tmp_path / "nights")
     assert not (tmp_path / "nights").exists()
 
 

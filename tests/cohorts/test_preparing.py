@@ -79,7 +79,7 @@ def test_prepared_nights_are_reused_until_something_changes(tmp_path):
 
 def test_a_recording_has_one_subject(tmp_path):
     nights = [Night(tmp_path / "a.edf", None, subject) for subject in "pq"]
-    with pytest.raises(ValueError, match="is listed for two subjects, 'p' and 'q'"):
+    with pytest.raises(ValueError, match=r"for two subjects, 'p' \(cohort\) and 'q' \(cohort\)"):
         prepare_nights(nights, tmp_path / "prepared")
 
 
@@ -120,9 +120,12 @@ def test_a_list_of_different_nights_is_needed(tmp_path):
         prepare_nights([raw], tmp_path)
     with pytest.raises(ValueError, match="cohort/a is given twice"):
         prepare_nights([night, Night(raw, hyp, "a")], tmp_path)
-    prepared = prepare_nights([night, Night(raw, make_hypnogram(), "a")], tmp_path)  # two scorers
+    two_scorers = [night, Night(raw, make_hypnogram(seed=1), "a")]
+    prepared = prepare_nights(two_scorers, tmp_path)
     with pytest.raises(ValueError, match="is given twice"):
         prepare_nights([prepared[0], *prepared], tmp_path)
+    with pytest.raises(ValueError, match=r"n_jobs must be 1 or more, or -1 .*, got 0"):
+        prepare_nights([night], tmp_path, n_jobs=0)
 
 
 def test_faults_of_the_code_are_told_from_unusable_nights(tmp_path, monkeypatch):

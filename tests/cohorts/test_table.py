@@ -129,7 +129,7 @@ def test_a_table_with_other_columns_or_missing_values_is_refused(content, messag
 def test_a_file_that_is_not_a_table_is_refused_in_one_line(name, content, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
-    result = CliRunner().invoke(app, ["evaluate", str(path), "--folder", str(tmp_path / "nights")])
+    result = CliRunner().invoke(app, ["evaluate", str(path), "--cache", str(tmp_path / "nights")])
     assert result.exit_code == 1
     (error,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert result.stderr.strip() == error

@@ -353,9 +353,9 @@ def test_the_commands_train_fine_tune_and_evaluate(tiny, tmp_path):
     run("train", table, tmp_path / "new", "--config-from", base, "--device", "cpu", *quick)
     run("fine-tune", table, tmp_path / "tuned", "--weights", tmp_path / "new", *quick)
     kept = tmp_path / "prepared"
-    output = run("evaluate", table, "--weights", tmp_path / "tuned", "--folder", kept)
+    output = run("evaluate", table, "--weights", tmp_path / "tuned", "--cache", kept)
     assert "ECG+THX" in output
-    assert len(list(kept.iterdir())) == 6
+    assert len(list(kept.glob("*.safetensors"))) == 6
     result = CliRunner().invoke(app, ["train", str(table), str(tmp_path / "y"), "--set", "lr=1"])
     assert result.exit_code == 2
     assert "learning_rate=0.001" in result.output

@@ -1,4 +1,4 @@
-"""Splits by subject, order of nights, and training examples."""
+"""Order of nights, and training examples."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from mne_wav2sleep.training.sampling import (
     NightDataset,
     PassSampler,
     make_loader,
-    split_by_subject,
 )
 
 pytestmark = toy_recordings
@@ -77,16 +76,6 @@ def test_datasets_are_drawn_by_weight(nights):
         for d in flatten(PassSampler(nights, weights, 2, seed=0, number=number))
     ]
     assert abs(np.mean([d == "second" for d in drawn]) - 0.75) < 0.05
-
-
-def test_no_subject_is_in_both_splits(nights, train_tiny, tmp_path):
-    kept, apart = split_by_subject(nights, 0.3, 0)
-    assert {n.dataset for n in apart} == {"first", "second"}
-    assert not {n.subject for n in kept} & {n.subject for n in apart}
-    with pytest.raises(ValueError, match="two subjects"):
-        split_by_subject(nights[:1], 0.2, 0)
-    with pytest.raises(ValueError, match=r"\['a'\] are in both training and validation"):
-        train_tiny(nights[:3], tmp_path / "m", validation=nights[:1])
 
 
 def test_nights_with_too_few_stages_are_refused(make_nights, tmp_path):

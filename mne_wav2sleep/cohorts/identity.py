@@ -1,0 +1,191 @@
+"""Which nights, recordings and subjects are the same, so that none is used twice."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mne
+
+from ..cautions import warn
+from ..network import LoadedWeights
+from ..verbosity import check_type, logger, pluralize
+from .nights import Night, PreparedNight
+
+_MOST_NAMES = 6
+"""Number of nights that a message names at most."""
+_BE = ("was", "were")
+
+Person = tuple[str, str]
+"""A dataset and a subject, as they are compared."""
+
+
+def _identify(source: object) -> str:
+    """Identify a file, by whatever path, or an object."""
+    if not isinstance(source, str | Path):
+        return f"object {id(source)}"  # Raws and hypnograms have no useful equality
+    path = Path(source).expanduser()
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):  # an error when it is prepared
+        return f"path {path.absolute()}"
+    return f"file {stat.st_dev} {stat.st_ino}"  # also of links, hard ones among them
+
+
+def check_nights(nights: Sequence[Night | PreparedNight]) -> None:
+    """Check that there are only nights, each once, and each recording with one subject.
+
+    Parameters
+    ----------
+    nights : sequence of Night or PreparedNight
+        The nights, of all splits.
+
+    Raises
+    ------
+    TypeError
+        If ``nights`` is not a sequence of nights.
+    ValueError
+        If a night is given twice, or a recording has two subjects; files are compared by what
+        their paths lead to.
+    """
+    if isinstance(nights, Night | PreparedNight):
+        raise TypeError("nights must be a list of nights, got a single one. Put it in a list.")
+    for night in nights:
+        check_type(night, (Night, PreparedNight), "each of the nights")
+    seen = set()
+    owners: dict[str, Night] = {}
+    for night in nights:
+        if isinstance(night, PreparedNight):
+            key = _identify(night.path)
+        else:
+            recording = _identify(night.recording)
+            other = owners.setdefault(recording, night)
+            if other.person != night.person:
+                raise ValueError(
+                    f"{_show(night)} is listed for two subjects, {_name(other)} and "
+                    f"{_name(night)}, so that it could be used for both training and validation. "
+                    "Give it one subject."
+                )
+            scored = _identify(night.hypnogram)
+            key = f"{recording} {scored} {night.person} {sorted(night.ch_names.items())}"
+        if key in seen:
+            raise ValueError(
+                f"{night.name} is given twice and would count twice. Give each night once."
+            )
+        seen.add(key)
+
+
+def _show(night: Night) -> str:
+    """Name a recording."""
+    return "A Raw" if isinstance(night.recording, mne.io.BaseRaw) else str(night.recording)
+
+
+def _name(night: Night | PreparedNight) -> str:
+    """Name a subject with its dataset."""
+    return f"{night.subject!r} ({night.dataset})"
+
+
+def check_contents(nights: Sequence[PreparedNight]) -> None:
+    """Check that no recording is there under two subjects, or twice, as a copy.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights, of all splits.
+
+    Raises
+    ------
+    ValueError
+        If nights of two subjects have a signal in common, or two nights of a subject are the same
+        with the same stages.
+    """
+    first: dict[str, PreparedNight] = {}
+    scored: dict[tuple[object, ...], PreparedNight] = {}
+    for night in nights:
+        for content in night.contents:
+            other = first.setdefault(content, night)
+            if other.person != night.person:
+                raise ValueError(
+                    f"{other.name} and {night.name} contain the same recording, or the same signal "
+                    "in all epochs, so that it could be used for both training and validation. "
+                    "Give it one subject of one dataset, or remove the copy."
+                )
+        key = (*sorted(night.contents), night.scoring)
+        other = scored.setdefault(key, night)
+        if night.contents and other is not night:
+            raise ValueError(
+                f"{other.name} is given twice, also as {night.name}, with the same signals and "
+                "stages, and would count twice. Remove the copy."
+            )
+
+
+def check_apart(
+    training: Sequence[Night | PreparedNight], validation: Sequence[Night | PreparedNight]
+) -> None:
+    """Refuse subjects that are in both training and validation.
+
+    Parameters
+    ----------
+    training, validation : sequence of Night or PreparedNight
+        The nights of the two parts.
+
+    Raises
+    ------
+    ValueError
+        If a subject is in both, whatever the spelling.
+    """
+    both = {night.person for night in training} & {night.person for night in validation}
+    if both:
+        some = [night for night in (*training, *validation) if night.person in both]
+        raise ValueError(
+            f"The subjects {sorted({night.subject for night in some})} are in both training and "
+            f"validation ({', '.join(night.name for night in some[:_MOST_NAMES])}), which makes "
+            "validation meaningless. Put all nights of a subject in one split."
+        )
+    alike = {_strip_zeros(night.person): night.subject for night in training}
+    for night in validation:
+        if (other := alike.get(_strip_zeros(night.person))) is not None:
+            warn(
+                f"Subject {other!r} of {night.dataset} is in training and {night.subject!r} in "
+                "validation. If they are one person, write the name in one way."
+            )
+
+
+def _strip_zeros(person: Person) -> Person:
+    """Leave out what may not distinguish people: zeros before a number, and signs."""
+    dataset, subject = person
+    letters = "".join(c if c.isalnum() else " " for c in subject)
+    spaced = "".join(
+        f" {c}" if i and c.isdigit() != letters[i - 1].isdigit() else c
+        for i, c in enumerate(letters)
+    )
+    return dataset, " ".join(word.lstrip("0") or "0" for word in spaced.split())
+
+
+def warn_of_seen(nights: Sequence[PreparedNight], weights: LoadedWeights) -> tuple[str, ...]:
+    """Warn of nights that weights know from training.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights that the weights are measured on.
+    weights : LoadedWeights
+        The weights.
+
+    Returns
+    -------
+    cautions : tuple of str
+        The warnings.
+    """
+    contents = [night.contents for night in nights]
+    cautions = []
+    for role, use in (("training", "train"), ("validation", "select or calibrate")):
+        if found := weights.seen.find(role, contents):
+            cautions.append(
+                f"{len(found)} of the {len(nights)} night{pluralize(nights)} {_BE[len(found) > 1]} "
+                f"used to {use} these weights, so that results are better than on other nights. "
+                "Use nights of other subjects."
+            )
+            names = ", ".join(nights[i].name for i in found)
+            logger.info(f"Nights that were used to {use} these weights: {names}.")
+    for caution in cautions:
+        warn(caution)
+    return tuple(cautions)
