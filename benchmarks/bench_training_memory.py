@@ -20,6 +20,7 @@ def make_nights(n: int, folder: Path) -> None:
     """Write n files with the same simulated 8-h night of four signals."""
     from mne_wav2sleep import simulate_night
     from mne_wav2sleep.cohorts import Night, prepare_nights
+    from mne_wav2sleep.cohorts.nights import compute_checksum
 
     raw = simulate_night(seed=0, sfreq=64, verbose="error")
     first = prepare_nights([Night(raw, None, "p0")], folder)[0].path
@@ -27,7 +28,9 @@ def make_nights(n: int, folder: Path) -> None:
     with safe_open(first, framework="numpy") as file:
         header = json.loads(file.metadata()["night"])
     for i in range(1, n):
-        metadata = {"night": json.dumps(header | {"subject": f"p{i}"})}
+        header |= {"subject": f"p{i}", "contents": [f"{i:016x}"]}  # as if it were another
+        header["checksum"] = compute_checksum(header, tensors)
+        metadata = {"night": json.dumps(header)}
         save_file(tensors, folder / f"p{i}.safetensors", metadata=metadata)
 
 
