@@ -41,7 +41,7 @@ _Validation = Annotated[
 ]
 _Split = Annotated[
     Path | None,
-    typer.Option(help="CSV of subject and part (training, validation, test); or dataset as well."),
+    typer.Option(help="CSV: subject, part (training, validation or test); optional: dataset."),
 ]
 _Cache = Annotated[
     Path | None,

@@ -223,7 +223,12 @@ def _prepare_file(
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove what runs that were killed while they wrote a night have left behind."""
-    for path in folder.glob("*.unfinished*"):
+    names = f"*-{'[0-9a-f]' * 16}.unfinished"  # of earlier versions
+    for path in (
+        *folder.glob(".unfinished-*"),
+        *folder.glob("sources/.unfinished-*"),
+        *folder.glob(names),
+    ):
         try:
             if time.time() - path.stat().st_mtime < _LEFTOVER_S:
                 continue

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -227,17 +226,19 @@ def test_leftovers_of_killed_runs_are_removed_once_they_are_old(recording, tmp_p
     for folder in (old, new):
         folder.mkdir()
         (folder / "night.safetensors").write_bytes(b"half")
-    file = kept / "cohort-a-0123.unfinished"  # of earlier versions
-    file.write_bytes(b"half")
-    for path in (old, file):
+    file = kept / "cohort-a-0123456789abcdef.unfinished"  # of earlier versions
+    mine = kept / "thesis.unfinished"
+    for path in (file, mine):
+        path.write_bytes(b"half")
+    for path in (old, file, mine):
         os.utime(path, (1e9, 1e9))
     prepare(recording, kept)
     assert new.exists()
+    assert mine.exists()
     assert not old.exists()
     assert not file.exists()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 def test_a_folder_that_may_only_be_read_is_used(recording, tmp_path):
     make_old(recording)
     night = prepare(recording, tmp_path / "kept")

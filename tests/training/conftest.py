@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from mne_wav2sleep.cohorts import Night, open_night, prepare_nights
+from mne_wav2sleep.cohorts.nights import compute_checksum
 from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
 from mne_wav2sleep.training import TrainingSettings, train
 
@@ -72,9 +73,10 @@ def change_night():
     def run(night, path, change):
         tensors = load_file(night.path)
         with safe_open(night.path, framework="numpy") as file:
-            header = {"night": json.dumps(json.loads(file.metadata()["night"])), "format": "pt"}
+            header = json.loads(file.metadata()["night"])
         change(tensors)
-        save_file(tensors, path, metadata=header)
+        header["checksum"] = compute_checksum(header, tensors)
+        save_file(tensors, path, metadata={"night": json.dumps(header)})
         return open_night(path)
 
     return run

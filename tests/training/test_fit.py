@@ -77,6 +77,7 @@ print(hyp.n_epochs, hyp.scorer)
 SCRIPT = """
 import os, signal
 from mne_wav2sleep.cohorts import open_night
+from mne_wav2sleep.cohorts.nights import compute_checksum
 from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
 from mne_wav2sleep.training import Masking, TrainingSettings, train
 from mne_wav2sleep.training.module import Wav2SleepModule
