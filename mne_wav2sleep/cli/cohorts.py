@@ -37,17 +37,19 @@ _Table = Annotated[
 ]
 _ModelFolder = Annotated[Path, typer.Argument(help="Model folder to write.", show_default=False)]
 _Validation = Annotated[
-    Path | None, typer.Option(help="CSV of validation nights; default: some of the subjects.")
+    Path | None, typer.Option(metavar="TABLE", help="CSV of nights to validate on.")
 ]
 _Split = Annotated[
     Path | None,
-    typer.Option(help="CSV: subject, part (training, validation or test); optional: dataset."),
+    typer.Option(metavar="TABLE", help="CSV of the part of each subject."),
 ]
 _Cache = Annotated[
     Path | None,
-    typer.Option(help="Folder of prepared nights, to share; default: nights in the model folder."),
+    typer.Option(metavar="FOLDER", help="Folder of prepared nights, to share."),
 ]
-_Jobs = Annotated[int, typer.Option("--jobs", help="Nights prepared at once; -1 for every CPU.")]
+_Jobs = Annotated[
+    int, typer.Option("--jobs", metavar="N", help="Nights prepared at once; -1: all CPUs.")
+]
 _SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="Skip nights that cannot be used.")
 ]
@@ -56,14 +58,14 @@ _Settings = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A setting, such as learning_rate=1e-4 or masking.drop.ECG=0.3; repeatable.",
+        help="Such as masking.drop.ECG=0.3; repeatable.",
     ),
 ]
 _ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings in YAML; see write-config."),
 ]
-_NDevices = Annotated[int, typer.Option(help="Number of such devices.")]
+_NDevices = Annotated[int, typer.Option(metavar="N", help="Number of such devices.")]
 _TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard as well.")]
 
 
@@ -154,7 +156,7 @@ def evaluate_command(
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Measure agreement with a scorer, for every subset of the signals.
+    """Measure agreement with a scorer, for every subset of signals.
 
     Example: mne-wav2sleep evaluate nights.csv --weights model
     """
@@ -228,16 +230,16 @@ def fine_tune_command(
     weights: WeightsOption = "wav2sleep",
     trainable: Annotated[
         list[str] | None,
-        typer.Option(help="Part to train, such as sequence_mixer; repeatable."),
+        typer.Option(metavar="PART", help="Part to train, such as classifier; repeatable."),
     ] = None,
     n_stages: Annotated[
-        int | None, typer.Option(help="Stages of the new weights, 4 or 5; default: as before.")
+        int | None, typer.Option(metavar="N", help="Stages, 4 or 5; default: as before.")
     ] = None,
     add_signal: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[=SOURCE]",
-            help="Signal to add, with an encoder that begins as that of SOURCE; repeatable.",
+            help="Signal to add; repeatable.",
         ),
     ] = None,
     validation: _Validation = None,
@@ -292,7 +294,7 @@ def write_config_command(
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write the settings of training, with their meanings, to edit.
+    """Write a file of settings for training.
 
     Example: mne-wav2sleep write-config train.yaml
     """

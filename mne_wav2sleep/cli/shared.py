@@ -43,7 +43,7 @@ _LONGEST = 10_000
 RecordingArgument = Annotated[
     Path, typer.Argument(help="EDF, BDF, FIF, BrainVision, ...", show_default=False)
 ]
-WeightsOption = Annotated[str, typer.Option(help="Name of weights, or a model folder.")]
+WeightsOption = Annotated[str, typer.Option(metavar="WEIGHTS", help="Name, or a model folder.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show MNE's log as well.")]

@@ -35,10 +35,10 @@ class Evaluation:
         ``nights``, ``subjects``, ``epochs``, ``staged`` (% of the scored epochs; the others were
         not measured and are excluded), ``kappa``, ``accuracy`` (%), and the F1 (%) of each stage.
     by_night : pandas.DataFrame
-        One row per ``dataset``, ``subset`` and ``night``, its number from 1 in the order given:
-        ``subject``, ``recording`` (name of its file), ``epochs``, ``kappa``, ``accuracy`` (%), and
-        the F1 (%) of each stage, NaN if it occurs neither in the scorer's stages nor in the
-        network's.
+        One row per ``dataset``, ``subset`` and ``night`` (its number among the nights, sorted by
+        dataset and subject): ``subject``, ``recording`` (name of its file), ``epochs``, ``kappa``,
+        ``accuracy`` (%), and the F1 (%) of each stage, NaN if it occurs neither in the scorer's
+        stages nor in the network's.
     confusion : dict
         (dataset, subset) -> DataFrame with the number of epochs of each stage by the scorer (rows)
         and by the network (columns).

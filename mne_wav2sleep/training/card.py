@@ -174,7 +174,9 @@ def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
     columns = ["dataset", "signals", "nights", *scores]
     return (
         "\n## Comparison with the initial weights\n\nMean kappa of the nights, from all signals of "
-        f"each.\n\n{_format_table(columns, rows)}\n\n{_summarize_gains(gains)}\n"
+        f"each.\n\n{_format_table(columns, rows)}\n\n"
+        + "\n\n".join([_summarize_gains(gains), *before.cautions])
+        + "\n"
     )
 
 

@@ -49,16 +49,16 @@ def _count(nights: Sequence[PreparedNight]) -> str:
 
 def _prepare(nights: TrainingNights, folder: Path, run: TrainingRun) -> Split:
     """Prepare and split the nights, and check that the run can use them."""
-    split = nights.prepare(folder, run.settings.validation_fraction, run.settings.seed)
-    check_datasets(run.settings, split.training)
-    run.extension.check_nights(split.training)
-    persons = {night.person for night in (*split.training, *split.validation)}
+    persons = {night.person for night in nights.nights}
     if run.base is not None and len(persons) < _FEW_SUBJECTS:
         warn(
             f"Fine-tuning on {len(persons)} subject{pluralize(persons)}: with fewer than "
             f"{_FEW_SUBJECTS}, the network may overfit to them. Evaluate it on other subjects "
             "before you use it."
         )
+    split = nights.prepare(folder, run.settings.validation_fraction, run.settings.seed)
+    check_datasets(run.settings, split.training)
+    run.extension.check_nights(split.training)
     return split
 
 
@@ -81,6 +81,8 @@ def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: Trai
     check_folder(folder, described)
     split = _prepare(nights, folder, run)
     training, apart = split.training, split.validation
+    data = NightDataModule(training, apart, start, run.settings)
+    check_nights(training, apart, start)
     names = {
         part: [night.path.name for night in some]
         for part, some in (("training", training), ("validation", apart))
@@ -88,8 +90,6 @@ def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: Trai
     schedule = resolve_settings(run.settings, len(training), run.n_devices)
     record = claim_folder(folder, described | names | {"schedule": asdict(schedule)})
     schedule = Schedule(**record["schedule"])  # of its beginning, also with more passes
-    data = NightDataModule(training, apart, start, run.settings)
-    check_nights(training, apart, start)
     split.write(folder)
     if is_finished(folder, record):
         logger.info(f"{folder} already contains the result of this training run.")

@@ -305,7 +305,9 @@ class NightDataModule(pl.LightningDataModule):
             settings.dataset_weights,
             settings.batch_size,
             seed=settings.seed,
-            number=trainer.current_epoch,
+            # Not current_epoch, which is that before in a resumed run. Processes that read nights
+            # begin with this number, before Lightning tells them another one.
+            number=trainer.fit_loop.epoch_progress.current.processed,
             rank=trainer.global_rank,
             n_processes=trainer.world_size,
         )

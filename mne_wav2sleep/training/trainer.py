@@ -97,10 +97,13 @@ def fit_module(
         try:
             with stop.wait_for_step():
                 trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-        except SystemExit as error:
+        except (SystemExit, RuntimeError) as error:
+            # A signal to all processes of a job also ends those that read nights, which torch
+            # reports as a RuntimeError.
             if stop.is_received or trainer.received_sigterm:
                 raise SystemExit(STOPPED) from error
-            if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
+            # Lightning turns Ctrl-C into an exit, and notes an interruption for any error.
+            if trainer.interrupted and isinstance(error, SystemExit):
                 raise KeyboardInterrupt from error
             raise
     return trainer, monitor

@@ -67,7 +67,6 @@ def test_settings_are_read_as_yaml(table, tmp_path, invoke, monkeypatch):
 
 def test_stages_and_signals_are_added_on_the_command_line(table, tmp_path, invoke, monkeypatch):
     given = {}
-    monkeypatch.setattr("mne_wav2sleep.cli.cohorts._prepare", lambda *_: [])
     monkeypatch.setattr(
         "mne_wav2sleep.training.fine_tune", lambda *_, **options: given.update(options)
     )
@@ -98,7 +97,7 @@ def test_weights_and_parts_that_are_mistyped_are_found_before_the_work(
     def begin(*_, **__):
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("mne_wav2sleep.training.fit.prepare_nights", begin)
+    monkeypatch.setattr("mne_wav2sleep.training.splitting.prepare_nights", begin)
     for options, message in (
         (("--weights", "wav2sleeep"), "wav2sleeep"),
         (("--weights", tmp_path / "none"), "none"),
@@ -131,7 +130,7 @@ def test_scores_name_each_night_with_f1_and_confusion(invoke, small_folder, tmp_
         lines.append(f"visit-{seed}_raw.fif,{subject}")
     table, out = tmp_path / "nights.csv", tmp_path / "scores.csv"
     table.write_text("\n".join(lines) + "\n")
-    options = ("--weights", small_folder, "--folder", tmp_path / "prepared", "--out", out)
+    options = ("--weights", small_folder, "--cache", tmp_path / "prepared", "--out", out)
     result = invoke("evaluate", table, *options)
     assert result.exit_code == 0, result.output
     scores = pd.read_csv(out)

@@ -51,7 +51,6 @@ def runs(table, tmp_path, invoke, monkeypatch):
     table.write_text("recording,subject\na.edf,a\n")
     (tmp_path / "a.edf").touch()
     passed = {}
-    monkeypatch.setattr("mne_wav2sleep.cli.cohorts._prepare", lambda *_: [], raising=False)
     for name in ("train", "fine_tune"):
         monkeypatch.setattr(
             f"mne_wav2sleep.training.{name}", lambda *_, **options: passed.update(options)

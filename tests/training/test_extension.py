@@ -53,7 +53,7 @@ def test_a_new_head_has_five_stages(nights, base, short, tmp_path):
         hyp = SleepStagerW2S(raw, weights=folder).predict()
     assert (hyp.n_stages, hyp.scorer) == (5, "ours")
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "base, with a head for 5 stages (N1 and N2 began as LIGHT)" in card
+    assert "- Added: a head for 5 stages (N1 and N2 began as LIGHT)" in card
     assert "Comparison" not in card
     # The same call again has nothing to do, and another head is another run.
     written = (folder / "model.safetensors").stat().st_mtime_ns
@@ -78,7 +78,7 @@ def test_only_the_encoder_of_an_added_signal_is_trained(nights, base, short, tmp
     x = {"ECG": torch.randn(1, 10 * 1024), "ABD": torch.randn(1, 10 * 256)}
     assert torch.equal(tuned.network(x), base.network(x))
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "base, with an encoder of PPG (began with those of ECG)" in card
+    assert "- Added: an encoder of PPG (began with those of ECG)" in card
     assert "Trained parts: signal_encoders.PPG" in card
     with pytest.raises(ValueError, match="extension"):
         fine_tune(nights, folder, **options, add_signals={"PPG": None})

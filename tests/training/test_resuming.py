@@ -114,7 +114,7 @@ def test_a_run_that_differs_says_in_what(nights, train_tiny, tiny, quick, run):
         train_tiny(nights, run, config=replace(tiny, mixer_layers=2))
     with pytest.raises(ValueError, match=r"(training|validation) lacks 1 night \(second-"):
         train_tiny(nights[:-1], run)
-    with pytest.raises(ValueError, match=r"weights is m, was None"):
+    with pytest.raises(ValueError, match=r"weights\.name is m, was None"):
         fine_tune(nights, run, weights=run, settings=quick)
     assert (run / "training.json").read_bytes() == before
 

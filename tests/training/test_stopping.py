@@ -141,6 +141,51 @@ def test_sigterm_of_one_process_stops_all_after_the_same_step(nights, tiny, quic
     assert not (tmp_path / "m" / "config.json").exists()
 
 
+GROUP = """
+import os
+from mne_wav2sleep.cohorts import open_night
+from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
+from mne_wav2sleep.training import Masking, TrainingSettings, train
+from mne_wav2sleep.training.module import Wav2SleepModule
+begin = Wav2SleepModule.on_train_batch_start
+def begin_or_stop(self, batch, batch_idx):
+    if self.global_step == 3:
+        os.killpg(0, {signum})
+    begin(self, batch, batch_idx)
+Wav2SleepModule.on_train_batch_start = begin_or_stop
+if __name__ == "__main__":
+    nights = [open_night(p) for p in {paths}]
+    train(nights, "m", config={config}, settings={settings}, device="cpu",
+          preprocessing=Preprocessing(padded_epochs=0))
+"""
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -2)])
+def test_a_signal_that_also_ends_the_workers_stops_as_if_there_were_none(
+    signum, code, nights, train_tiny, trained, tiny, quick, tmp_path
+):
+    """Ctrl-C in a terminal, ``timeout`` and clusters send a signal to all processes of a job."""
+    script = GROUP.format(
+        paths=[str(night.path) for night in nights],
+        config=tiny,
+        settings=replace(quick, n_workers=1),
+        signum=int(signum),
+    )
+    (tmp_path / "run.py").write_text(script)
+    result = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        start_new_session=True,
+    )
+    assert result.returncode == code, result.stderr
+    assert "run the same command again to resume" in result.stdout + result.stderr
+    assert "DataLoader" not in result.stderr
+    assert is_same(train_tiny(nights, tmp_path / "m", device="cpu"), trained)
+
+
 SLURM = {
     "SLURM_JOB_ID": "4711",
     "SLURM_JOB_NAME": "training",
