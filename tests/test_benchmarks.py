@@ -10,6 +10,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FOLDER.exists(), reason="not a checkout")
 def test_the_gpu_benchmark_runs_on_a_cpu(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])

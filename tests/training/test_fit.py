@@ -109,6 +109,7 @@ def write_script(path, nights, folder, config, settings, *, n_devices=1, kill_at
     return [sys.executable, str(path)]
 
 
+@pytest.mark.slow
 def test_a_run_killed_several_times_ends_with_the_same_weights(
     nights, trained, train_tiny, tiny, quick, tmp_path
 ):
@@ -145,6 +146,7 @@ def test_a_run_that_had_stopped_early_is_only_finished(nights, train_tiny, quick
 
 
 # Of 5 nights, 3 are trained with, so that in every second step one process has none.
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_nights", "batch_size", "micro_batch_size"), [(5, 1, None), (6, 2, 1)])
 def test_two_processes_train_what_one_does_with_twice_the_batch(
     n_nights, batch_size, micro_batch_size, nights, tiny, quick, tmp_path
@@ -299,6 +301,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_night(
     assert not (folder / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_loss_of_one_process_that_is_not_finite_stops_all_of_them(
     nights, change_night, tiny, quick, tmp_path
 ):

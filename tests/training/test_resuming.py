@@ -97,6 +97,7 @@ def test_fewer_passes_than_are_complete_are_refused(nights, train_tiny, quick, r
         train_tiny(nights, run, settings=replace(quick, max_passes=3))
 
 
+@pytest.mark.slow
 def test_rows_in_another_order_and_other_workers_go_on(nights, train_tiny, quick, trained, stopped):
     settings = replace(quick, n_workers=1)
     train_tiny(nights[::-1], stopped, settings=settings)

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from mne_wav2sleep.training import fine_tune
 from mne_wav2sleep.training.module import Wav2SleepModule
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 
