@@ -176,18 +176,17 @@ class Wav2SleepModule(pl.LightningModule):
                 # Gradients have the types of the layers, in which autocast would interfere.
                 with torch.autocast(self.device.type, enabled=False):
                     self.manual_backward(losses[-1])
-        loss = torch.stack(losses).detach().sum()
-        self._check_finite(loss, names)
+        losses_P = self._check_finite(torch.stack(losses).detach().sum(), names)
         optimizer.step()
         schedule.step()
+        # The same on all processes, and weighted by the scored epochs, as in validation.
         self.log(
             "train_loss",
-            loss,
-            batch_size=len(names),
+            losses_P.mean(),
+            batch_size=max(int(counts.sum()), 1),
             prog_bar=True,
             on_step=False,
             on_epoch=True,
-            sync_dist=True,
         )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -199,11 +198,11 @@ class Wav2SleepModule(pl.LightningModule):
         network: Any = self.trainer.strategy.model
         return nullcontext() if is_last or not hasattr(network, "no_sync") else network.no_sync()
 
-    def _check_finite(self, loss: Tensor, names: Sequence[str]) -> None:
-        """Stop all processes if the loss of one of them is not finite."""
-        losses: Any = self.all_gather(loss)
-        if torch.isfinite(losses).all():
-            return
+    def _check_finite(self, loss: Tensor, names: Sequence[str]) -> Tensor:
+        """Stop all processes if the loss of one of them is not finite; give those of all."""
+        losses_P: Any = self.all_gather(loss)
+        if torch.isfinite(losses_P).all():
+            return losses_P
         found = [(float(loss), list(names))]
         if self.trainer.world_size > 1:
             found *= self.trainer.world_size

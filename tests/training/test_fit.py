@@ -19,7 +19,8 @@ from mne_wav2sleep import SleepStagerW2S, load_weights, save_weights
 from mne_wav2sleep.cli import app
 from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training import Masking, fine_tune, train
-from mne_wav2sleep.training.sampling import PassSampler, split_by_subject
+from mne_wav2sleep.training.sampling import PassSampler
+from mne_wav2sleep.training.splitting import split_by_subject
 
 pytestmark = toy_recordings
 
@@ -309,7 +310,7 @@ def test_a_loss_of_one_process_that_is_not_finite_stops_all_of_them(
     chosen = [nights[0], broken, nights[2]]
 
     def is_in_the_second_process(seed):
-        training, _ = split_by_subject(chosen, 0.2, seed)
+        training = split_by_subject(chosen, 0.2, seed).training
         sampler = PassSampler(training, None, 1, seed=seed, number=0, rank=1, n_processes=2)
         return training[next(iter(sampler))[0].night] is broken
 
