@@ -16,7 +16,7 @@ from mne_wav2sleep.training import fine_tune, train
 from mne_wav2sleep.training.checkpoints import WholeCheckpoints
 from mne_wav2sleep.training.module import Wav2SleepModule
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 
 
 def read(folder):

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from mne_wav2sleep.training import fine_tune, train
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 
 
 def break_one_value(tensors):
@@ -89,7 +89,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 def test_a_script_that_would_train_in_each_worker_gets_a_sentence(nights, tmp_path):
     script, folder = tmp_path / "run.py", tmp_path / "m"
     paths = [str(night.path) for night in nights]
@@ -107,7 +106,6 @@ def test_a_script_that_would_train_in_each_worker_gets_a_sentence(nights, tmp_pa
     assert not folder.exists()
 
 
-@pytest.mark.slow
 def test_processes_that_read_nights_start_once_and_change_nothing(
     nights, trained, tiny, quick, tmp_path
 ):

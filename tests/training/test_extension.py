@@ -12,7 +12,7 @@ from mne_wav2sleep import SleepStagerW2S, load_weights, save_weights
 from mne_wav2sleep.network import Preprocessing, Wav2Sleep
 from mne_wav2sleep.training import fine_tune
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mne_wav2sleep.training.module import Wav2SleepModule
 from mne_wav2sleep.training.sampling import Draw, NightDataset, make_loader
 from mne_wav2sleep.training.schedule import Schedule
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 
 SCHEDULE = Schedule(steps_per_pass=2, warmup_steps=2, decay_steps=50)
 CROPPED = {"crop": 12, "padded_epochs": 0, "masking": Masking.off()}

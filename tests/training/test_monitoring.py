@@ -20,7 +20,7 @@ from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training.curve import plot_curve
 from mne_wav2sleep.training.monitoring import compute_kappa
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 
 LINE = re.compile(
     r"Pass (\d)/4: training loss \d\.\d\d, validation loss \d\.\d\d, kappa -?\d\.\d\d "

@@ -14,7 +14,7 @@ from mne_wav2sleep.training import fine_tune
 from mne_wav2sleep.training.checkpoints import choose_checkpoint, read_checkpoint
 from mne_wav2sleep.training.module import Wav2SleepModule
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 
 RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md")
 
@@ -97,7 +97,6 @@ def test_fewer_passes_than_are_complete_are_refused(nights, train_tiny, quick, r
         train_tiny(nights, run, settings=replace(quick, max_passes=3))
 
 
-@pytest.mark.slow
 def test_rows_in_another_order_and_other_workers_go_on(nights, train_tiny, quick, trained, stopped):
     settings = replace(quick, n_workers=1)
     train_tiny(nights[::-1], stopped, settings=settings)
