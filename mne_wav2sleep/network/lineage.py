@@ -20,7 +20,7 @@ _LONGEST = 100
 class BaseWeights:
     """Weights that others were fine-tuned from.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Their name, or the name of their model folder, without its path.
