@@ -163,6 +163,8 @@ def _hash_raw(raw: mne.io.BaseRaw) -> str:
     digest = hashlib.sha256()
     digest.update(f"{raw.ch_names} {raw.info['sfreq']} {raw.info['meas_date']}\n".encode())
     digest.update(f"{raw.info['bads']} {list(raw.annotations)}\n".encode())
+    # The onsets of stages count from the first sample, and types say what a channel is.
+    digest.update(f"{raw.first_samp} {raw.get_channel_types()}\n".encode())
     for block in range(0, raw.n_times, 1_000_000):
         digest.update(raw[:, block : block + 1_000_000][0].tobytes())
     return shorten_hash(digest)
@@ -200,8 +202,8 @@ def hash_sources(night: Night, folder: Path, dtype: str, validity: Validity) -> 
         source = recording = hash_file(Path(night.recording), folder, is_recording=True)
     scored = night.hypnogram
     if isinstance(scored, yasa.Hypnogram):
-        stages = json.dumps(list(scored.hypno)) + f"{scored.start} {scored.freq}"
-    elif scored is not None and Path(scored).is_file():
+        stages = json.dumps(list(scored.hypno)) + f"{scored.start} {scored.freq} {scored.n_stages}"
+    elif scored is not None and Path(scored).expanduser().is_file():
         # The suffix decides how it is read.
         stages = hash_file(Path(scored), folder, is_recording=False) + Path(scored).suffix
     else:

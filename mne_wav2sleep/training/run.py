@@ -15,6 +15,7 @@ from ..cautions import warn
 from ..errors import WeightsError, summarize_error
 from ..network import BaseWeights
 from ..network.folder import find_tensors, read_calibration, read_info
+from ..network.seen import read_seen
 from ..network.state import build_network, check_regular, read_file, read_state
 from ..output import write_whole
 from ..verbosity import pluralize
@@ -28,8 +29,9 @@ _RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md", 
 _WRITTEN = (*_RESULT, "metrics.csv", "learning-curve.png")
 _SPLITS = ("training", "validation")
 _FINISHED = "finished"
-_FREE = {"max_passes", "patience", "n_workers"}
-"""Settings that may change when a run is resumed: how long to train, and who reads the nights."""
+_FREE = {"max_passes", "patience", "n_workers", "micro_batch_size", "gradient_checkpointing"}
+"""Settings that may change when a run is resumed: how long to train, who reads the nights, and with
+how much memory a step is computed."""
 _KEPT = ("schedule", _FINISHED)
 """What a resumed run keeps from its beginning; the schedule would depend on how it was called."""
 
@@ -233,7 +235,7 @@ def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
         missing = [name for name in _RESULT if not check_regular(folder / name)]
         if missing:
             raise WeightsError(f"{', '.join(missing)} is empty")
-        info, _ = read_info(folder), read_calibration(folder)
+        info, _, _ = read_info(folder), read_calibration(folder), read_seen(folder)
         path = find_tensors(folder)
         build_network(info.config, read_state(path)[0], path)
     except WeightsError as error:

@@ -59,24 +59,27 @@ def explain_stop(folder: Path) -> Iterator[None]:
     OSError
         If the disk is full, with a message.
     """
-    text = (
-        f"Training in {folder} was stopped by {{}}. What is complete is kept: run the same command "
-        "again to resume."
-    )
+
+    def explain(cause: str) -> str:
+        return (
+            f"Training in {folder} was stopped by {cause}. What is complete is kept: run the same "
+            "command again to resume."
+        )
+
     try:
         with _handle_sigterm(_exit):
             yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(text.format("Ctrl-C (SIGINT)")) from error
+        raise KeyboardInterrupt(explain("Ctrl-C (SIGINT)")) from error
     except SystemExit as error:
         if error.code == STOPPED:
-            logger.error(text.format("SIGTERM"))
+            logger.error(explain("SIGTERM"))
         raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         reason = f"a full disk ({summarize_error(error)}), where some space has to be freed"
-        raise OSError(text.format(reason)) from error
+        raise OSError(explain(reason)) from error
 
 
 class StopBetweenSteps(Callback):

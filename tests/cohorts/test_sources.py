@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 from builders import START, make_hypnogram, make_raw, toy_recordings, write_edf
@@ -15,7 +16,8 @@ from scipy.io import savemat
 
 from mne_wav2sleep import write_hypnogram
 from mne_wav2sleep.cohorts import Night, open_night, prepare_nights
-from mne_wav2sleep.cohorts.sources import hash_file, list_files
+from mne_wav2sleep.cohorts.sources import hash_file, hash_sources, list_files
+from mne_wav2sleep.signals import Validity
 
 pytestmark = toy_recordings
 
@@ -255,3 +257,22 @@ def test_warnings_of_opening_are_shown_once(tmp_path):
     with pytest.warns(RuntimeWarning, match="not measured") as caught:
         prepare(path, tmp_path / "kept")
     assert len({str(one.message) for one in caught}) == len(caught)
+
+
+def test_a_raw_is_another_one_if_its_first_sample_or_the_types_of_its_channels_differ(tmp_path):
+    raw = make_raw(("ECG",), seconds=60, start=START)
+    later = mne.io.RawArray(raw.get_data(), raw.info, first_samp=100, verbose="error")
+    typed = raw.copy().set_channel_types({"ECG": "ecg"}, on_unit_change="ignore")
+    nights = [Night(one, None, "a") for one in (raw, later, typed)]
+    keys = {hash_sources(night, tmp_path, "float16", Validity())[0] for night in nights}
+    assert len(keys) == 3
+
+
+def test_a_hypnogram_in_the_home_folder_is_known_by_its_contents(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    night = Night(make_raw(("ECG",), seconds=60, start=START), "~/stages.csv", "a")
+    keys = set()
+    for stage in ("W", "N2"):
+        (tmp_path / "stages.csv").write_text(f"stage\n{stage}\n{stage}\n")
+        keys.add(hash_sources(night, tmp_path, "float16", Validity())[0])
+    assert len(keys) == 2
