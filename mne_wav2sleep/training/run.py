@@ -195,7 +195,7 @@ def claim_folder(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     record : dict
-        The same, with what a resumed run keeps from its beginning, such as the order of nights.
+        The same, with what a resumed run keeps from its beginning, such as the schedule.
 
     Raises
     ------

@@ -155,11 +155,12 @@ def assign_parts(
     a dataset are for validation. If the parts of others in the dataset are known, a new subject is
     for validation if its number is below ``fraction``, or if there would be none.
     """
-    parts = {person: part for person, part in (known or {}).items() if person in set(persons)}
-    for dataset in sorted({dataset for dataset, _ in persons}):
+    everyone = set(persons)
+    parts = {person: part for person, part in (known or {}).items() if person in everyone}
+    for dataset in sorted({dataset for dataset, _ in everyone}):
         there = [part for (name, _), part in parts.items() if name == dataset]
         new = sorted(
-            (p for p in set(persons) - set(parts) if p[0] == dataset),
+            (p for p in everyone - set(parts) if p[0] == dataset),
             key=lambda person: (_draw(person, seed), person),
         )
         if {"training", "validation"} & set(there):
@@ -228,7 +229,6 @@ class TrainingNights:
         if self.validation is not None:
             check_nights(self.validation)
             check_apart(self.nights, self.validation)
-            check_nights([*self.nights, *self.validation])  # which may share files
         nights = prepare_nights(
             [*self.nights, *(self.validation or [])],
             folder / "nights" if self.cache is None else self.cache,
