@@ -64,6 +64,9 @@ def set_trap(place: str, how: str, folder: Path) -> None:
 
     def call(*args, **options):
         nonlocal n_calls
+        # Path.write_bytes also writes prepared nights and the split.
+        if place == "writing a checkpoint" and args[0].suffix != ".ckpt":
+            return original(*args, **options)
         n_calls += 1
         if n_calls == last:
             if (path := HALF_WRITTEN.get(place)) is not None:
