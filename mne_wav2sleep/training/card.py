@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from ..cohorts import Evaluation, PreparedNight, evaluate
+from ..cohorts.nights import identify_person
 from ..network import Calibration, LoadedWeights
 from ..network.backends import list_subsets
 from ..output import write_whole
@@ -47,7 +49,7 @@ of single nights, as median (lowest to highest). Of the scored epochs, those tha
 staged (%).
 
 {agreement}
-{comparison}
+{cautions}{comparison}
 ## Calibration
 
 {calibration}
@@ -170,13 +172,12 @@ def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
         [*key, len(some), *(_format_number(mean, 3) for mean in some[scores].mean())]
         for key, some in both.groupby(["dataset", "subset"])
     ]
-    gains = both.groupby(["dataset", "subject"])["gain"].mean().dropna().sort_values().to_numpy()
+    persons = [identify_person(*names) for names in both[["dataset", "subject"]].to_numpy()]
+    gains = both["gain"].groupby(pd.Series(persons)).mean().dropna().sort_values().to_numpy()
     columns = ["dataset", "signals", "nights", *scores]
     return (
         "\n## Comparison with the initial weights\n\nMean kappa of the nights, from all signals of "
-        f"each.\n\n{_format_table(columns, rows)}\n\n"
-        + "\n\n".join([_summarize_gains(gains), *before.cautions])
-        + "\n"
+        f"each.\n\n{_format_table(columns, rows)}\n\n{_summarize_gains(gains)}\n"
     )
 
 
@@ -267,7 +268,8 @@ def write_card(
     schedule : Schedule
         What the settings came to with these nights.
     before : Evaluation or None
-        Agreement of the initial weights on the validation nights; None for random weights.
+        Agreement of the initial weights on the validation nights, to compare with; None if they
+        are random, or have no use before their new parts are trained.
 
     Returns
     -------
@@ -291,6 +293,7 @@ def write_card(
             else "other subjects, not used to select the weights"
         ),
         agreement=_describe_agreement(after),
+        cautions="".join(f"\n> **Warning**, of the initial weights: {c}\n" for c in after.cautions),
         comparison="" if before is None else _compare_kappas(before, after),
         calibration=_describe_calibration(weights.calibration, weights.modalities),
         curve=_show_curve(folder),
