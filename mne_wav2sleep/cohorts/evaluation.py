@@ -231,6 +231,7 @@ def evaluate(
     subsets: Sequence[Subset] | str = "all",
     n_stages: int | None = None,
     cache: str | Path | None = None,
+    n_jobs: int = 1,
     device: str | torch.device = "auto",
     verbose: Verbosity = None,
 ) -> Evaluation:
@@ -250,6 +251,8 @@ def evaluate(
         network; None compares them as they are.
     cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     verbose : bool, str, int or None
@@ -289,9 +292,11 @@ def evaluate(
     check_option("n_stages", n_stages, [None, 2, 3, len(loaded.stage_names)])
     engine = Engine(loaded.network, device)
     found: dict[tuple[str, str], list[_Pair]] = {}
-    with open_prepared(nights, cache) as prepared:
+    with open_prepared(nights, cache, n_jobs) as prepared:
         cautions = warn_of_seen(prepared, loaded)
-        for number, night in enumerate(track(prepared, "Evaluating", "night"), start=1):
+        for number, night in enumerate(
+            track(prepared, "Evaluating", "night", is_long=True), start=1
+        ):
             for subset, pair in _stage_night(night, loaded, engine, subsets).items():
                 if n_stages is not None and n_stages != len(loaded.stage_names):
                     pair = tuple(hyp.consolidate_stages(n_stages) for hyp in pair)

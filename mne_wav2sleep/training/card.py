@@ -18,6 +18,7 @@ from ..cohorts.nights import identify_person
 from ..network import Calibration, LoadedWeights
 from ..network.backends import list_subsets
 from ..output import write_whole
+from ..showing import flatten
 from ..verbosity import pluralize
 from .curve import CURVE
 from .run import TrainingRun
@@ -95,19 +96,11 @@ def _format_number(value: float, digits: int) -> str:
 
 def _list_values(values: Mapping[str, Any]) -> str:
     """Tabulate values by name."""
-    return _format_table(["name", "value"], _flatten(values))
-
-
-def _flatten(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """List values, those within others by all of their names."""
     rows: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            rows += [(f"{name}.{inner}", one) for inner, one in _flatten(value)]
-        else:
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            rows.append((name, "none" if value is None else shown))
-    return rows
+    for name, value in flatten(values).items():
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+        rows.append((name, "none" if value is None else shown))
+    return _format_table(["name", "value"], rows)
 
 
 def _describe_nights(splits: Mapping[str, Sequence[PreparedNight]], stages: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -231,7 +232,11 @@ def test_raw_nights_give_what_prepared_ones_do(run, raw_nights, weights, tmp_pat
     pd.testing.assert_frame_equal(run(raw_nights, weights), expected)
     pd.testing.assert_frame_equal(run([raw_nights[0], prepared[1]], weights), expected)
     assert not list(temporary.iterdir())
-    pd.testing.assert_frame_equal(run(raw_nights, weights, cache=tmp_path / "kept"), expected)
+    with joblib.parallel_config("threading"):
+        found = run(raw_nights, weights, cache=tmp_path / "kept", n_jobs=2)
+    pd.testing.assert_frame_equal(found, expected)
+    with pytest.raises(ValueError, match="n_jobs must be 1 or more, or -1"):
+        run(raw_nights, weights, n_jobs=0)
     kept = sorted(path.name for path in (tmp_path / "kept").glob("*.safetensors"))
     assert kept == sorted(night.path.name for night in prepared)
 
