@@ -69,8 +69,15 @@ def log_line(text: str) -> None:
     text : str
         The line.
     """
-    with tqdm.external_write_mode():
+    with leave_bars():
         logger.info(text)
+
+
+@contextmanager
+def leave_bars() -> Iterator[None]:
+    """Write to standard output or standard error above the bars that are shown."""
+    with tqdm.external_write_mode():
+        yield
 
 
 def format_seconds(seconds: float) -> str:

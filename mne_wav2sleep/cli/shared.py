@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from ..errors import shorten, summarize_validation
 from ..modalities import MODALITIES
 from ..output import keep_written
-from ..progress import show_bars
+from ..progress import leave_bars, show_bars
 from ..recordings.channels import ChannelName
 from ..showing import escape_hidden
 from ..verbosity import use_log_level
@@ -129,8 +129,9 @@ def show_text(text: str) -> None:
 def _show_message(text: str, table: Path | None = None) -> None:
     """Print a warning or an error; further lines are indented, so that none passes for another."""
     lines = _in_options(shorten(text, _LONGEST), table).split("\n")
-    sys.stderr.write("\n  ".join(map(escape_hidden, lines)) + "\n")
-    sys.stderr.flush()
+    with leave_bars():
+        sys.stderr.write("\n  ".join(map(escape_hidden, lines)) + "\n")
+        sys.stderr.flush()
 
 
 def show_table(table: pd.DataFrame) -> None:

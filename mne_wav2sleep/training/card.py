@@ -47,7 +47,7 @@ The validation nights are of {use}.
 
 By dataset and subset of the signals: kappa, accuracy (%) and F1 (%) over all epochs, and the kappa
 of single nights, as median (lowest to highest). Of the scored epochs, those that were measured are
-staged (%).
+staged (%). A dash stands for what is not defined, such as the F1 of a stage that does not occur.
 
 {agreement}
 {cautions}{comparison}

@@ -103,6 +103,12 @@ class PassBar(TQDMProgressBar):
         super().on_validation_batch_start(*args, **kwargs)
         self.val_progress_bar.set_description(self.validation_description)
 
+    def on_exception(self, *_: Any) -> None:
+        """End the bars, so that what is said of the error begins a line."""
+        for bar in (self._val_progress_bar, self._train_progress_bar):
+            if bar is not None:
+                bar.close()
+
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Leave out the version of the logger."""
         return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}

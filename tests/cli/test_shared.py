@@ -5,7 +5,9 @@ import pytest
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from mne_wav2sleep.cautions import warn
 from mne_wav2sleep.cli.shared import _in_options, clean_errors, read_ch_names
+from mne_wav2sleep.progress import show_bars, track
 
 
 @pytest.mark.parametrize(
@@ -229,3 +231,12 @@ def test_exits_are_passed_on(error, capsys):
     with pytest.raises(type(error)), clean_errors():
         raise error
     assert capsys.readouterr().err == ""
+
+
+def test_warnings_are_above_a_progress_bar(capsys):
+    with clean_errors(), show_bars(True):
+        for night in track(range(2), "Preparing", "night"):
+            warn(f"night {night}")
+    lines = re.split("[\r\n]+", capsys.readouterr().err)
+    assert lines.count("Warning: night 0") == lines.count("Warning: night 1") == 1
+    assert sum(line.startswith("Preparing: 100%") for line in lines) >= 1
