@@ -233,6 +233,15 @@ def _in_options(text: str, table: Path | None = None) -> str:
     return re.sub(r"\boverwrite=True(?: \(--overwrite [^)]*\))?", "--overwrite", text)
 
 
+def _describe(error: Exception) -> str:
+    """Describe an error that is meant for the user, or that the system raised."""
+    if isinstance(error, ValidationError):
+        return f"{summarize_validation(error)}."
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{shorten(str(error.filename))} cannot be used ({error.strerror}). Check the path."
+    return str(error)
+
+
 @contextmanager
 def clean_errors(
     verbose: str | None = None, *, debug: bool = False, table: Path | None = None
@@ -285,10 +294,7 @@ def clean_errors(
                 "output of `mne-wav2sleep sys-info`."
             )
             raise typer.Exit(_BUG) from error
-        text = str(error)
-        if isinstance(error, ValidationError):
-            text = f"{summarize_validation(error)}."
-        _show_message(f"Error: {text}{list_files(written)}", table)
+        _show_message(f"Error: {_describe(error)}{list_files(written)}", table)
         raise typer.Exit(1) from error
 
 

@@ -31,6 +31,19 @@ def test_the_output_is_checked_before_the_work(no_work, table, tmp_path, invoke)
     assert there.read_text() == "old"
 
 
+def test_a_name_that_is_too_long_is_refused_in_a_sentence(invoke, table, tmp_path):
+    long = tmp_path / ("s" * 300)
+    for arguments in (
+        ("evaluate", long),
+        ("fine-tune", table, tmp_path / "model", "--weights", "mini", "--config", long),
+        ("fine-tune", table, long, "--weights", "mini"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 1
+        assert "cannot be used (File name too long). Check the path.\n" in result.stderr
+        assert "Errno" not in result.stderr
+
+
 @pytest.mark.parametrize("command", ["train", "fine-tune"])
 def test_settings_are_checked_before_the_work(command, no_work, table, tmp_path, invoke):
     wrong = ("foo=1", "masking=1", "learning_rate", "crop=[", "batch_size=0")
