@@ -215,6 +215,11 @@ def _write_options(ch_names: Mapping[str, ChannelName], table: Path | None) -> s
     return " ".join(options) if table is None else " and ".join(options)
 
 
+def _name_option(match: re.Match[str]) -> str:
+    """Name the option of an argument of fine-tuning."""
+    return {"trainable": "--trainable", "add_signals": "--add-signal"}[match[1]]
+
+
 def _in_options(text: str, table: Path | None = None) -> str:
     """Replace Python arguments in a message by the options of the command."""
     first, *others = re.split(r"\bch_names=(?=\{)", text)
@@ -225,6 +230,8 @@ def _in_options(text: str, table: Path | None = None) -> str:
         )
     names = "--ch-name" if table is None else f"the columns of {table.name}"
     text = re.sub(r"(?<![\w.'\"])ch_names(?![\w=.'\"])", lambda _: names, first)
+    text = re.sub(r"(?<![\w./-])trainable=\['([^']*)'\]", r"--trainable \1", text)
+    text = re.sub(r"(?<![\w./'-])(trainable|add_signals)(?![\w=/'-]|\.\w)", _name_option, text)
     text = re.sub(
         r"(?<![\w./-])(device|weights|precision)='([^']*)'",
         lambda match: f"--{match[1]} {shlex.quote(match[2])}",

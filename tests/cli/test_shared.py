@@ -92,6 +92,11 @@ def test_messages_name_options_instead_of_arguments(invoke, night, small_folder)
         ("Try precision='float32'.", "Try --precision float32."),
         ("device='cuda:9' cannot be used", "--device cuda:9 cannot be used"),
         ("use weights='wav2sleep'.", "use --weights wav2sleep."),
+        ("or train it with trainable=['a.PPG'].", "or train it with --trainable a.PPG."),
+        (
+            "add_signals names PPG. Add 'x' to trainable.",
+            "--add-signal names PPG. Add 'x' to --trainable.",
+        ),
         ("Give overwrite=True to replace them", "Give --overwrite to replace them"),
         ("with overwrite=True (--overwrite on the command line).", "with --overwrite."),
     ],
@@ -113,6 +118,7 @@ def test_arguments_are_written_as_options(text, expected):
         "ch_names={[]: 'a'}",
         "There is no recording at /data/device='x'/it's.edf.",
         "my_ch_names={'ECG': 'a'}",
+        "There is no folder trainable.d/add_signals, nor 'trainable' or --trainable.",
         "The file device.edf has weights of 3 kg, 'as is'.",
     ],
 )
