@@ -151,7 +151,7 @@ def test_weights_know_what_they_were_fine_tuned_from(nights, quick, tmp_path):
 def test_the_card_says_what_validation_nights_were_used_for(
     keep, use, nights, trained, quick, tmp_path
 ):
-    run = TrainingRun(replace(quick, keep=keep), ("classifier",), None)
+    run = TrainingRun(replace(quick, keep=keep), ("classifier",), ())
     weights = load_weights(trained)
     path = write_card(tmp_path, weights, nights[:2], nights[2:3], run, Schedule(2, 1, 50), None)
     assert use in path.read_text()
