@@ -169,6 +169,7 @@ def test_each_scored_epoch_of_a_long_night_is_validated_once(long):
     expected[~night.read_measured("THX")] = -1
     np.testing.assert_array_equal(first, np.r_[expected[:750], np.full(450, -1)])
     np.testing.assert_array_equal(second, np.r_[np.full(450, -1), expected[750:]])
+    np.testing.assert_equal(dataset[1], dataset[1])  # the same in every pass
 
 
 def test_nights_of_up_to_12_h_are_validated_as_before(make_nights, nights, tmp_path):
