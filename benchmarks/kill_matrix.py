@@ -32,10 +32,10 @@ PLACES = {
     "first pass": ("training.module", "Wav2SleepModule.on_train_batch_start", 2),
     "writing a checkpoint": ("training.checkpoints", "Path.write_bytes", 4),
     "writing the card": ("training.card", "write_whole", 1),
-    "writing the model": ("network.folder", "safetensors.torch.save_file", 1),
+    "writing the model": ("network.folder", "Path.write_bytes", 1),
 }
-HALF_WRITTEN = {"writing a checkpoint": 0, "writing the model": 1}
-"""Which argument of the function is the path that it writes to."""
+HALF_WRITTEN = {"writing a checkpoint": "*.ckpt", "writing the model": "model.safetensors"}
+"""Name of the file that the place is about, of all that the function writes."""
 
 
 def stop(how: str, folder: Path) -> None:
@@ -65,13 +65,13 @@ def set_trap(place: str, how: str, folder: Path) -> None:
     def call(*args, **options):
         nonlocal n_calls
         # Path.write_bytes also writes prepared nights and the split.
-        if place == "writing a checkpoint" and args[0].suffix != ".ckpt":
+        if place in HALF_WRITTEN and not args[0].match(HALF_WRITTEN[place]):
             return original(*args, **options)
         n_calls += 1
         if n_calls == last:
-            if (path := HALF_WRITTEN.get(place)) is not None:
+            if place in HALF_WRITTEN:
                 original(*args, **options)
-                os.truncate(args[path], Path(args[path]).stat().st_size // 2)
+                os.truncate(args[0], args[0].stat().st_size // 2)
             stop(how, folder)
         return original(*args, **options)
 

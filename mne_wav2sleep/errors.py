@@ -1,4 +1,4 @@
-"""The package's own error, and texts from elsewhere in short, as parts of a sentence."""
+"""The package's own errors, and texts from elsewhere in short, as parts of a sentence."""
 
 import re
 import reprlib
@@ -8,6 +8,17 @@ from pydantic import ValidationError
 
 class WeightsError(RuntimeError):
     """Weights cannot be found or downloaded, are damaged, or do not match their config."""
+
+
+class FileWriteError(OSError):
+    """A file cannot be written; created with the ``errno`` of the cause, and the message.
+
+    It keeps both if it comes from another process, which loses the cause.
+    """
+
+    def __str__(self) -> str:
+        """Give the message alone."""
+        return str(self.strerror)
 
 
 _LONGEST = 300

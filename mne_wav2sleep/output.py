@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .errors import shorten
+from .errors import FileWriteError, shorten
 from .formats.edf import open_edf
 
 _RECORDINGS = (
@@ -143,7 +143,8 @@ def write_whole(
     Raises
     ------
     ValueError, OSError
-        As in :func:`check_output`, and OSError if the file cannot be written completely.
+        As in :func:`check_output`, and OSError, with the ``errno`` of its cause, if the file cannot
+        be written completely.
 
     Examples
     --------
@@ -178,7 +179,8 @@ def write_whole(
         if written is not None and path not in written:
             written.append(path)
     except OSError as error:
-        raise OSError(
+        raise FileWriteError(
+            error.errno,
             f"{path.name} could not be written to {path} ({error}). Free some space, or choose "
-            "another path."
+            "another path.",
         ) from error

@@ -36,6 +36,7 @@ def read_item(
     n_stages: int,
     *,
     first: int = 0,
+    last: int | None = None,
     length: int,
     refill: bool = False,
 ) -> dict[str, Any]:
@@ -51,11 +52,13 @@ def read_item(
         Number of stages that the network knows, 4 or 5.
     first : int
         First epoch to read.
+    last : int or None
+        The one after the last epoch to read; None for as many as the item has.
     length : int
-        Number of epochs; the item is padded if the night ends earlier.
+        Number of epochs of the item, which is padded if fewer are read.
     refill : bool
-        Whether samples that were not measured become the mean of these epochs, as when a window of
-        a recording is staged, instead of that of the night.
+        Whether samples that were not measured, and the padding, become the mean of these epochs, as
+        when a window of a recording is staged, instead of that of the night.
 
     Returns
     -------
@@ -66,17 +69,21 @@ def read_item(
         not measured or padded; ``name``: name of the night, for error messages; ``dataset``: its
         dataset.
     """
+    last = first + length if last is None else min(last, first + length)
     stages = np.full(length, -1, dtype=np.int64)
-    scored = night.read_stages(n_stages)[first : first + length]
+    scored = night.read_stages(n_stages)[first:last]
     stages[: scored.size] = scored
     signals, measured = {}, {}
-    for name, piece in night.read_signals(names, first, length).items():
+    for name, piece in night.read_signals(names, first, last - first).items():
         grid = np.zeros(length * MODALITIES[name].samples_per_epoch)
-        grid[: piece.size] = _refill(piece) if refill else piece
+        if refill:
+            piece = _refill(piece)
+            grid += piece.mean(dtype=np.float64)
+        grid[: piece.size] = piece
         # A constant piece becomes zeros, since its standard deviation is 0.
         signals[name] = grid.astype(np.float32) if is_constant(grid) else zscore(grid)
         measured[name] = np.ones(length, dtype=bool)
-        there = night.read_measured(name)[first : first + length]
+        there = night.read_measured(name)[first:last]
         measured[name][: there.size] = there
     # Epochs in which no sensor measured anything do not count.
     stages[~np.any(list(measured.values()), axis=0)] = -1

@@ -119,10 +119,9 @@ def run_night(
     measured: list[pd.DataFrame] = []
     for first, last in windows:
         length = max(last - first, weights.preprocessing.padded_epochs)
+        span = {"first": first, "last": last, "length": length}
         with torch.device("cpu"):  # whatever a user's default device is
-            item = read_item(
-                night, names, n_stages, first=first, length=length, refill=len(windows) > 1
-            )
+            item = read_item(night, names, n_stages, **span, refill=len(windows) > 1)
             batch = collate([item])
         masks = {n: mask[0, : last - first].numpy() for n, mask in batch["available"].items()}
         measured.append(pd.DataFrame(masks))

@@ -1,8 +1,8 @@
 """Run a network on a device: choice of device and backend, precision, and lack of memory."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import combinations
 from typing import Protocol, TypeVar
 
@@ -35,6 +35,17 @@ class Backend(Protocol):
     def mix(self, z: Mapping[str, Tensor], available: Mapping[str, Tensor] | None = None) -> Tensor:
         """Compute the stage logits, as :meth:`Wav2Sleep.mix` does."""
         ...
+
+
+@contextmanager
+def use_float32() -> Iterator[None]:
+    """Make new parameters and tensors float32, whatever a user's default type is."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def choose_device(device: str | torch.device) -> torch.device:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..calibration import Calibration
 from ..modalities import MODALITIES, STAGE_NAMES
 from ..verbosity import check_option, check_type
+from .backends import use_float32
 from .config import Wav2SleepConfig
 from .model import Wav2Sleep
 from .weights import LoadedWeights
@@ -82,7 +83,7 @@ def extend_weights(
         signals[signal] = _name_encoder(signal, signals)
     changes: dict[str, Any] = {"n_classes": n_classes, "signals": signals}
     config = replace(before, **changes)
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), use_float32():
         torch.manual_seed(seed)
         network = Wav2Sleep(config)
     state, old = network.state_dict(), weights.network.state_dict()

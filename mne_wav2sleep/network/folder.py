@@ -8,7 +8,6 @@ never run.
 
 import json
 import os
-import shutil
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -21,7 +20,7 @@ import torch
 from pydantic import ValidationError
 
 from ..calibration import Calibration
-from ..errors import WeightsError, put_on_line, quote, summarize_validation
+from ..errors import FileWriteError, WeightsError, put_on_line, quote, summarize_validation
 from ..modalities import STAGE_NAMES
 from .config import Preprocessing, Wav2SleepConfig
 from .lineage import read_bases
@@ -336,10 +335,11 @@ def save_weights(
             f"{folder} cannot be a model folder, because a file with that name, or with the name "
             "of a parent folder, exists. Choose another folder."
         ) from error
-    except (OSError, safetensors.SafetensorError) as error:
-        raise OSError(
+    except OSError as error:
+        raise FileWriteError(
+            error.errno,
             f"The weights could not be saved in {folder} ({_describe_error(error)}). Files that it "
-            "contained are unchanged. Free some space, or choose a folder that is writable."
+            "contained are unchanged. Free some space, or choose a folder that is writable.",
         ) from error
     return folder
 
@@ -369,9 +369,9 @@ def _write_whole(
         for file, content in texts.items():
             text = json.dumps(content, indent=2) + "\n"
             (unfinished / file).write_text(text, encoding="utf-8")
-        safetensors.torch.save_file(tensors, unfinished / "model.safetensors")
-        # safetensors makes files that only their owner may read.
-        shutil.copymode(unfinished / "config.json", unfinished / "model.safetensors")
+        # Not save_file, which makes files that only their owner may read, and whose errors do not
+        # say in a way to check whether the disk is full.
+        (unfinished / "model.safetensors").write_bytes(safetensors.torch.save(tensors))
         previous = unfinished / "previous"
         previous.mkdir()
         # The config goes first and comes last: without it, the others are not taken for a whole.

@@ -77,6 +77,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return found
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Check whether a model folder has a checkpoint, whole or not."""
+    return any(os.path.lexists(folder / _FOLDER / name) for name in (_LAST, _PREVIOUS, _BEST))
+
+
 def choose_checkpoint(folder: Path, settings: TrainingSettings) -> Path | None:
     """Choose the newest checkpoint that is whole.
 
@@ -110,9 +115,11 @@ def choose_checkpoint(folder: Path, settings: TrainingSettings) -> Path | None:
                 damaged.append(str(error))
     if paths and (not found or (settings.keep == "best" and _BEST not in found)):
         damaged = damaged or [f"{folder / _FOLDER} lacks {_BEST}."]
+        is_over = (folder / "config.json").exists()  # a model that training would replace
+        remedy = "choose another folder" if is_over else f"remove the folder {folder / _FOLDER}"
         raise ValueError(
-            f"{' '.join(damaged)} Restore it from a copy, or remove the folder "
-            f"{folder / _FOLDER} to train again from the first pass."
+            f"{' '.join(damaged)} Restore it from a copy, or {remedy} to train again from the "
+            "first pass."
         )
     if not found:
         return None

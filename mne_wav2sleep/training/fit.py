@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,17 +21,17 @@ from ..network import (
 )
 from ..network.backends import choose_device
 from ..network.folder import describe_config
-from ..network.lineage import MOST_BASES
 from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
 from .checkpoints import choose_checkpoint, read_kept
 from .checks import check_nights, check_workers
 from .curve import write_curve
 from .extension import choose_parts, extend_start
+from .locking import lock_folder
 from .memory import check_memory
 from .module import PARTS, NightDataModule, Wav2SleepModule
 from .monitoring import check_tensorboard
-from .run import TrainingRun, check_folder, claim_folder, finish, is_finished
+from .run import TrainingRun, check_folder, claim_folder, describe_run, finish, is_finished
 from .schedule import Schedule, resolve_settings
 from .settings import FINE_TUNING, TrainingSettings, check_datasets
 from .splitting import Split, TrainingNights
@@ -79,6 +80,19 @@ def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: Trai
         **({"extension": run.extension.text} if run.extension else {}),
     }
     check_folder(folder, described)
+    with lock_folder(folder, run.n_devices):
+        return _train_alone(start, nights, folder, run, devices, described)
+
+
+def _train_alone(
+    start: LoadedWeights,
+    nights: TrainingNights,
+    folder: Path,
+    run: TrainingRun,
+    devices: Mapping[str, Any],
+    described: Mapping[str, Any],
+) -> Path:
+    """Train in a folder that no other run writes to."""
     split = _prepare(nights, folder, run)
     training, apart = split.training, split.validation
     data = NightDataModule(training, apart, start, run.settings)
@@ -88,13 +102,14 @@ def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: Trai
         for part, some in (("training", training), ("validation", apart))
     }
     schedule = resolve_settings(run.settings, len(training), run.n_devices)
-    record = claim_folder(folder, described | names | {"schedule": asdict(schedule)})
+    record = describe_run(folder, {**described, **names, "schedule": asdict(schedule)})
     schedule = Schedule(**record["schedule"])  # of its beginning, also with more passes
-    split.write(folder)
     if is_finished(folder, record):
         logger.info(f"{folder} already contains the result of this training run.")
         return folder
     resume = choose_checkpoint(folder, run.settings)
+    claim_folder(folder, record)
+    split.write(folder)
     logger.info(f"Training on {_count(training)}, validation on {_count(apart)}.")
     before: Evaluation | None = None
     if run.base is not None and not run.extension:  # which has to be trained before it is of use
@@ -115,8 +130,8 @@ def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: Trai
         write_curve(folder, monitor.rows, kept["epoch"] + 1)
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
-        bases = () if run.base is None else (run.base, *start.bases)[:MOST_BASES]
-        trained = replace(start, name=folder.name, network=network, file="", sha256="", bases=bases)
+        trained = replace(start, name=folder.name, network=network, file="", sha256="")
+        trained = replace(trained, bases=run.bases)
         trained = replace(trained, calibration=calibrate(apart, trained, device=run.device))
         write_card(folder, trained, training, apart, run, schedule, before)
         # Last, so that calibration and card warn only of what the initial weights have seen.
@@ -198,8 +213,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     TypeError, ValueError
         If nights, settings or the device cannot be used; the message names the night.
     RuntimeError
-        If the loss is not finite; the last good checkpoint is kept. Or if ``n_workers`` is above 0
-        in a script without ``if __name__ == "__main__":``.
+        If the loss is not finite; the last good checkpoint is kept. Or if another run is training
+        in the folder, or ``n_workers`` is above 0 in a script without
+        ``if __name__ == "__main__":``.
 
     See Also
     --------
@@ -209,7 +225,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
     run = TrainingRun(
         settings=settings or TrainingSettings(),
         trainable=PARTS,
-        base=None,
+        bases=(),
         device=device,
         n_devices=n_devices,
         tensorboard=tensorboard,
@@ -303,8 +319,9 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     TypeError, ValueError
         If nights, settings or the device cannot be used; the message names the night.
     RuntimeError
-        If the loss is not finite; the last good checkpoint is kept. Or if ``n_workers`` is above 0
-        in a script without ``if __name__ == "__main__":``.
+        If the loss is not finite; the last good checkpoint is kept. Or if another run is training
+        in the folder, or ``n_workers`` is above 0 in a script without
+        ``if __name__ == "__main__":``.
 
     See Also
     --------
@@ -317,12 +334,12 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     """
     check_type(settings, (TrainingSettings,), "settings")
     start = load_weights(weights)
-    base = start.lineage[0]
+    bases = start.lineage
     start, extension = extend_start(start, n_stages, add_signals, settings.seed)
     run = TrainingRun(
         settings=settings,
         trainable=choose_parts(start, trainable, extension),
-        base=base,
+        bases=bases,
         device=device,
         n_devices=n_devices,
         tensorboard=tensorboard,

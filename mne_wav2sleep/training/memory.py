@@ -146,7 +146,8 @@ def check_memory(
     device : torch.device
         The device.
     """
-    n_recordings = min(settings.micro_batch_size or settings.batch_size, len(nights))
+    batch_size = settings.batch_size
+    n_recordings = min(settings.micro_batch_size or batch_size, batch_size, len(nights))
     longest = max(plan_windows(night.n_epochs)[0][1] for night in nights)
     recorded = {name for night in nights for name in night.modalities}
     needed = estimate_memory(

@@ -1,7 +1,7 @@
 """What PyTorch Lightning trains: the network with its loss and optimizer, and the data."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,8 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from ..cohorts import PreparedNight
 from ..network import LoadedWeights, Wav2Sleep
 from ..network.backends import choose_backend
-from .masking import Masking
-from .sampling import NightDataset, PassSampler, make_loader
+from .sampling import NightDataset, PassSampler, WindowDataset, make_loader
 from .schedule import Schedule
 from .settings import TrainingSettings
 
@@ -32,6 +31,12 @@ def _sum_cross_entropy(logits_BSC: Tensor, stages_BS: Tensor) -> tuple[Tensor, T
         logits_BSC.flatten(0, 1).float(), stages_BS.flatten(), ignore_index=-1, reduction="sum"
     )
     return total, (stages_BS >= 0).sum()
+
+
+def sum_losses(losses: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Sum the losses and the numbers of scored epochs of batches."""
+    totals, counts = zip(*losses, strict=True)
+    return torch.stack(totals).sum(), torch.stack(counts).sum()
 
 
 def list_parts(network: Wav2Sleep) -> list[str]:
@@ -171,7 +176,7 @@ class Wav2SleepModule(pl.LightningModule):
         losses = []
         for part in at_once:
             with self._wait_for_others(part is at_once[-1]):
-                total, _ = self._sum_losses(part)
+                total, _ = sum_losses(map(self.compute_loss, part))
                 losses.append(total / count)
                 # Gradients have the types of the layers, in which autocast would interfere.
                 with torch.autocast(self.device.type, enabled=False):
@@ -214,24 +219,17 @@ class Wav2SleepModule(pl.LightningModule):
             "lower the learning rate."
         )
 
-    def _sum_losses(self, batches: list[dict]) -> tuple[Tensor, Tensor]:
-        """Sum the losses and the numbers of scored epochs of batches."""
-        totals, counts = zip(*map(self.compute_loss, batches), strict=True)
-        return torch.stack(totals).sum(), torch.stack(counts).sum()
-
     def validation_step(self, batch: list[dict], batch_idx: int) -> dict[str, Any]:
         """Log the loss of a validation batch; return its stages, which are counted elsewhere."""
-        totals, counts, staged = [], [], []
+        losses, staged = [], []
         for one in batch:
             z, available = self.encode_batch(one), one["available"]
             logits_BSC = self.model.mix(z, available)
-            total, count = _sum_cross_entropy(logits_BSC, one["stages"])
-            totals.append(total)
-            counts.append(count)
+            losses.append(_sum_cross_entropy(logits_BSC, one["stages"]))
             # Each signal alone adds about a tenth to the time: encoding takes most of it.
             alone = {n: self.model.mix({n: z[n]}, {n: available[n]}).argmax(-1) for n in sorted(z)}
             staged.append({RECORDED: logits_BSC.argmax(-1)} | alone)
-        total, count = torch.stack(totals).sum(), torch.stack(counts).sum()
+        total, count = sum_losses(losses)
         self._check_finite(total, [name for one in batch for name in one["names"]])
         self.log(
             "val_loss",
@@ -291,9 +289,7 @@ class NightDataModule(pl.LightningDataModule):
             masking=settings.masking,
         )
         # Validation is the same in every pass: whole nights, nothing dropped or inverted.
-        self.validation = NightDataset(
-            validation, *network, crop=None, padded_epochs=padded, masking=Masking.off()
-        )
+        self.validation = WindowDataset(validation, *network, padded_epochs=padded)
 
     def train_dataloader(self) -> Any:
         """Make the loader of all passes, which Lightning tells the number of each."""

@@ -12,20 +12,26 @@ from typing import Any
 import torch
 
 from ..cautions import warn
-from ..errors import WeightsError, summarize_error
+from ..errors import WeightsError, shorten, summarize_error
 from ..network import BaseWeights
 from ..network.folder import find_tensors, read_calibration, read_info
 from ..network.seen import read_seen
 from ..network.state import build_network, check_regular, read_file, read_state
 from ..output import write_whole
 from ..showing import flatten
-from ..verbosity import pluralize
+from ..verbosity import logger, pluralize
+from .checkpoints import has_checkpoint
 from .extension import Extension
+from .schedule import Schedule
 from .settings import TrainingSettings
 
 _RECORD = "training.json"
+_DEEPEST = 20
+"""Mappings within each other that a record may have: it is taken apart by recursion."""
 _LARGEST_RECORD = 2**26
 """Largest size in bytes of a description of a run, which lists its nights."""
+_LONGEST_VALUE = 100
+"""Characters of a value of such a description that a message shows."""
 _RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md", "nights.json")
 _WRITTEN = (*_RESULT, "metrics.csv", "learning-curve.png")
 _SPLITS = ("training", "validation")
@@ -47,8 +53,9 @@ class TrainingRun:
         The settings.
     trainable : tuple of str
         The parts that are trained.
-    base : BaseWeights or None
-        The initial weights of fine-tuning; None for random weights.
+    bases : tuple of BaseWeights
+        The initial weights of fine-tuning, those that they were fine-tuned from, and so on; empty
+        for random weights.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     n_devices : int
@@ -61,11 +68,16 @@ class TrainingRun:
 
     settings: TrainingSettings
     trainable: tuple[str, ...]
-    base: BaseWeights | None
+    bases: tuple[BaseWeights, ...]
     device: str | torch.device = "auto"
     n_devices: int = 1
     tensorboard: bool = False
     extension: Extension = field(default_factory=Extension)
+
+    @property
+    def base(self) -> BaseWeights | None:
+        """The initial weights; None for random weights."""
+        return self.bases[0] if self.bases else None
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -91,13 +103,17 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(read_file(path, _LARGEST_RECORD))
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
+        if not isinstance(record, dict):
+            raise ValueError("it is not a mapping")
+        if any(name.count(".") > _DEEPEST for name in flatten(record)):
+            raise ValueError("its values are nested too deeply")
+        if "schedule" in record:
+            Schedule(**record["schedule"])
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} does not describe a training run, or is damaged. Choose another folder, or "
             "remove this one to start over."
-        )
+        ) from error
     return record
 
 
@@ -132,16 +148,24 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if key in _KEPT:
             continue
         name = "weights" if key == "base" else key
+        if key == "base" and _is_same_file(old.get(key), value):
+            continue
         was, now = (
             {full.removeprefix("settings."): one for full, one in flatten({name: given}).items()}
             for given in (old.get(key), value)
         )
         texts += [
-            f"{one} is {now.get(one)}, was {was.get(one)}"
+            f"{one} is {now.get(one)}, was {shorten(str(was.get(one)), _LONGEST_VALUE)}"
             for one in sorted(now.keys() | was.keys())
             if one not in _FREE and _sort(now.get(one)) != _sort(was.get(one))
         ]
     return texts
+
+
+def _is_same_file(old: Any, new: Any) -> bool:
+    """Check whether initial weights are the same, which may have been copied or renamed."""
+    known = isinstance(old, dict) and isinstance(new, dict)
+    return known and old.get("sha256") == new["sha256"]
 
 
 def _sort(value: Any) -> Any:
@@ -165,21 +189,31 @@ def check_folder(folder: Path, run: Mapping[str, Any]) -> None:
         If the folder cannot be used; the message says what differs.
     """
     old = read_record(folder)
-    others = [name for name in _WRITTEN if (folder / name).exists()]
+    others = _list_files(folder, _WRITTEN)
     if others and old is None:
         raise ValueError(
             f"{folder} already contains {', '.join(others)}, which training would overwrite. "
             "Choose another folder."
         )
-    if old is not None and (changed := _compare(old, run)):
+    if old is not None and _has_begun(folder) and (changed := _compare(old, run)):
         raise ValueError(
             f"{folder} contains another training run ({'; '.join(changed)}). Choose another "
             "folder, or resume the run with what it began with."
         )
 
 
-def claim_folder(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Write down in the folder what is trained there; refuse a folder of another run.
+def _list_files(folder: Path, names: Sequence[str]) -> list[str]:
+    """List the files of these names that are in a folder."""
+    return [name for name in names if os.path.lexists(folder / name)]
+
+
+def _has_begun(folder: Path) -> bool:
+    """Check whether a run has trained anything that is kept."""
+    return has_checkpoint(folder) or bool(_list_files(folder, _RESULT))
+
+
+def describe_run(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe what is trained in a folder; refuse a folder of another run.
 
     Parameters
     ----------
@@ -191,7 +225,8 @@ def claim_folder(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     record : dict
-        The same, with what a resumed run keeps from its beginning, such as the schedule.
+        The same, with what a resumed run keeps from its beginning, such as the schedule. Before
+        the first checkpoint there is nothing to resume, and the run may be another one.
 
     Raises
     ------
@@ -200,9 +235,44 @@ def claim_folder(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     """
     check_folder(folder, run)
     old = read_record(folder) or {}
-    record = {**run, **{key: old[key] for key in _KEPT if key in old}}
+    if not _has_begun(folder):
+        if old and (changed := _compare(old, run)):
+            logger.info(
+                f"Nothing was trained in {folder} yet, so that the run begins anew "
+                f"({'; '.join(changed)})."
+            )
+        return dict(run)
+    return {**run, **{key: old[key] for key in _KEPT if key in old}}
+
+
+def claim_folder(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write down in the folder what is trained there, once it is known that it can be.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+    record : mapping
+        What is trained, from :func:`describe_run`.
+
+    Raises
+    ------
+    ValueError
+        If training would begin again, and replace a model.
+    """
+    if not has_checkpoint(folder):
+        if found := _list_files(folder, _RESULT):
+            raise ValueError(
+                f"{folder} has {', '.join(found)}, but no checkpoint to continue from: training "
+                "would begin again with the first pass, and replace them. Restore the folder "
+                "'checkpoints' from a copy, or choose another folder."
+            )
+        if (folder / "metrics.csv").exists():
+            warn(
+                f"{folder} has passes in metrics.csv, but no checkpoint. Training begins again "
+                "with the first pass."
+            )
     _write_record(folder, record)
-    return record
 
 
 def _describe_end(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,7 +288,7 @@ def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
     folder : Path
         The model folder.
     record : mapping
-        What is trained, from :func:`claim_folder`.
+        What is trained, from :func:`describe_run`.
 
     Returns
     -------
@@ -235,10 +305,11 @@ def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
         path = find_tensors(folder)
         build_network(info.config, read_state(path)[0], path)
     except WeightsError as error:
-        warn(
-            f"The result of training in {folder} is damaged ({summarize_error(error)}). It is "
-            "written again, from the checkpoint."
-        )
+        if has_checkpoint(folder):  # without, claim_folder says more
+            warn(
+                f"The result of training in {folder} is damaged ({summarize_error(error)}). It is "
+                "written again, from the checkpoint."
+            )
         return False
     return True
 
@@ -253,7 +324,7 @@ def finish(folder: Path, record: Mapping[str, Any]) -> None:
     folder : Path
         The model folder.
     record : mapping
-        What was trained, from :func:`claim_folder`.
+        What was trained, from :func:`describe_run`.
     """
     _write_record(folder, {**record, _FINISHED: _describe_end(record)})
     for parent in (folder, folder / "checkpoints"):

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..cohorts.batches import Batch, collate, read_item
 from ..cohorts.nights import PreparedNight
-from ..staging.windows import plan_windows
+from ..staging.windows import divide, plan_windows
 from .masking import Masking
 from .schedule import count_steps
 
@@ -102,6 +102,8 @@ class PassSampler(Sampler[list[Draw]]):
 class NightDataset(Dataset[dict]):
     """Prepared nights as training examples, read from disk on demand.
 
+    Of a night that is staged in windows, an example is what the network would see of a window.
+
     Parameters
     ----------
     nights : sequence of PreparedNight
@@ -112,7 +114,7 @@ class NightDataset(Dataset[dict]):
         Number of stages of the network, 4 or 5.
     crop : int or None
         Epochs per item, to which a night is cropped at random, or padded. None for whole nights,
-        or for a window of those that are staged in windows.
+        or for a window at random of those that are staged in windows.
     padded_epochs : int
         Epochs to which whole nights are padded, as the weights' preprocessing says.
     masking : Masking
@@ -145,16 +147,77 @@ class NightDataset(Dataset[dict]):
         draw = draw if isinstance(draw, Draw) else Draw(draw, (0, 0, draw))
         night = self._nights[draw.night]
         rng = np.random.default_rng(draw.seed)
-        # Of a recording that is staged in windows, the network sees a window.
-        window = plan_windows(night.n_epochs)[0][1]
-        length = self._crop or max(window, self._padded_epochs)
-        first = int(rng.integers(max(night.n_epochs - length, 0) + 1))
+        windows = plan_windows(night.n_epochs)
+        n_read = self._crop or windows[0][1]
+        first = int(rng.integers(max(night.n_epochs - n_read, 0) + 1))
         kept = self._masking.draw(sorted(self._modalities & set(night.modalities)), rng)
-        item = read_item(night, kept, self._n_stages, first=first, length=length)
+        item = read_item(
+            night,
+            kept,
+            self._n_stages,
+            first=first,
+            last=first + n_read,
+            length=self._crop or max(n_read, self._padded_epochs),
+            refill=len(windows) > 1,
+        )
         for z in item["signals"].values():
             z *= self._masking.draw_sign(rng)
         if not draw.counts:
             item["stages"][:] = -1
+        return item
+
+
+class WindowDataset(Dataset[dict]):
+    """Prepared nights as they are staged, for validation: every window, every epoch scored once.
+
+    Parameters
+    ----------
+    nights : sequence of PreparedNight
+        The nights.
+    modalities : sequence of str
+        The modalities that the network reads.
+    n_stages : int
+        Number of stages of the network, 4 or 5.
+    padded_epochs : int
+        Epochs to which windows are padded, as the weights' preprocessing says.
+    """
+
+    def __init__(
+        self,
+        nights: Sequence[PreparedNight],
+        modalities: Sequence[str],
+        n_stages: int,
+        *,
+        padded_epochs: int,
+    ) -> None:
+        for night in nights:
+            night.check(modalities, n_stages)
+        planned = [(night, plan_windows(night.n_epochs)) for night in nights]
+        self._windows = [
+            (night, window, part, len(windows) > 1)
+            for night, windows in planned
+            for window, part in zip(windows, divide(windows), strict=True)
+        ]
+        self._modalities = set(modalities)
+        self._n_stages = n_stages
+        self._padded_epochs = padded_epochs
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        night, (first, last), (begin, end), refill = self._windows[number]
+        item = read_item(
+            night,
+            sorted(self._modalities & set(night.modalities)),
+            self._n_stages,
+            first=first,
+            last=last,
+            length=max(last - first, self._padded_epochs),
+            refill=refill,
+        )
+        # Epochs that windows share count in the one that they are assigned to.
+        item["stages"][: begin - first] = item["stages"][end - first :] = -1
         return item
 
 
@@ -174,7 +237,7 @@ def _collate_by_length(
 
 
 def make_loader(
-    dataset: NightDataset,
+    dataset: NightDataset | WindowDataset,
     sampler: PassSampler | None,
     batch_size: int,
     n_workers: int,
@@ -184,10 +247,10 @@ def make_loader(
 
     Parameters
     ----------
-    dataset : NightDataset
+    dataset : NightDataset or WindowDataset
         The nights.
     sampler : PassSampler or None
-        The nights of each step; None for all of them in their order.
+        The nights of each step; None for all items in their order.
     batch_size : int
         Recordings per step, without a sampler.
     n_workers : int

@@ -1,8 +1,10 @@
 """The schedule of a run: what its settings come to with so many nights."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from ..verbosity import pluralize
 from .settings import TrainingSettings
@@ -11,7 +13,7 @@ _WARMUP_SHARE = 10
 """A run warms up in at most one of so many steps."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Schedule:
     """Steps of a run, and how the learning rate changes with them.
 
@@ -24,9 +26,9 @@ class Schedule:
         every ``decay_steps``.
     """
 
-    steps_per_pass: int
-    warmup_steps: int
-    decay_steps: int
+    steps_per_pass: Annotated[int, Field(ge=1)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    decay_steps: Annotated[int, Field(ge=1)]
 
     def compute_factor(self, step: int) -> float:
         """Compute the learning rate of a step, relative to the highest one.

@@ -54,7 +54,7 @@ class TrainingSettings:
     crop : int or None
         Number of 30-s epochs of a night per step, cropped at random, or padded if the night is
         shorter. None for whole nights, padded as the weights' preprocessing says; of a recording
-        that is staged in windows (12 h or more), a window at random.
+        that is staged in windows (more than 12 h), 10 h at random.
     masking : Masking
         How signals are dropped and flipped.
     dataset_weights : mapping of str to float or None

@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from ..errors import summarize_error
+from ..errors import FileWriteError, put_on_line
 from ..verbosity import logger
 
 STOPPED = 128 + signal.SIGTERM
@@ -75,11 +75,21 @@ def explain_stop(folder: Path) -> Iterator[None]:
         if error.code == STOPPED:
             logger.error(explain("SIGTERM"))
         raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        full = _find_full_disk(error)
+        if full is None:
             raise
-        reason = f"a full disk ({summarize_error(error)}), where some space has to be freed"
-        raise OSError(explain(reason)) from error
+        reason = f"a full disk ({put_on_line(str(full))}), where some space has to be freed"
+        raise FileWriteError(full.errno, explain(reason)) from error
+
+
+def _find_full_disk(error: BaseException | None) -> OSError | None:
+    """Find an error of a full disk or quota among the causes of an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        error = error.__cause__
+    return None
 
 
 class StopBetweenSteps(Callback):

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from ..errors import summarize_error
+from ..network.backends import use_float32
 from ..progress import are_bars_shown, is_live
 from ..verbosity import check_type, pluralize
 from .checkpoints import WholeCheckpoints, make_callbacks
@@ -120,8 +121,7 @@ def use_plain_modes() -> Iterator[None]:
                 modes.enter_context(torch.autocast(kind, enabled=False))
         if not _is_cpu_default():
             modes.enter_context(torch.device("cpu"))
-        modes.callback(torch.set_default_dtype, torch.get_default_dtype())
-        torch.set_default_dtype(torch.float32)
+        modes.enter_context(use_float32())
         yield
 
 

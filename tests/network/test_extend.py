@@ -142,3 +142,18 @@ def test_what_cannot_be_added_is_refused(options, message, tmp_path):
 def test_signals_are_given_as_a_mapping(tmp_path):
     with pytest.raises(TypeError, match="add_signals must be"):
         extend_weights(make_weights(tmp_path), add_signals=["PPG"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_default_type_does_not_change_new_parts(dtype, tmp_path):
+    weights = make_weights(tmp_path, epoch_mixer="concat")
+    options = {"n_stages": 5, "add_signals": {"PPG": None}}
+    expected = extend_weights(weights, **options).network.state_dict()
+    torch.set_default_dtype(dtype)
+    try:
+        found = extend_weights(weights, **options).network.state_dict()
+        loaded = load_weights(tmp_path).network.state_dict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {tensor.dtype for tensor in (found | loaded).values()} == {torch.float32}
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

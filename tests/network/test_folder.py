@@ -450,7 +450,7 @@ if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", "disk"]).r
 try:
     save_weights(weights, "disk/m")
 except OSError as error:
-    print(error)
+    print(error.errno, error)
 """
     command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", script]
     if shutil.which("unshare") is None:
@@ -459,6 +459,7 @@ except OSError as error:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     if done.returncode:
         pytest.skip("needs a namespace in which a small disk can be mounted")
+    assert done.stdout.startswith("28 The weights could not be saved")
     assert "No space left on device" in done.stdout
     assert "Free some space" in done.stdout
 

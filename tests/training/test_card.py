@@ -184,7 +184,7 @@ def test_the_card_says_what_validation_nights_were_used_for(
 ):
     # Also without scores of the initial weights, whose new part is of no use before training.
     extension = Extension(("classifier",), (), "a head for 5 stages")
-    run = TrainingRun(replace(quick, keep=keep), ("classifier",), None, extension=extension)
+    run = TrainingRun(replace(quick, keep=keep), ("classifier",), (), extension=extension)
     weights = load_weights(trained)
     path = write_card(tmp_path, weights, nights[:2], nights, run, Schedule(2, 1, 50), None)
     card = path.read_text()

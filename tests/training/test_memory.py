@@ -57,6 +57,8 @@ def test_a_run_that_needs_more_memory_than_there_is_gives_a_warning(nights, tiny
         check_memory(network, huge, nights, 0, torch.device("cpu"))
     with pytest.warns(RuntimeWarning, match="for 1 recording at once"):
         check_memory(network, replace(huge, micro_batch_size=1), nights, 0, torch.device("cpu"))
+    with pytest.warns(RuntimeWarning, match="for 2 recordings at once"):  # all of a step
+        check_memory(network, replace(huge, micro_batch_size=4), nights, 0, torch.device("cpu"))
 
 
 def test_memory_of_the_machine_is_found():

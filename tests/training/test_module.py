@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from mne_wav2sleep.cohorts.batches import collate
 from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training import Masking
-from mne_wav2sleep.training.module import Wav2SleepModule
+from mne_wav2sleep.training.module import Wav2SleepModule, sum_losses
 from mne_wav2sleep.training.sampling import Draw, NightDataset, make_loader
 from mne_wav2sleep.training.schedule import Schedule
 
@@ -67,7 +67,7 @@ def test_the_loss_of_a_step_does_not_depend_on_which_nights_are_in_it(nights, ti
     def compute(chosen):
         dataset = NightDataset(chosen, ["ABD", "ECG", "PPG", "THX"], 4, **whole)
         (step,) = make_loader(dataset, None, len(chosen), n_workers=0)
-        return module._sum_losses(step)
+        return sum_losses(map(module.compute_loss, step))
 
     alone = list(zip(*[compute([night]) for night in nights], strict=True))
     for chosen in ([0, 3], [1, 2, 4], range(6)):
@@ -113,7 +113,7 @@ def test_any_batch_gives_what_one_by_one_gives(data, nights, tiny, quick):
         with torch.no_grad():
             for batch in batches:
                 found |= zip(batch["names"], module.compute_logits(batch), strict=True)
-        return found, *module._sum_losses(batches)
+        return found, *sum_losses(map(module.compute_loss, batches))
 
     logits, total, count = compute(items, data.draw(st.sampled_from([None, 1, 2])))
     alone = [compute([item]) for item in items]

@@ -93,8 +93,23 @@ def test_a_run_that_stopped_early_continues_with_more_patience(nights, train_tin
 
 
 def test_fewer_passes_than_are_complete_are_refused(nights, train_tiny, quick, run):
+    before = (run / "training.json").read_bytes()
     with pytest.raises(ValueError, match=r"after 4 complete passes, more than max_passes=3"):
         train_tiny(nights, run, settings=replace(quick, max_passes=3))
+    assert (run / "training.json").read_bytes() == before
+
+
+def test_a_model_is_not_replaced_if_its_checkpoints_are_gone(nights, train_tiny, quick, run):
+    shutil.rmtree(run / "checkpoints")
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    train_tiny(nights, run)  # which has nothing to do
+    with pytest.raises(ValueError, match="no checkpoint to continue from: training would begin"):
+        train_tiny(nights, run, settings=replace(quick, max_passes=5))
+    (run / "config.json").write_bytes(b"")
+    with pytest.raises(ValueError, match="no checkpoint to continue from: training would begin"):
+        train_tiny(nights, run)
+    (run / "config.json").write_bytes(before["config.json"])
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
 
 
 def test_rows_in_another_order_and_other_workers_go_on(nights, train_tiny, quick, trained, stopped):

@@ -2,14 +2,22 @@
 
 import numpy as np
 import pytest
-from builders import toy_recordings
+from builders import START, make_hypnogram, make_raw, toy_recordings
 
+from mne_wav2sleep.cautions import keep_cautions
 from mne_wav2sleep.cohorts import Night, prepare_nights
+from mne_wav2sleep.recordings import open_recording
+from mne_wav2sleep.recordings.channels import map_channels
+from mne_wav2sleep.recordings.opening import set_rates
+from mne_wav2sleep.recordings.reading import read_signals
+from mne_wav2sleep.signals import Validity
+from mne_wav2sleep.signals.batch import make_batch
 from mne_wav2sleep.training import Masking
 from mne_wav2sleep.training.sampling import (
     Draw,
     NightDataset,
     PassSampler,
+    WindowDataset,
     make_loader,
 )
 
@@ -114,14 +122,62 @@ def test_nights_of_one_step_are_not_padded_to_each_other(nights):
     assert [tuple(batch["stages"].shape) for batch in step] == [(3, 17), (3, 20)]
 
 
-def test_of_a_night_that_is_staged_in_windows_a_window_is_drawn(make_nights, tmp_path):
-    short, long = (
-        prepare_nights(make_nights(("Thor",), "a", epochs=n), tmp_path)[0] for n in (1440, 1500)
-    )
-    options = {"crop": None, "padded_epochs": 0, "masking": Masking.off()}
-    assert NightDataset([short], ["THX"], 4, **options)[0]["stages"].size == 1440
-    dataset = NightDataset([long], ["THX"], 4, **options)
-    items = [dataset[Draw(0, (seed,))]["stages"] for seed in (0, 0, 1)]
-    assert [item.size for item in items] == [1200] * 3
-    assert (items[0] == items[1]).all()
-    assert (items[0] != items[2]).any()
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A night that drifts, and has a gap where its two windows overlap."""
+    raw = make_raw(("Thor",), sfreq=8.0, seconds=1500 * 30, types="eeg", start=START)
+    raw._data[0] += np.linspace(0, 5, raw.n_times) * raw._data[0].std()
+    raw._data[0, 20_000 * 8 : 24_000 * 8] = np.nan
+    night = Night(raw, make_hypnogram(1500), "a")
+    with pytest.warns(RuntimeWarning, match="133 of 1500 epochs are masked"):
+        return raw, prepare_nights([night], tmp_path_factory.mktemp("long"), dtype="float32")
+
+
+def stage(raw, first, last, padded_epochs):
+    """Give what the network sees when a window of a recording is staged."""
+    recording = open_recording(raw)
+    channels = set_rates(recording, map_channels(recording.raw, {}))
+    with keep_cautions([], show=False):
+        signals = read_signals(recording, channels, Validity(), start=first * 30, stop=last * 30)
+    x, available = make_batch(signals, padded_epochs=padded_epochs)
+    return x["THX"][0], available["THX"][0]
+
+
+@pytest.mark.parametrize("padded_epochs", [0, 1300])
+def test_of_a_long_night_the_network_sees_what_it_would_see_in_staging(padded_epochs, long):
+    raw, nights = long
+    options = {"crop": None, "padded_epochs": padded_epochs, "masking": Masking.off()}
+    training = NightDataset(nights, ["THX"], 4, **options)
+    validation = WindowDataset(nights, ["THX"], 4, padded_epochs=padded_epochs)
+    drawn = [int(np.random.default_rng((seed,)).integers(301)) for seed in (0, 1)]
+    assert drawn[0] != drawn[1]
+    items = [training[Draw(0, (seed,))] for seed in (0, 1)] + [validation[i] for i in (0, 1)]
+    assert len(validation) == 2
+    for first, item in zip([*drawn, 0, 300], items, strict=True):
+        x, available = stage(raw, first, first + 1200, padded_epochs)
+        differ = np.flatnonzero(np.abs(item["signals"]["THX"] - x) > 1e-3)
+        assert differ.size <= 4  # interpolated over the edges of the gap and of the window
+        np.testing.assert_array_equal(item["measured"]["THX"], available)
+        assert item["stages"].size == max(1200, padded_epochs)
+
+
+def test_each_scored_epoch_of_a_long_night_is_validated_once(long):
+    _, (night,) = long
+    dataset = WindowDataset([night], ["THX"], 4, padded_epochs=0)
+    first, second = (dataset[i]["stages"] for i in (0, 1))
+    expected = night.read_stages(4)
+    expected[~night.read_measured("THX")] = -1
+    np.testing.assert_array_equal(first, np.r_[expected[:750], np.full(450, -1)])
+    np.testing.assert_array_equal(second, np.r_[np.full(450, -1), expected[750:]])
+    np.testing.assert_equal(dataset[1], dataset[1])  # the same in every pass
+
+
+def test_nights_of_up_to_12_h_are_validated_as_before(make_nights, nights, tmp_path):
+    night = prepare_nights(make_nights(("Thor",), "a", epochs=1440), tmp_path)
+    whole = {"crop": None, "masking": Masking.off()}
+    for chosen, padded in ((night, 1200), (nights, 25)):
+        one = WindowDataset(chosen, ["ABD", "ECG", "PPG", "THX"], 4, padded_epochs=padded)
+        other = NightDataset(chosen, ["ABD", "ECG", "PPG", "THX"], 4, padded_epochs=padded, **whole)
+        assert len(one) == len(other)
+        for i in range(len(one)):
+            np.testing.assert_equal(one[i], other[i])

@@ -1,7 +1,9 @@
 """Runs that are stopped (Ctrl-C, SIGTERM, SIGKILL, a full disk, a cluster), and then resumed."""
 
+import errno
 import importlib.util
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -14,8 +16,10 @@ import pytest
 from builders import toy_recordings
 from safetensors.numpy import load_file
 
+from mne_wav2sleep.output import write_whole
 from mne_wav2sleep.training import fine_tune
 from mne_wav2sleep.training.module import Wav2SleepModule
+from mne_wav2sleep.training.stopping import explain_stop
 
 pytestmark = [toy_recordings, pytest.mark.slow]
 
@@ -43,7 +47,7 @@ def matrix(tmp_path_factory):
     ("place", "how", "message"),
     [
         ("preparing nights", "SIGTERM", "was stopped by SIGTERM. What is complete is kept"),
-        ("writing a checkpoint", "full disk", "No space left on device"),
+        ("writing a checkpoint", "full disk", "was stopped by a full disk"),
         ("writing the model", "SIGKILL", ""),
     ],
 )
@@ -57,6 +61,22 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_bits(place, how, message,
     assert message in cell.message
     assert "Traceback" not in cell.message
     assert cell.is_right, cell
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is full")
+def test_a_full_disk_is_explained_wherever_it_was_noticed(tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught, write_whole("/dev/full") as path:
+        path.write_text("x")
+    assert caught.value.errno == errno.ENOSPC
+    # As in the report of a night that another process prepared, which loses the cause.
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert str(error) == str(caught.value)
+    full = r"m was stopped by a full disk \(full could not be written to /dev/full .*No space left"
+    with pytest.raises(OSError, match=full) as caught, explain_stop(tmp_path / "m"):
+        raise ValueError("1 of 2 nights cannot be used.") from error
+    assert caught.value.errno == errno.ENOSPC
+    with pytest.raises(ValueError, match="another"), explain_stop(tmp_path / "m"):
+        raise ValueError("another")
 
 
 @pytest.fixture
