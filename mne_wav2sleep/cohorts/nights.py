@@ -332,7 +332,7 @@ def open_night(path: str | Path) -> PreparedNight:
     ValueError
         If the file is damaged, or is not a prepared night.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})["night"])
