@@ -57,7 +57,7 @@ def make_nights(n: int, hours: int, folder: Path) -> None:
         header = json.loads(file.metadata()["night"])
     for i in range(1, n):
         # Copies of one night are refused, so each has the hash of other contents.
-        header |= {"subject": f"p{i:03d}", "contents": [sha256(bytes([i])).hexdigest()[:16]]}
+        header |= {"subject": f"p{i:03d}", "contents": [sha256(b"%d" % i).hexdigest()[:16]]}
         if "checksum" in header:
             from mne_wav2sleep.cohorts.nights import compute_checksum
 
