@@ -62,8 +62,9 @@ def keep_cautions(kept: list[str], *, show: bool = True) -> Iterator[None]:
     --------
     >>> kept = ["The belt is flat."]
     >>> with keep_cautions(kept, show=False):
-    ...     warn("The belt is flat.")
-    ...     warn("The recording is short.")
+    ...     are_new = warn("The belt is flat."), warn("The recording is short.")
+    >>> are_new
+    (False, True)
     >>> kept
     ['The belt is flat.', 'The recording is short.']
     """
