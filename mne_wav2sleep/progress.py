@@ -1,7 +1,8 @@
-"""Progress bars, shown as MNE does if the verbosity is "info", or on request."""
+"""Progress bars, shown as MNE does if the verbosity is "info", or on request; lines in a log."""
 
 import logging
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +14,8 @@ from tqdm.notebook import tqdm as notebook_tqdm
 
 _T = TypeVar("_T")
 _shown: ContextVar[bool | None] = ContextVar("shown", default=None)
+_LINE_S = 60.0
+"""Seconds from one line of a log to the next."""
 
 
 @contextmanager
@@ -66,11 +69,44 @@ def log_line(text: str) -> None:
     text : str
         The line.
     """
-    with tqdm.external_write_mode():
+    with leave_bars():
         logger.info(text)
 
 
-def track(items: Iterable[_T], what: str, unit: str, total: int | None = None) -> Iterable[_T]:
+@contextmanager
+def leave_bars() -> Iterator[None]:
+    """Write to standard output or standard error above the bars that are shown."""
+    with tqdm.external_write_mode():
+        yield
+
+
+def format_seconds(seconds: float) -> str:
+    """Format a duration for people.
+
+    Parameters
+    ----------
+    seconds : float
+        The duration in seconds.
+
+    Returns
+    -------
+    text : str
+        The duration in seconds, minutes, or hours and minutes.
+
+    Examples
+    --------
+    >>> [format_seconds(s) for s in (42.4, 700, 12_000)]
+    ['42 s', '12 min', '3 h 20 min']
+    """
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def track(
+    items: Iterable[_T], what: str, unit: str, total: int | None = None, *, is_long: bool = False
+) -> Iterable[_T]:
     """Show a progress bar while iterating over more than one item.
 
     Parameters
@@ -83,6 +119,9 @@ def track(items: Iterable[_T], what: str, unit: str, total: int | None = None) -
         Name of an item.
     total : int, optional
         Number of items, if ``items`` has no length.
+    is_long : bool
+        Whether it may take hours, so that there is a line of the log each minute if there is no
+        bar, as in a log file.
 
     Returns
     -------
@@ -98,5 +137,19 @@ def track(items: Iterable[_T], what: str, unit: str, total: int | None = None) -
     if total is None and isinstance(items, Sized):
         total = len(items)
     shown = are_bars_shown() and total not in (0, 1)
+    if is_long and not shown and total is not None:
+        return _log_progress(items, f"{what}: {{}} of {total} {unit}s", total)
     # With leave=None, a bar inside another one disappears when it is complete.
     return tqdm(items, desc=what, unit=unit, total=total, leave=None, disable=not shown)
+
+
+def _log_progress(items: Iterable[_T], text: str, total: int) -> Iterator[_T]:
+    """Log a line now and then while iterating."""
+    start = last = time.monotonic()
+    for n_done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= _LINE_S and n_done < total:
+            last = now
+            left = (now - start) / n_done * (total - n_done)
+            log_line(f"{text.format(n_done)}, about {format_seconds(left)} left")

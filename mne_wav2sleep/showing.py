@@ -1,7 +1,10 @@
-"""How things are shown: the size of figures, and text from files without control characters."""
+"""How things are shown: sizes of figures, text without control characters, nested values."""
 
 import re
 import textwrap
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -61,6 +64,38 @@ def wrap_name(name: str, width: int) -> str:
     ['ECG of the', 'patient']
     """
     return textwrap.fill(escape_hidden(name), width)
+
+
+def flatten(values: Mapping[str, Any], *, keep_mappings: bool = False) -> dict[str, Any]:
+    """Give nested values by their names, with dots.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Values, among which may be dataclasses and mappings.
+    keep_mappings : bool
+        Whether mappings within ``values`` are values, not only empty ones.
+
+    Returns
+    -------
+    flat : dict of str to object
+        The values that are not taken apart.
+
+    Examples
+    --------
+    >>> flatten({"a": 1, "b": {"c": {"d": 2}, "e": {}}})
+    {'a': 1, 'b.c.d': 2, 'b.e': {}}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner: Mapping[str, Any] = {}
+        if is_dataclass(value):
+            inner = {one.name: getattr(value, one.name) for one in fields(value)}
+        elif isinstance(value, Mapping) and not keep_mappings:
+            inner = value
+        found = flatten(inner, keep_mappings=keep_mappings)
+        flat |= {f"{name}.{key}": one for key, one in found.items()} if inner else {name: value}
+    return flat
 
 
 def finish_figure(figure: Figure, *, show: bool, close: bool = True) -> Figure:

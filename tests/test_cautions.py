@@ -207,6 +207,22 @@ def test_progress_bars_are_shown_on_request(shown, capsys):
     assert "Alone" not in capsys.readouterr().err
 
 
+def test_a_log_has_lines_instead_of_bars_while_something_takes_long(monkeypatch, caplog):
+    monkeypatch.setattr("mne_wav2sleep.progress._LINE_S", 0.0)
+    with use_log_level("info"):
+        with show_bars(False):
+            done = list(track((i for i in range(3)), "Preparing", "night", total=3, is_long=True))
+            assert list(track(range(3), "Mixing", "subset")) == done == [0, 1, 2]
+            lines = [record.message for record in caplog.records]
+        with show_bars(True):
+            list(track(range(3), "Preparing", "night", is_long=True))
+    assert lines == [
+        "Preparing: 1 of 3 nights, about 0 s left",
+        "Preparing: 2 of 3 nights, about 0 s left",
+    ]
+    assert len(caplog.records) == 2
+
+
 def test_progress_bars_depend_on_the_verbosity(capsys):
     for level, shown in (("info", True), ("warning", False)):
         with use_log_level(level):

@@ -88,6 +88,21 @@ def test_every_command_that_the_readme_names_exists():
         assert CliRunner().invoke(app, [*command, "--help"]).exit_code == 0, command
 
 
+def test_every_option_of_fine_tuning_that_its_page_names_exists():
+    from typer.main import get_command
+
+    from mne_wav2sleep.cli import app
+
+    text = (README.parent / "docs" / "fine_tuning.md").read_text(encoding="utf-8")
+    commands = get_command(app).commands
+    known = {option for c in commands.values() for one in c.params for option in one.opts}
+    used = set(re.findall("`(--[a-z-]+)", text))
+    for name, rest in re.findall("^mne-wav2sleep ([a-z-]+)(.*)$", text, re.MULTILINE):
+        options = {option for one in commands[name].params for option in one.opts}
+        assert set(re.findall(" (--[a-z-]+)", rest)) <= options, name
+    assert {"--trainable", "--validation", "--confusion"} <= used <= known
+
+
 def test_every_file_that_the_readme_links_to_exists():
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text(encoding="utf-8")):
         assert (README.parent / target).exists(), target

@@ -91,7 +91,10 @@ def _choose_on_error(skip_broken: bool) -> str:
 def _check_scores(out: Path, table: Path) -> None:
     """Refuse to write scores over the table of nights, or over a file that it names."""
     table = table.expanduser()
-    if not (out.exists() and table.exists()):
+    try:
+        if not (out.exists() and table.exists()):
+            return
+    except OSError:  # names that are too long, which are refused later
         return
     if out.samefile(table):
         raise ValueError(f"{out} is the table of nights, which would be lost. Choose another name.")
@@ -118,6 +121,19 @@ def _tabulate_scores(found: Evaluation, confusion: bool) -> pd.DataFrame:
         wide.columns = [f"{scored} as {staged}" for scored, staged in wide.columns]
         scores = scores.merge(wide.reset_index(), on=["dataset", "subset", "night"])
     return scores.assign(**scores[["dataset", "subject", "recording"]].map(hide_formula))
+
+
+def _choose_parts(names: Sequence[str] | None, *, has_new: bool) -> tuple[str, ...]:
+    """Choose the parts that fine-tuning trains; "none" for new ones alone."""
+    if not names:
+        return ("sequence_mixer", "classifier")
+    if list(names) == ["none"] and not has_new:
+        raise typer.BadParameter(
+            "none trains only what --n-stages or --add-signal adds. Add one of them, or name a "
+            "part.",
+            param_hint="--trainable",
+        )
+    return () if list(names) == ["none"] else tuple(names)
 
 
 def _choose_config(
@@ -165,7 +181,7 @@ def evaluate_command(
     check_choice(subsets, ["all", "recorded"], "--subsets")
     if confusion and out is None:
         raise typer.BadParameter("needs a file, --out.", param_hint="--confusion")
-    with clean_errors(debug=debug):
+    with clean_errors(debug=debug, table=table):
         if out is not None:  # checked before hours of work
             _check_scores(out, table)
             check_output(out, overwrite=overwrite)
@@ -202,7 +218,7 @@ def train_command(
 
     Example: mne-wav2sleep train nights.csv model
     """
-    with clean_errors(debug=debug):
+    with clean_errors(debug=debug, table=table):
         training = _import_training()
         defaults = {"settings": training.TrainingSettings()} | _describe_network(config_from)
         chosen = _choose_config(defaults, config, settings)
@@ -231,7 +247,10 @@ def fine_tune_command(
     weights: WeightsOption = "wav2sleep",
     trainable: Annotated[
         list[str] | None,
-        typer.Option(metavar="PART", help="Part to train, such as classifier; repeatable."),
+        typer.Option(
+            metavar="PART",
+            help="Part to train, such as classifier; repeatable. none: only what is added.",
+        ),
     ] = None,
     n_stages: Annotated[
         int | None, typer.Option(metavar="N", help="Stages, 4 or 5; default: as before.")
@@ -259,14 +278,14 @@ def fine_tune_command(
 
     Example: mne-wav2sleep fine-tune nights.csv model --weights wav2sleep
     """
-    with clean_errors(debug=debug):
+    with clean_errors(debug=debug, table=table):
         training = _import_training()
         chosen = _choose_config({"settings": training.FINE_TUNING}, config, settings)
         training.fine_tune(
             read_nights(table),
             folder,
             weights=weights,
-            trainable=trainable or ("sequence_mixer", "classifier"),
+            trainable=_choose_parts(trainable, has_new=bool(n_stages or add_signal)),
             n_stages=n_stages,
             add_signals=_split_signals(add_signal),
             validation=validation and read_nights(validation),
@@ -306,11 +325,20 @@ def write_config_command(
         is_new = command == "train"
         config = {"settings": training.TrainingSettings() if is_new else training.FINE_TUNING}
         model = model and model.expanduser()
-        if model is not None and (record := training.run.read_record(model)) is not None:
+        record = None if model is None else training.run.read_record(model)
+        if record is not None:
             config |= _describe_network(None) if is_new else {}
             config = read_run_config(record, config)
         elif is_new:
             config |= _describe_network(model)
+        elif model is not None:
+            raise ValueError(
+                f"{model} has no training.json, from which the settings of a run are known. Give "
+                "the folder of a run, or leave out --from for the default settings."
+            )
         with write_whole(file, overwrite=overwrite) as unfinished:
             unfinished.write_text(format_config(config), encoding="utf-8")
-    show_text(f"{file} contains the settings; change them, and pass it to --config")
+    which = "settings"
+    if model is not None and record is None:
+        which = f"architecture of {model} and, without its training.json, default settings"
+    show_text(f"{file} contains the {which}; change them, and pass it to --config")

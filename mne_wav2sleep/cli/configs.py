@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import shorten, summarize_validation
 from ..network.plain_yaml import PlainLoader, read_yaml
 from ..network.state import MAX_TEXT_BYTES, read_file
+from ..showing import flatten
 
 Config = dict[str, Any]
 """Section ("settings", "architecture", "preprocessing") -> its dataclass, validated."""
@@ -221,30 +222,16 @@ def change_config(config: Config, assignments: Sequence[str]) -> Config:
 
 def _list_mappings(config: Config) -> list[str]:
     """List the settings that are mappings with keys of any name, by their names with dots."""
-    return [f"{place}.{key}" for place, key, value in _walk(config) if isinstance(value, Mapping)]
+    values = flatten(config, keep_mappings=True)
+    return [name for name, value in values.items() if isinstance(value, Mapping)]
 
 
 def _list_settings(config: Config) -> list[tuple[str, str]]:
     """List settings as they are assigned, with their values."""
     return [
-        (f"{place}.{key}".removeprefix("settings."), _show(value))
-        for place, key, value in _walk(config)
+        (name.removeprefix("settings."), _show(value))
+        for name, value in flatten(config, keep_mappings=True).items()
     ]
-
-
-def _walk(config: Config) -> Iterator[tuple[str, str, Any]]:
-    """Give the place, name and value of each setting."""
-    left = list(config.items())
-    while left:
-        place, section = left.pop(0)
-        inner = []
-        for one in fields(section):
-            value = getattr(section, one.name)
-            if is_dataclass(value):
-                inner.append((f"{place}.{one.name}", value))
-            else:
-                yield place, one.name, value
-        left[:0] = inner
 
 
 def _show(value: Any) -> str:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from ..errors import shorten, summarize_validation
 from ..modalities import MODALITIES
 from ..output import keep_written
-from ..progress import show_bars
+from ..progress import leave_bars, show_bars
 from ..recordings.channels import ChannelName
 from ..showing import escape_hidden
 from ..verbosity import use_log_level
@@ -126,11 +126,12 @@ def show_text(text: str) -> None:
     sys.stdout.flush()
 
 
-def _show_message(text: str) -> None:
+def _show_message(text: str, table: Path | None = None) -> None:
     """Print a warning or an error; further lines are indented, so that none passes for another."""
-    lines = _in_options(shorten(text, _LONGEST)).split("\n")
-    sys.stderr.write("\n  ".join(map(escape_hidden, lines)) + "\n")
-    sys.stderr.flush()
+    lines = _in_options(shorten(text, _LONGEST), table).split("\n")
+    with leave_bars():
+        sys.stderr.write("\n  ".join(map(escape_hidden, lines)) + "\n")
+        sys.stderr.flush()
 
 
 def show_table(table: pd.DataFrame) -> None:
@@ -200,23 +201,37 @@ def _parse_ch_names(text: str) -> tuple[dict[str, ChannelName], str] | None:
     return None
 
 
-def _write_options(ch_names: Mapping[str, ChannelName]) -> str:
-    """Write channel names as options of the command."""
+def _write_options(ch_names: Mapping[str, ChannelName], table: Path | None) -> str:
+    """Write channel names as options of the command, or as the columns of a table of nights."""
     options = []
     for modality, given in ch_names.items():
         for name in given if isinstance(given, tuple) else (given,):
-            quoted = "none" if name is None else shlex.quote(name)
-            options.append(f"--ch-name {modality}={quoted}")
-    return " ".join(options)
+            shown = "none" if name is None else name
+            options.append(
+                f"--ch-name {modality}={shlex.quote(shown)}"
+                if table is None
+                else f"{shown!r} in the column {modality} of {table.name}"
+            )
+    return " ".join(options) if table is None else " and ".join(options)
 
 
-def _in_options(text: str) -> str:
+def _name_option(match: re.Match[str]) -> str:
+    """Name the option of an argument of fine-tuning."""
+    return {"trainable": "--trainable", "add_signals": "--add-signal"}[match[1]]
+
+
+def _in_options(text: str, table: Path | None = None) -> str:
     """Replace Python arguments in a message by the options of the command."""
     first, *others = re.split(r"\bch_names=(?=\{)", text)
     for other in others:
         found = _parse_ch_names(other)
-        first += f"ch_names={other}" if found is None else _write_options(found[0]) + found[1]
-    text = re.sub(r"(?<![\w.'\"])ch_names(?![\w=.'\"])", "--ch-name", first)
+        first += (
+            f"ch_names={other}" if found is None else _write_options(found[0], table) + found[1]
+        )
+    names = "--ch-name" if table is None else f"the columns of {table.name}"
+    text = re.sub(r"(?<![\w.'\"])ch_names(?![\w=.'\"])", lambda _: names, first)
+    text = re.sub(r"(?<![\w./-])trainable=\['([^']*)'\]", r"--trainable \1", text)
+    text = re.sub(r"(?<![\w./'-])(trainable|add_signals)(?![\w=/'-]|\.\w)", _name_option, text)
     text = re.sub(
         r"(?<![\w./-])(device|weights|precision)='([^']*)'",
         lambda match: f"--{match[1]} {shlex.quote(match[2])}",
@@ -225,8 +240,19 @@ def _in_options(text: str) -> str:
     return re.sub(r"\boverwrite=True(?: \(--overwrite [^)]*\))?", "--overwrite", text)
 
 
+def _describe(error: Exception) -> str:
+    """Describe an error that is meant for the user, or that the system raised."""
+    if isinstance(error, ValidationError):
+        return f"{summarize_validation(error)}."
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{shorten(str(error.filename))} cannot be used ({error.strerror}). Check the path."
+    return str(error)
+
+
 @contextmanager
-def clean_errors(verbose: str | None = None, *, debug: bool = False) -> Iterator[None]:
+def clean_errors(
+    verbose: str | None = None, *, debug: bool = False, table: Path | None = None
+) -> Iterator[None]:
     """Turn errors into a message on stderr and an exit code.
 
     The exit code is 1, 70 with a traceback for a bug in the package, or 130 after Ctrl-C.
@@ -238,12 +264,14 @@ def clean_errors(verbose: str | None = None, *, debug: bool = False) -> Iterator
         MNE's verbosity.
     debug : bool
         Whether to print the traceback of every error.
+    table : Path or None
+        The table that names channels; None if they are named by options.
     """
     shown = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if str(message) not in shown:
-            _show_message(f"Warning: {message}")
+            _show_message(f"Warning: {message}", table)
         shown.add(str(message))
 
     try:
@@ -273,10 +301,7 @@ def clean_errors(verbose: str | None = None, *, debug: bool = False) -> Iterator
                 "output of `mne-wav2sleep sys-info`."
             )
             raise typer.Exit(_BUG) from error
-        text = str(error)
-        if isinstance(error, ValidationError):
-            text = f"{summarize_validation(error)}."
-        _show_message(f"Error: {text}{list_files(written)}")
+        _show_message(f"Error: {_describe(error)}{list_files(written)}", table)
         raise typer.Exit(1) from error
 
 

@@ -53,6 +53,7 @@ def calibrate(
     weights: str | Path | LoadedWeights,
     *,
     cache: str | Path | None = None,
+    n_jobs: int = 1,
     device: str | torch.device = "auto",
     verbose: Verbosity = None,
 ) -> Calibration:
@@ -66,6 +67,8 @@ def calibrate(
         Name of weights, a model folder, or loaded weights.
     cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     verbose : bool, str, int or None
@@ -113,9 +116,9 @@ def calibrate(
     chosen = np.unique(np.linspace(0, len(nights) - 1, min(len(nights), _MOST_NIGHTS)).astype(int))
     some = [nights[i] for i in chosen]
     found: list[_ScoredOutput] = []
-    with open_prepared(some, cache) as prepared:
+    with open_prepared(some, cache, n_jobs) as prepared:
         warn_of_seen(prepared, loaded)
-        for night in track(prepared, "Calibrating", "night"):
+        for night in track(prepared, "Calibrating", "night", is_long=True):
             found.append(_run_scored_night(loaded, engine, night))
     calibration = _update_temperatures(found, _keep(loaded.calibration))
     whole = [_compute_proba(outputs, stages, calibration) for outputs, stages in found]
@@ -266,6 +269,7 @@ def measure_reliability(
     *,
     n_bins: int = 10,
     cache: str | Path | None = None,
+    n_jobs: int = 1,
     device: str | torch.device = "auto",
     verbose: Verbosity = None,
 ) -> pd.DataFrame:
@@ -281,6 +285,8 @@ def measure_reliability(
         Number of bins, each with the same number of epochs.
     cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     verbose : bool, str, int or None
@@ -299,7 +305,7 @@ def measure_reliability(
     """
     loaded = load_weights(weights)
     engine = Engine(loaded.network, device)
-    with open_prepared(nights, cache) as prepared:
+    with open_prepared(nights, cache, n_jobs) as prepared:
         warn_of_seen(prepared, loaded)
         found = [_run_scored_night(loaded, engine, night) for night in prepared]
     tables = []

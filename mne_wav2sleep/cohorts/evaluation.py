@@ -1,7 +1,7 @@
 """Agreement of weights with a human scorer, for every subset of the signals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,11 @@ class Evaluation:
         stage, and a column for each stage of the network.
     cautions : tuple of str
         Warnings: how many of the nights the weights know from training.
+    sleep_stats : pandas.DataFrame
+        YASA's sleep statistics: one row per ``dataset``, ``subset``, ``scorer`` (``scored`` by the
+        scorer, and ``staged`` by the network) and ``night``, from the epochs that have a stage of
+        both. Those of a dataset and subset, ``sleep_stats.loc["cohort", "ECG"]``, are what
+        :class:`yasa.SleepStatsAgreement` takes, for bias and limits of agreement.
     """
 
     pooled: pd.DataFrame
@@ -54,6 +59,7 @@ class Evaluation:
     confusion: dict[tuple[str, str], pd.DataFrame]
     confusion_by_night: pd.DataFrame
     cautions: tuple[str, ...] = ()
+    sleep_stats: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __repr__(self) -> str:
         table = self.pooled[["nights", "epochs", "kappa", "accuracy"]].round(3)
@@ -217,6 +223,18 @@ def _compute_by_night(pairs: Sequence[_Pair]) -> tuple[pd.DataFrame, pd.DataFram
     return pd.DataFrame(rows), confusion
 
 
+def _compute_sleep_stats(pairs: Sequence[_Pair]) -> pd.DataFrame:
+    """Compute the sleep statistics of each night by the scorer and by the network."""
+    found = {}
+    for one in pairs:
+        unknown = (one.scored.hypno == "UNS").to_numpy() | (one.staged.hypno == "UNS").to_numpy()
+        for name, hyp in (("scored", one.scored), ("staged", one.staged)):
+            stages = np.where(unknown, "UNS", hyp.hypno.to_numpy(dtype=str))
+            alike = yasa.Hypnogram(stages, n_stages=hyp.n_stages, scorer=name)
+            found[name, one.number] = alike.sleep_statistics()
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis(["scorer", "night"])
+
+
 def _concatenate(hyps: Sequence[yasa.Hypnogram]) -> yasa.Hypnogram:
     """Concatenate nights, for statistics of all epochs together."""
     stages = [stage for hyp in hyps for stage in hyp.hypno]
@@ -231,6 +249,7 @@ def evaluate(
     subsets: Sequence[Subset] | str = "all",
     n_stages: int | None = None,
     cache: str | Path | None = None,
+    n_jobs: int = 1,
     device: str | torch.device = "auto",
     verbose: Verbosity = None,
 ) -> Evaluation:
@@ -250,6 +269,8 @@ def evaluate(
         network; None compares them as they are.
     cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     verbose : bool, str, int or None
@@ -289,9 +310,11 @@ def evaluate(
     check_option("n_stages", n_stages, [None, 2, 3, len(loaded.stage_names)])
     engine = Engine(loaded.network, device)
     found: dict[tuple[str, str], list[_Pair]] = {}
-    with open_prepared(nights, cache) as prepared:
+    with open_prepared(nights, cache, n_jobs) as prepared:
         cautions = warn_of_seen(prepared, loaded)
-        for number, night in enumerate(track(prepared, "Evaluating", "night"), start=1):
+        for number, night in enumerate(
+            track(prepared, "Evaluating", "night", is_long=True), start=1
+        ):
             for subset, pair in _stage_night(night, loaded, engine, subsets).items():
                 if n_stages is not None and n_stages != len(loaded.stage_names):
                     pair = tuple(hyp.consolidate_stages(n_stages) for hyp in pair)
@@ -304,12 +327,13 @@ def evaluate(
                 else "There is nothing to evaluate, because no night was given, or none of them "
                 "can be used. Give other nights."
             )
-    pooled, confusion, by_night, matrices = {}, {}, {}, {}
+    pooled, confusion, by_night, matrices, sleep_stats = {}, {}, {}, {}, {}
     with allow_absent_stages():
         # The smallest subset first.
         for key in sorted(found, key=lambda one: (one[0], one[1].count("+"), one[1])):
             pooled[key], confusion[key] = _compute_pooled(found[key])
             by_night[key], matrices[key] = _compute_by_night(found[key])
+            sleep_stats[key] = _compute_sleep_stats(found[key])
     names = ["dataset", "subset"]
     return Evaluation(
         pd.DataFrame.from_dict(pooled, orient="index").rename_axis(names),
@@ -317,6 +341,7 @@ def evaluate(
         confusion,
         pd.concat(matrices, names=names),
         cautions,
+        pd.concat(sleep_stats, names=names),
     )
 
 

@@ -323,7 +323,7 @@ def prepare_nights(
     limits = Validity() if validity is None else validity
     jobs = (joblib.delayed(_prepare_file)(night, folder, dtype, limits) for night in todo)
     results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    done = iter(track(results, "Preparing", "night", total=len(todo)))
+    done = iter(track(results, "Preparing", "night", total=len(todo), is_long=True))
     prepared: list[PreparedNight] = []
     failed: list[tuple[Night | PreparedNight, Exception]] = []
     for night in nights:
@@ -349,7 +349,7 @@ def prepare_nights(
 
 @contextmanager
 def open_prepared(
-    nights: Sequence[Night | PreparedNight], cache: str | Path | None
+    nights: Sequence[Night | PreparedNight], cache: str | Path | None, n_jobs: int = 1
 ) -> Iterator[list[PreparedNight]]:
     """Prepare nights that are not prepared yet, for as long as they are needed.
 
@@ -359,6 +359,8 @@ def open_prepared(
         The nights.
     cache : str, Path or None
         Where to keep prepared nights; None for a temporary folder, which is removed at the end.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`prepare_nights`.
 
     Yields
     ------
@@ -368,4 +370,4 @@ def open_prepared(
     with ExitStack() as stack:
         if cache is None:
             cache = stack.enter_context(TemporaryDirectory(prefix="mne-wav2sleep-"))
-        yield sort_nights(prepare_nights(nights, cache))
+        yield sort_nights(prepare_nights(nights, cache, n_jobs=n_jobs))

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from ..cohorts import Evaluation, PreparedNight, evaluate
+from ..cohorts.nights import identify_person
 from ..network import Calibration, LoadedWeights
 from ..network.backends import list_subsets
 from ..output import write_whole
+from ..showing import flatten
 from ..verbosity import pluralize
 from .curve import CURVE
 from .run import TrainingRun
@@ -44,10 +47,10 @@ The validation nights are of {use}.
 
 By dataset and subset of the signals: kappa, accuracy (%) and F1 (%) over all epochs, and the kappa
 of single nights, as median (lowest to highest). Of the scored epochs, those that were measured are
-staged (%).
+staged (%). A dash stands for what is not defined, such as the F1 of a stage that does not occur.
 
 {agreement}
-{comparison}
+{cautions}{comparison}
 ## Calibration
 
 {calibration}
@@ -93,19 +96,11 @@ def _format_number(value: float, digits: int) -> str:
 
 def _list_values(values: Mapping[str, Any]) -> str:
     """Tabulate values by name."""
-    return _format_table(["name", "value"], _flatten(values))
-
-
-def _flatten(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """List values, those within others by all of their names."""
     rows: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            rows += [(f"{name}.{inner}", one) for inner, one in _flatten(value)]
-        else:
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            rows.append((name, "none" if value is None else shown))
-    return rows
+    for name, value in flatten(values).items():
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+        rows.append((name, "none" if value is None else shown))
+    return _format_table(["name", "value"], rows)
 
 
 def _describe_nights(splits: Mapping[str, Sequence[PreparedNight]], stages: Sequence[str]) -> str:
@@ -170,13 +165,12 @@ def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
         [*key, len(some), *(_format_number(mean, 3) for mean in some[scores].mean())]
         for key, some in both.groupby(["dataset", "subset"])
     ]
-    gains = both.groupby(["dataset", "subject"])["gain"].mean().dropna().sort_values().to_numpy()
+    persons = [identify_person(*names) for names in both[["dataset", "subject"]].to_numpy()]
+    gains = both["gain"].groupby(pd.Series(persons)).mean().dropna().sort_values().to_numpy()
     columns = ["dataset", "signals", "nights", *scores]
     return (
         "\n## Comparison with the initial weights\n\nMean kappa of the nights, from all signals of "
-        f"each.\n\n{_format_table(columns, rows)}\n\n"
-        + "\n\n".join([_summarize_gains(gains), *before.cautions])
-        + "\n"
+        f"each.\n\n{_format_table(columns, rows)}\n\n{_summarize_gains(gains)}\n"
     )
 
 
@@ -267,7 +261,8 @@ def write_card(
     schedule : Schedule
         What the settings came to with these nights.
     before : Evaluation or None
-        Agreement of the initial weights on the validation nights; None for random weights.
+        Agreement of the initial weights on the validation nights, to compare with; None if they
+        are random, or have no use before their new parts are trained.
 
     Returns
     -------
@@ -291,6 +286,7 @@ def write_card(
             else "other subjects, not used to select the weights"
         ),
         agreement=_describe_agreement(after),
+        cautions="".join(f"\n> **Warning**, of the initial weights: {c}\n" for c in after.cautions),
         comparison="" if before is None else _compare_kappas(before, after),
         calibration=_describe_calibration(weights.calibration, weights.modalities),
         curve=_show_curve(folder),

@@ -17,7 +17,7 @@ from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from ..modalities import MODALITIES
 from ..output import write_whole
-from ..progress import log_line
+from ..progress import format_seconds, log_line
 from ..showing import escape_hidden
 from .module import RECORDED
 from .settings import TrainingSettings
@@ -54,30 +54,6 @@ def compute_kappa(counts: _Counts) -> float | None:
         return None
     scored, staged = np.indices(counts.shape).reshape(2, -1)
     return float(cohen_kappa_score(scored, staged, sample_weight=counts.ravel()))
-
-
-def format_seconds(seconds: float) -> str:
-    """Format a duration for people.
-
-    Parameters
-    ----------
-    seconds : float
-        The duration in seconds.
-
-    Returns
-    -------
-    text : str
-        The duration in seconds, minutes, or hours and minutes.
-
-    Examples
-    --------
-    >>> [format_seconds(s) for s in (42.4, 700, 12_000)]
-    ['42 s', '12 min', '3 h 20 min']
-    """
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def check_tensorboard() -> None:
@@ -126,6 +102,12 @@ class PassBar(TQDMProgressBar):
         """Leave out the number of the only loader."""
         super().on_validation_batch_start(*args, **kwargs)
         self.val_progress_bar.set_description(self.validation_description)
+
+    def on_exception(self, *_: Any) -> None:
+        """End the bars, so that what is said of the error begins a line."""
+        for bar in (self._val_progress_bar, self._train_progress_bar):
+            if bar is not None:
+                bar.close()
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Leave out the version of the logger."""

@@ -18,6 +18,7 @@ from ..network.folder import find_tensors, read_calibration, read_info
 from ..network.seen import read_seen
 from ..network.state import build_network, check_regular, read_file, read_state
 from ..output import write_whole
+from ..showing import flatten
 from ..verbosity import pluralize
 from .extension import Extension
 from .settings import TrainingSettings
@@ -108,14 +109,6 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
         unfinished.write_text(text, encoding="utf-8")
 
 
-def _flatten(value: Any, name: str) -> dict[str, Any]:
-    """Give the values within nested mappings by their dotted names."""
-    if not isinstance(value, dict) or not value:
-        return {name: value}
-    prefix = "" if name == "settings" else f"{name}."
-    return {k: v for key, one in value.items() for k, v in _flatten(one, f"{prefix}{key}").items()}
-
-
 def _compare_nights(old: Any, new: Sequence[str], split: str) -> list[str]:
     """Say which nights of a split differ, whatever their order."""
     try:
@@ -139,7 +132,10 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if key in _KEPT:
             continue
         name = "weights" if key == "base" else key
-        was, now = _flatten(old.get(key), name), _flatten(value, name)
+        was, now = (
+            {full.removeprefix("settings."): one for full, one in flatten({name: given}).items()}
+            for given in (old.get(key), value)
+        )
         texts += [
             f"{one} is {now.get(one)}, was {was.get(one)}"
             for one in sorted(now.keys() | was.keys())

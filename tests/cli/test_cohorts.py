@@ -23,11 +23,25 @@ def test_the_output_is_checked_before_the_work(no_work, table, tmp_path, invoke)
         (tmp_path / "none" / "scores.csv", 1, "There is no folder"),
         (tmp_path / "scores.xlsx", 2, "must end in .csv"),
         (table, 1, "is the table of nights, which would be lost"),
+        (tmp_path / f"{'s' * 300}.csv", 1, "cannot be written (File name too long). Choose anoth"),
     ):
         result = invoke("evaluate", table, "--out", out)
         assert result.exit_code == code
         assert message in " ".join(result.stderr.split())
     assert there.read_text() == "old"
+
+
+def test_a_name_that_is_too_long_is_refused_in_a_sentence(invoke, table, tmp_path):
+    long = tmp_path / ("s" * 300)
+    for arguments in (
+        ("evaluate", long),
+        ("fine-tune", table, tmp_path / "model", "--weights", "mini", "--config", long),
+        ("fine-tune", table, long, "--weights", "mini"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 1
+        assert "cannot be used (File name too long). Check the path.\n" in result.stderr
+        assert "Errno" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["train", "fine-tune"])
@@ -74,6 +88,27 @@ def test_stages_and_signals_are_added_on_the_command_line(table, tmp_path, invok
     result = invoke("fine-tune", table, tmp_path / "model", *options)
     assert result.exit_code == 0, result.output
     assert (given["n_stages"], given["add_signals"]) == (5, {"PPG": "ECG", "EOG-L": None})
+    assert given["trainable"] == ("sequence_mixer", "classifier")
+    result = invoke("fine-tune", table, tmp_path / "model", *options, "--trainable", "none")
+    assert result.exit_code == 0, result.output
+    assert given["trainable"] == ()
+    result = invoke("fine-tune", table, tmp_path / "model", "--trainable", "none")
+    assert result.exit_code == 2
+    assert "none trains only what --n-stages or --add-signal adds." in " ".join(
+        result.stderr.split()
+    )
+
+
+def test_a_wrong_channel_is_that_of_the_column_of_the_table(invoke, night, tmp_path):
+    table = tmp_path / "nights.csv"
+    table.write_text(f"recording,subject,ECG\n{night},p01,EKG 9\n")
+    result = invoke("evaluate", table, "--weights", "mini", "--cache", tmp_path / "kept")
+    assert result.exit_code == 1
+    assert (
+        "cohort/p01 (night_raw.fif): 'EKG 9' in the column ECG of nights.csv names a channel that "
+        "the recording does not have." in result.stderr
+    )
+    assert "--ch-name" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["train", "fine-tune"])

@@ -266,6 +266,22 @@ def test_the_configuration_of_a_model_or_of_a_run_is_written(invoke, runs, small
     assert "settings has 'lr', which is not known" in " ".join(result.stderr.split())
 
 
+def test_settings_are_never_the_default_ones_in_silence(invoke, small_folder, tmp_path):
+    path = tmp_path / "train.yaml"
+    for folder in (small_folder, tmp_path / "typo"):
+        result = invoke("write-config", path, "--for", "fine-tune", "--from", folder)
+        assert result.exit_code == 1
+        assert "has no training.json, from which the settings of a run are known" in result.stderr
+        assert not path.exists()
+    result = invoke("write-config", path, "--from", tmp_path / "typo")
+    assert result.exit_code == 1
+    assert "typo is not a model folder" in result.stderr
+    result = invoke("write-config", path, "--from", small_folder)
+    assert f"architecture of {small_folder} and, without its training.json, default settings" in (
+        result.stdout
+    )
+
+
 def test_a_file_may_begin_with_a_mark_of_the_byte_order(write):
     path = write(b"\xef\xbb\xbf" + b"settings: {crop: 5}\r\n")
     assert read_config(path, DEFAULTS)["settings"].crop == 5

@@ -5,7 +5,9 @@ import pytest
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from mne_wav2sleep.cautions import warn
 from mne_wav2sleep.cli.shared import _in_options, clean_errors, read_ch_names
+from mne_wav2sleep.progress import show_bars, track
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,11 @@ def test_messages_name_options_instead_of_arguments(invoke, night, small_folder)
         ("Try precision='float32'.", "Try --precision float32."),
         ("device='cuda:9' cannot be used", "--device cuda:9 cannot be used"),
         ("use weights='wav2sleep'.", "use --weights wav2sleep."),
+        ("or train it with trainable=['a.PPG'].", "or train it with --trainable a.PPG."),
+        (
+            "add_signals names PPG. Add 'x' to trainable.",
+            "--add-signal names PPG. Add 'x' to --trainable.",
+        ),
         ("Give overwrite=True to replace them", "Give --overwrite to replace them"),
         ("with overwrite=True (--overwrite on the command line).", "with --overwrite."),
     ],
@@ -111,6 +118,7 @@ def test_arguments_are_written_as_options(text, expected):
         "ch_names={[]: 'a'}",
         "There is no recording at /data/device='x'/it's.edf.",
         "my_ch_names={'ECG': 'a'}",
+        "There is no folder trainable.d/add_signals, nor 'trainable' or --trainable.",
         "The file device.edf has weights of 3 kg, 'as is'.",
     ],
 )
@@ -229,3 +237,12 @@ def test_exits_are_passed_on(error, capsys):
     with pytest.raises(type(error)), clean_errors():
         raise error
     assert capsys.readouterr().err == ""
+
+
+def test_warnings_are_above_a_progress_bar(capsys):
+    with clean_errors(), show_bars(True):
+        for night in track(range(2), "Preparing", "night"):
+            warn(f"night {night}")
+    lines = re.split("[\r\n]+", capsys.readouterr().err)
+    assert lines.count("Warning: night 0") == lines.count("Warning: night 1") == 1
+    assert sum(line.startswith("Preparing: 100%") for line in lines) >= 1

@@ -5,10 +5,12 @@ import sys
 import tempfile
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yasa
 from builders import START, make_hypnogram, make_raw, toy_recordings
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
@@ -21,7 +23,7 @@ from mne_wav2sleep.cohorts import (
     measure_reliability,
     prepare_nights,
 )
-from mne_wav2sleep.cohorts.evaluation import run_night
+from mne_wav2sleep.cohorts.evaluation import _compute_sleep_stats, _Pair, run_night
 from mne_wav2sleep.hypnograms.probabilities import to_proba
 from mne_wav2sleep.network import Calibration, Engine
 from mne_wav2sleep.network.backends import list_subsets
@@ -167,10 +169,47 @@ def test_scores_by_night_name_it_and_are_those_of_scikit_learn(weights, tmp_path
         matrix = found.confusion_by_night.loc[(row["dataset"], "ECG", number)]
         assert list(matrix.index) == list(matrix.columns) == names
         np.testing.assert_array_equal(matrix, confusion_matrix(true, staged, labels=names))
+        for scorer, codes in (("scored", true), ("staged", staged)):
+            stats = found.sleep_stats.loc[(row["dataset"], "ECG", scorer, number)]
+            n_asleep = (codes != "WAKE").sum()
+            assert (stats["TST"], stats["SE"]) == (n_asleep / 2, pytest.approx(n_asleep / 0.6))
+            for stage in names:
+                assert stats[stage] == (codes == stage).sum() / 2
+            asleep = np.flatnonzero(codes != "WAKE")
+            if asleep.size:
+                assert stats["SOL"] == asleep[0] / 2
+                assert stats["WASO"] == (codes[asleep[0] : asleep[-1] + 1] == "WAKE").sum() / 2
     total = found.confusion_by_night.groupby(["dataset", "scored"], sort=False).sum()
     for dataset in "xy":
         matrix = found.confusion[(dataset, "ECG")]
         np.testing.assert_array_equal(matrix, total.loc[dataset])
+
+
+def test_sleep_statistics_are_of_epochs_that_both_have_for_yasa():
+    scored = ["WAKE"] * 2 + ["LIGHT"] * 4 + ["WAKE"] * 2 + ["UNS"] * 2
+    nights = (
+        (scored, ["WAKE"] * 3 + ["LIGHT"] * 3 + ["UNS"] * 2 + ["REM"] * 2),
+        (scored, ["WAKE"] * 2 + ["LIGHT"] * 3 + ["WAKE"] * 5),
+        (scored, ["LIGHT"] * 8 + ["WAKE"] * 2),
+    )
+    pairs = [
+        _Pair(
+            i,
+            None,
+            *(yasa.Hypnogram(stages, n_stages=4, scorer=str(n)) for n, stages in enumerate(pair)),
+        )
+        for i, pair in enumerate(nights, start=1)
+    ]
+    stats = _compute_sleep_stats(pairs)
+    # Minutes asleep in the epochs that are not UNS in either.
+    assert list(stats.loc["scored", "TST"]) == [2, 2, 2]
+    assert list(stats.loc["staged", "TST"]) == [1.5, 1.5, 4]
+    assert list(stats.loc["scored", "WAKE"]) == [1, 2, 2]
+    found = yasa.SleepStatsAgreement(stats[["TST"]]).summary(ci_method=None).loc["TST"]
+    differences = np.array([-0.5, -0.5, 2.0])
+    bias, limit = differences.mean(), 1.96 * differences.std(ddof=1)
+    assert found[("bias_mean", "center")] == pytest.approx(bias)
+    assert found[("loa_lower", "center")] == pytest.approx(bias - limit, rel=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +270,11 @@ def test_raw_nights_give_what_prepared_ones_do(run, raw_nights, weights, tmp_pat
     pd.testing.assert_frame_equal(run(raw_nights, weights), expected)
     pd.testing.assert_frame_equal(run([raw_nights[0], prepared[1]], weights), expected)
     assert not list(temporary.iterdir())
-    pd.testing.assert_frame_equal(run(raw_nights, weights, cache=tmp_path / "kept"), expected)
+    with joblib.parallel_config("threading"):
+        found = run(raw_nights, weights, cache=tmp_path / "kept", n_jobs=2)
+    pd.testing.assert_frame_equal(found, expected)
+    with pytest.raises(ValueError, match="n_jobs must be 1 or more, or -1"):
+        run(raw_nights, weights, n_jobs=0)
     kept = sorted(path.name for path in (tmp_path / "kept").glob("*.safetensors"))
     assert kept == sorted(night.path.name for night in prepared)
 

@@ -3,19 +3,22 @@
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from builders import START, make_raw, toy_recordings
 
 from mne_wav2sleep import SleepStagerW2S, load_weights, save_weights
+from mne_wav2sleep.cohorts import Evaluation, evaluate
 from mne_wav2sleep.network import BaseWeights
 from mne_wav2sleep.network.registry import locate_bundled
 from mne_wav2sleep.training import fine_tune
-from mne_wav2sleep.training.card import _summarize_gains, write_card
+from mne_wav2sleep.training.card import _compare_kappas, _summarize_gains, write_card
+from mne_wav2sleep.training.extension import Extension
 from mne_wav2sleep.training.run import TrainingRun
 from mne_wav2sleep.training.schedule import Schedule
 
@@ -41,10 +44,17 @@ def test_the_card_describes_nights_settings_and_agreement(trained):
 
 def test_the_card_compares_with_the_initial_weights(nights, trained, quick, tmp_path):
     settings = replace(quick, max_passes=1)
-    folder = fine_tune(nights, tmp_path / "m", weights=trained, settings=settings)
+    # As another lab may have it: without the list of nights, calibration and card.
+    given = tmp_path / "given"
+    given.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(trained / name, given)
+    folder = fine_tune(nights, tmp_path / "m", weights=given, settings=settings)
     card = (folder / "README.md").read_text()
     sha256 = hashlib.sha256((trained / "model.safetensors").read_bytes()).hexdigest()
-    assert f"Initial weights: {Path(trained).name} (SHA-256 {sha256})\n" in card
+    assert f"Initial weights: given (SHA-256 {sha256})\n" in card
+    assert "these weights" not in card  # nothing is known of their nights
+    assert len(load_weights(folder).seen.training) == 4
     assert "Trained parts: sequence_mixer, classifier" in card
     assert "## Comparison with the initial weights" in card
     assert "Mean gain by subject" in card
@@ -56,6 +66,27 @@ def test_the_card_compares_with_the_initial_weights(nights, trained, quick, tmp_
     assert values == sorted(values)
     assert float(gains[1]) == pytest.approx(np.mean(values), abs=2e-3)
     assert "bootstrap" not in card
+
+
+def test_gains_are_those_of_people_whatever_the_spelling_of_their_names():
+    def score(kappas):
+        by_night = pd.DataFrame(
+            {
+                "dataset": ["a", "a", "a", "b"],
+                "subset": "ECG",
+                "night": [1, 2, 3, 4],
+                "subject": ["p01", "P01 ", "p02", "p01"],
+                "kappa": kappas,
+            }
+        )
+        return Evaluation(pd.DataFrame(), by_night, {}, pd.DataFrame())
+
+    text = _compare_kappas(score(0.5), score([0.6, 0.8, 0.4, 0.5]))
+    # The two nights of p01 in dataset a, p02, and another p01 in dataset b.
+    assert (
+        "Mean gain by subject: 0.033 (3 subjects, too few for an interval). In ascending order: "
+        "-0.100, 0.000, 0.200." in text
+    )
 
 
 def test_an_interval_needs_five_subjects():
@@ -151,7 +182,14 @@ def test_weights_know_what_they_were_fine_tuned_from(nights, quick, tmp_path):
 def test_the_card_says_what_validation_nights_were_used_for(
     keep, use, nights, trained, quick, tmp_path
 ):
-    run = TrainingRun(replace(quick, keep=keep), ("classifier",), None)
+    # Also without scores of the initial weights, whose new part is of no use before training.
+    extension = Extension(("classifier",), (), "a head for 5 stages")
+    run = TrainingRun(replace(quick, keep=keep), ("classifier",), None, extension=extension)
     weights = load_weights(trained)
-    path = write_card(tmp_path, weights, nights[:2], nights[2:3], run, Schedule(2, 1, 50), None)
-    assert use in path.read_text()
+    path = write_card(tmp_path, weights, nights[:2], nights, run, Schedule(2, 1, 50), None)
+    card = path.read_text()
+    assert use in card
+    cautions = evaluate(nights, weights, subsets="recorded").cautions
+    assert len(cautions) == 2
+    for caution in cautions:
+        assert card.count(f"> **Warning**, of the initial weights: {caution}\n") == 1

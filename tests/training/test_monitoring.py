@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import START, make_hypnogram, make_raw, toy_recordings
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
 from mne_wav2sleep import save_weights
 from mne_wav2sleep.cohorts import evaluate
 from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training.curve import plot_curve
-from mne_wav2sleep.training.monitoring import compute_kappa
+from mne_wav2sleep.training.monitoring import PassBar, compute_kappa
 
 pytestmark = [toy_recordings, pytest.mark.slow]
 
@@ -213,3 +214,13 @@ def test_the_learning_curve_marks_the_kept_pass(trained):
         *("all signals", "ABD alone", "ECG alone", "PPG alone", "THX alone", "kept"),
     ]
     assert list(lines["kept"].get_xdata()) == [3, 3]
+
+
+def test_what_is_said_of_an_error_begins_a_line(capsys):
+    bar = PassBar()
+    bar.on_exception()  # before there are bars
+    bar.train_progress_bar = Tqdm(total=2, desc="Pass 1/2", file=sys.stderr)
+    bar.on_exception()
+    text = capsys.readouterr().err
+    assert "Pass 1/2" in text
+    assert text.endswith("\n")
