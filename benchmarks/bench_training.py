@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from dataclasses import fields
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,8 +56,8 @@ def make_nights(n: int, hours: int, folder: Path) -> None:
     with safe_open(first, framework="numpy") as file:
         header = json.loads(file.metadata()["night"])
     for i in range(1, n):
-        # Copies of one night are refused, so each says that it has other contents.
-        header |= {"subject": f"p{i:03d}", "contents": [f"{i:03d}"]}
+        # Copies of one night are refused, so each has the hash of other contents.
+        header |= {"subject": f"p{i:03d}", "contents": [sha256(b"%d" % i).hexdigest()[:16]]}
         if "checksum" in header:
             from mne_wav2sleep.cohorts.nights import compute_checksum
 

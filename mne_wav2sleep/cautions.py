@@ -62,8 +62,9 @@ def keep_cautions(kept: list[str], *, show: bool = True) -> Iterator[None]:
     --------
     >>> kept = ["The belt is flat."]
     >>> with keep_cautions(kept, show=False):
-    ...     warn("The belt is flat.")
-    ...     warn("The recording is short.")
+    ...     are_new = warn("The belt is flat."), warn("The recording is short.")
+    >>> are_new
+    (False, True)
     >>> kept
     ['The belt is flat.', 'The recording is short.']
     """
@@ -75,7 +76,7 @@ def keep_cautions(kept: list[str], *, show: bool = True) -> Iterator[None]:
         _shown.reset(tokens[1])
 
 
-def warn(text: str) -> None:
+def warn(text: str) -> bool:
     """Show a warning that points to the calling line of the user's code, and record it.
 
     Parameters
@@ -83,12 +84,18 @@ def warn(text: str) -> None:
     text : str
         What is doubtful, what was found, and what to do. It is shown if MNE's verbosity is
         ``"warning"`` or more, and recorded at any verbosity.
+
+    Returns
+    -------
+    is_new : bool
+        Whether it was not recorded before.
     """
     kept = _kept.get()
     if kept is not None and text in kept:
-        return
+        return False
     if _shown.get():
         with _filters:  # not while another thread catches warnings
             mne.utils.warn(text, ignore_namespaces=("mne", "mne_wav2sleep"))
     if kept is not None:
         kept.append(text)
+    return True

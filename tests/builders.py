@@ -28,6 +28,7 @@ toy_recordings = pytest.mark.filterwarnings(
     r"ignore:\S+ \(channel .*\) shows (beats|pulses|breaths) in:RuntimeWarning",
     r"ignore:\S+ \(channel .*\) has noise above:RuntimeWarning",
     r"ignore:\d+ of the \d+ nights? (was|were) used to:RuntimeWarning",
+    r"ignore:Fine-tuning on \d subjects?:RuntimeWarning",
 )
 
 

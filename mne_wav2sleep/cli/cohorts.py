@@ -90,6 +90,7 @@ def _choose_on_error(skip_broken: bool) -> str:
 
 def _check_scores(out: Path, table: Path) -> None:
     """Refuse to write scores over the table of nights, or over a file that it names."""
+    table = table.expanduser()
     try:
         if not (out.exists() and table.exists()):
             return
@@ -150,7 +151,7 @@ def _describe_network(folder: Path | None) -> Config:
     """Give the architecture and preprocessing of a model folder, or of the released weights."""
     if folder is None:
         return {"architecture": Wav2SleepConfig(), "preprocessing": Preprocessing()}
-    info = read_info(folder)
+    info = read_info(folder.expanduser())
     return {"architecture": info.config, "preprocessing": info.preprocessing}
 
 
@@ -323,6 +324,7 @@ def write_config_command(
         training = _import_training()
         is_new = command == "train"
         config = {"settings": training.TrainingSettings() if is_new else training.FINE_TUNING}
+        model = model and model.expanduser()
         record = None if model is None else training.run.read_record(model)
         if record is not None:
             config |= _describe_network(None) if is_new else {}

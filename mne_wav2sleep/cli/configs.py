@@ -120,7 +120,7 @@ def read_config(path: Path, defaults: Config) -> Config:
     ValueError
         If it is not valid; the message names the setting.
     """
-    content = _read_content(path)
+    content = _read_content(path.expanduser())
     try:
         given = read_yaml(content.decode("utf-8-sig"), _Loader)
         return _merge_sections(defaults, {} if given is None else given)

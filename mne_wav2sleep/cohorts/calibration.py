@@ -24,7 +24,7 @@ from ..progress import track
 from ..showing import finish_figure
 from ..verbosity import Verbosity, logger, pluralize, verbose
 from .evaluation import NightOutput, run_night
-from .identity import warn_of_seen
+from .identity import check_nights, warn_of_seen
 from .nights import Night, PreparedNight
 from .preparing import open_prepared
 
@@ -85,6 +85,8 @@ def calibrate(
 
     Raises
     ------
+    TypeError
+        If ``nights`` is not a sequence of nights.
     ValueError
         If there are no nights, or they cannot be used.
 
@@ -106,6 +108,7 @@ def calibrate(
     To use a calibration, put it into the weights, ``dataclasses.replace(load_weights(weights),
     calibration=calibration)``, which every ``weights=`` takes and ``save_weights`` writes.
     """
+    check_nights(nights)
     if not nights:
         raise ValueError("There are no nights to calibrate on. Give scored nights.")
     loaded = load_weights(weights)

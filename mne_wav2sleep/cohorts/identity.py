@@ -1,14 +1,17 @@
 """Which nights, recordings and subjects are the same, so that none is used twice."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import mne
 
 from ..cautions import warn
+from ..errors import quote
 from ..network import LoadedWeights
+from ..network.seen import is_hash
 from ..verbosity import check_type, logger, pluralize
 from .nights import Night, PreparedNight
+from .sources import hash_file
 
 _MOST_NAMES = 6
 """Number of nights that a message names at most."""
@@ -22,21 +25,24 @@ def _identify(source: object) -> str:
     """Identify a file, by whatever path, or an object."""
     if not isinstance(source, str | Path):
         return f"object {id(source)}"  # Raws and hypnograms have no useful equality
-    path = Path(source).expanduser()
+    path = Path(source)
     try:
+        path = path.expanduser()
         stat = path.stat()
-    except (OSError, ValueError):  # an error when it is prepared
+    except (OSError, ValueError, RuntimeError):  # an error when it is prepared
         return f"path {path.absolute()}"
     return f"file {stat.st_dev} {stat.st_ino}"  # also of links, hard ones among them
 
 
-def check_nights(nights: Sequence[Night | PreparedNight]) -> None:
+def check_nights(nights: Sequence[Night | PreparedNight], name: str = "nights") -> None:
     """Check that there are only nights, each once, and each recording with one subject.
 
     Parameters
     ----------
     nights : sequence of Night or PreparedNight
         The nights, of all splits.
+    name : str
+        Name of the argument, for messages.
 
     Raises
     ------
@@ -47,9 +53,18 @@ def check_nights(nights: Sequence[Night | PreparedNight]) -> None:
         their paths lead to.
     """
     if isinstance(nights, Night | PreparedNight):
-        raise TypeError("nights must be a list of nights, got a single one. Put it in a list.")
+        raise TypeError(f"{name} must be a list of nights, got a single one. Put it in a list.")
+    if isinstance(nights, str | Path):
+        raise TypeError(
+            f"{name} must be a list of nights, got {quote(str(nights))}. Read a table with "
+            "read_nights."
+        )
+    if not isinstance(nights, Collection):  # a generator could be read only once
+        raise TypeError(
+            f"{name} must be a list of nights, got {quote(nights)}. Put the nights in a list."
+        )
     for night in nights:
-        check_type(night, (Night, PreparedNight), "each of the nights")
+        check_type(night, (Night, PreparedNight), f"each of {name}")
     seen = set()
     owners: dict[str, Night] = {}
     for night in nights:
@@ -83,6 +98,15 @@ def _name(night: Night | PreparedNight) -> str:
     return f"{night.subject!r} ({night.dataset})"
 
 
+def _refuse_copy(one: Night | PreparedNight, other: Night | PreparedNight) -> ValueError:
+    """Make an error for two subjects with a recording in common."""
+    return ValueError(
+        f"{one.name} and {other.name} contain the same recording, or the same signal in all "
+        "epochs, so that it could be used for both training and validation. Give it one subject "
+        "of one dataset, or remove the copy."
+    )
+
+
 def check_contents(nights: Sequence[PreparedNight]) -> None:
     """Check that no recording is there under two subjects, or twice, as a copy.
 
@@ -94,20 +118,21 @@ def check_contents(nights: Sequence[PreparedNight]) -> None:
     Raises
     ------
     ValueError
-        If nights of two subjects have a signal in common, or two nights of a subject are the same
-        with the same stages.
+        If nights of two subjects have a signal in common, two nights of a subject are the same
+        with the same stages, or the contents of a night are not hashes.
     """
     first: dict[str, PreparedNight] = {}
     scored: dict[tuple[object, ...], PreparedNight] = {}
     for night in nights:
         for content in night.contents:
+            if not is_hash(content):
+                raise ValueError(
+                    f"{night.name} should have hashes of its recording and signals, of 16 digits "
+                    f"each, got {quote(content)}. Prepare the night again."
+                )
             other = first.setdefault(content, night)
             if other.person != night.person:
-                raise ValueError(
-                    f"{other.name} and {night.name} contain the same recording, or the same signal "
-                    "in all epochs, so that it could be used for both training and validation. "
-                    "Give it one subject of one dataset, or remove the copy."
-                )
+                raise _refuse_copy(other, night)
         key = (*sorted(night.contents), night.scoring)
         other = scored.setdefault(key, night)
         if night.contents and other is not night:
@@ -115,6 +140,39 @@ def check_contents(nights: Sequence[PreparedNight]) -> None:
                 f"{other.name} is given twice, also as {night.name}, with the same signals and "
                 "stages, and would count twice. Remove the copy."
             )
+
+
+def check_left_out(
+    left_out: Sequence[Night | PreparedNight], used: Sequence[PreparedNight], folder: Path
+) -> None:
+    """Check that no recording that is kept for a test is used as a copy.
+
+    Parameters
+    ----------
+    left_out : sequence of Night or PreparedNight
+        The nights of the test. Of those that are not prepared, only the files are compared.
+    used : sequence of PreparedNight
+        The nights for training and validation, of other subjects.
+    folder : Path
+        The folder of prepared nights, which keeps hashes of files.
+
+    Raises
+    ------
+    ValueError
+        If a night of the test is one of the others.
+    """
+    owners = {content: night for night in used for content in night.contents}
+    for night in left_out:
+        contents: Sequence[str] = ()
+        if isinstance(night, PreparedNight):
+            contents = night.contents
+        elif not isinstance(night.recording, mne.io.BaseRaw):
+            try:
+                contents = [hash_file(Path(night.recording), folder, is_recording=True)]
+            except Exception as error:  # of any reader; the night is not used
+                logger.debug(f"{night.name} cannot be compared with the other nights ({error}).")
+        for content in set(contents) & set(owners):
+            raise _refuse_copy(owners[content], night)
 
 
 def check_apart(
@@ -184,8 +242,7 @@ def warn_of_seen(nights: Sequence[PreparedNight], weights: LoadedWeights) -> tup
                 f"used to {use} these weights, so that results are better than on other nights. "
                 "Use nights of other subjects."
             )
-            names = ", ".join(nights[i].name for i in found)
-            logger.info(f"Nights that were used to {use} these weights: {names}.")
-    for caution in cautions:
-        warn(caution)
+            if warn(cautions[-1]):  # training measures the same nights several times
+                names = ", ".join(nights[i].name for i in found)
+                logger.info(f"Nights that were used to {use} these weights: {names}.")
     return tuple(cautions)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..modalities import MODALITIES, STAGE_NAMES
 from ..recordings.channels import ChannelName
+from ..verbosity import check_type
 
 FORMAT = "mne-wav2sleep night 5"
 UNSCORED = -1
@@ -73,6 +74,11 @@ class Night:
         Whether the start of the recording is local time, as in
         :func:`~mne_wav2sleep.read_hypnogram`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the subject or the dataset is not a text, or is empty.
+
     Examples
     --------
     >>> night = Night("s1.edf", "s1.csv", subject="s1", ch_names={"PPG": None})
@@ -87,6 +93,15 @@ class Night:
     ch_names: Mapping[str, ChannelName] = field(default_factory=dict)
     onsets_from: str | None = None
     meas_date_is_local: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("subject", "dataset"):
+            value = getattr(self, name)
+            check_type(value, (str,), name)  # 1 and "01" may be one person, or two
+            if not value.strip():
+                raise ValueError(
+                    f"{name} must not be empty, got {value!r}. Give each night its own."
+                )
 
     @property
     def person(self) -> tuple[str, str]:
@@ -332,7 +347,7 @@ def open_night(path: str | Path) -> PreparedNight:
     ValueError
         If the file is damaged, or is not a prepared night.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})["night"])

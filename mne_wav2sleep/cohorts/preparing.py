@@ -310,7 +310,7 @@ def prepare_nights(
     check_option("on_error", on_error, ["raise", "warn"])
     if n_jobs == 0:
         raise ValueError("n_jobs must be 1 or more, or -1 for as many as there are CPUs, got 0.")
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -325,7 +325,7 @@ def prepare_nights(
     results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     done = iter(track(results, "Preparing", "night", total=len(todo), is_long=True))
     prepared: list[PreparedNight] = []
-    failed: dict[str, Exception] = {}
+    failed: list[tuple[Night | PreparedNight, Exception]] = []
     for night in nights:
         result, cautions = (night, []) if isinstance(night, PreparedNight) else next(done)
         for caution in cautions:
@@ -333,15 +333,15 @@ def prepare_nights(
         if isinstance(result, PreparedNight):
             prepared.append(result)
         else:
-            failed[night.name] = result
+            failed.append((night, result))
     next(done, None)  # joblib warns of tasks that it cancels if it is not asked for the end
     if failed:
         message = (
             f"{len(failed)} of {len(nights)} night{pluralize(nights)} cannot be used. "
-            + "\n".join(f"{name}: {_describe(error)}" for name, error in failed.items())
+            + "\n".join(f"{night.name}: {_describe(error)}" for night, error in failed)
         )
         if on_error == "raise":
-            raise ValueError(message) from next(iter(failed.values()))
+            raise ValueError(message) from failed[0][1]
         warn(message)
     check_contents(prepared)
     return prepared

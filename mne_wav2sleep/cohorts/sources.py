@@ -12,7 +12,10 @@ import mne
 import yasa
 
 from ..cautions import keep_cautions
+from ..errors import WeightsError
 from ..formats import brainvision, edf
+from ..network.seen import is_hash
+from ..network.state import read_file
 from ..output import write_whole
 from ..recordings import open_recording
 from ..signals import Validity
@@ -77,7 +80,8 @@ def _sign(files: Sequence[Path]) -> tuple[list[list[Any]], float]:
     for file in files:
         try:
             stat = file.stat()
-        except OSError:  # none, such as a marker file that a header names
+        # None, such as a marker file that a header names, or a name that no file can have.
+        except (OSError, ValueError):
             found.append([str(file)])
             continue
         found.append([str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino])
@@ -85,16 +89,16 @@ def _sign(files: Sequence[Path]) -> tuple[list[list[Any]], float]:
     return found, last
 
 
-def _read_note(path: Path) -> tuple[list[list[Any]], str] | None:
-    """Read the signature and the hash of a source; None if there is no valid note."""
+def _read_note(path: Path, source: Path) -> tuple[list[list[Any]], str] | None:
+    """Read the signature and the hash of a source; None if there is no valid note on it."""
     try:
-        if path.stat().st_size > _LARGEST_NOTE:
-            return None
-        note = json.loads(path.read_text("utf-8"))
+        note = json.loads(read_file(path, _LARGEST_NOTE))
         signature, digest = note["files"], note["hash"]
-        if isinstance(digest, str) and all(isinstance(file[0], str) for file in signature):
+        names = [file[0] for file in signature]
+        are_names = all(isinstance(name, str) and "\0" not in name for name in names)
+        if is_hash(digest) and are_names and names[0] == str(source):
             return signature, digest
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (WeightsError, ValueError, LookupError, TypeError, RecursionError):
         pass
     return None
 
@@ -130,7 +134,7 @@ def hash_file(path: Path, folder: Path, *, is_recording: bool) -> str:
     path = path.expanduser().absolute()
     name = hashlib.sha256(f"{is_recording} {path}".encode(errors="surrogateescape"))
     note = folder / "sources" / f"{shorten_hash(name)}.json"
-    if (known := _read_note(note)) is not None:
+    if (known := _read_note(note, path)) is not None:
         signature, digest = known
         if _sign([Path(file[0]) for file in signature])[0] == signature:
             return digest
@@ -150,6 +154,8 @@ def hash_file(path: Path, folder: Path, *, is_recording: bool) -> str:
 
 def _write_note(note: Path, text: str) -> None:
     """Write a note on a source, unless the folder is that of others, and may only be read."""
+    if note.exists() and not note.is_file():  # writing to a pipe would wait for a reader
+        return
     try:
         note.parent.mkdir(exist_ok=True)
         with write_whole(note, overwrite=True, is_result=False) as unfinished:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,16 +65,27 @@ def _read_text(path: Path, kind: TableKind) -> str:
         )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError(f"{path} is in UTF-16, not in UTF-8. {kind.advice}")
-    if b"\0" in content:
-        raise ValueError(f"{path} is a binary file, not {kind.what}. {kind.advice}")
+    if (null := content.find(b"\0")) >= 0:
+        raise ValueError(
+            f"{path}, line {_count_lines(content, null)}: there is a null byte, so that it is a "
+            f"binary file, or damaged. {kind.advice}"
+        )
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = _count_lines(content, error.start)
         raise ValueError(
             f"{path}, line {line}: the byte {content[error.start]:#x} is not UTF-8. Save the table "
             f"in UTF-8. {kind.advice}"
         ) from error
+    if not text.strip():
+        raise ValueError(f"{path} is empty. {kind.advice}")
+    return text
+
+
+def _count_lines(content: bytes, at: int) -> int:
+    """Count the lines up to a position."""
+    return content.count(b"\n", 0, at) + 1
 
 
 def read_rows(path: Path, kind: TableKind) -> list[tuple[int, dict[str, str]]]:
@@ -97,7 +109,7 @@ def read_rows(path: Path, kind: TableKind) -> list[tuple[int, dict[str, str]]]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no such table.
+        If it is no such table; the message has the number of the line, if it is one of them.
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -163,7 +175,8 @@ def read_nights(table: str | Path) -> list[Night]:
         A CSV (separated by commas, semicolons or tabs) with the columns ``recording`` and
         ``subject``. Optional columns are ``hypnogram`` (by default the recording's own
         annotations), ``dataset``, and ``ABD``, ``ECG``, ``PPG``, ``THX`` for channel names
-        (``none`` leaves a modality out). Paths are relative to the table's folder.
+        (``none`` leaves a modality out). Paths are relative to the table's folder; ``~`` is the
+        home folder.
 
     Returns
     -------
@@ -177,7 +190,7 @@ def read_nights(table: str | Path) -> list[Night]:
     FileNotFoundError
         If the table does not exist.
     """
-    table = Path(table)
+    table = Path(table).expanduser()
     rows = read_rows(table, NIGHTS)
     if not rows:
         raise ValueError(f"{table} lists no nights. Add a line for each.")
@@ -191,11 +204,17 @@ def read_nights(table: str | Path) -> list[Night]:
         channels = {m: row[m] for m in CARDIO_RESPIRATORY if row.get(m, "").strip()}
         nights.append(
             Night(
-                table.parent / recording,
-                table.parent / row["hypnogram"] if row.get("hypnogram", "").strip() else None,
+                _locate(recording, table),
+                _locate(row["hypnogram"], table) if row.get("hypnogram", "").strip() else None,
                 subject,
                 row.get("dataset", "").strip() or "cohort",
                 {m: None if c.strip().lower() == "none" else c for m, c in channels.items()},
             )
         )
     return nights
+
+
+def _locate(name: str, table: Path) -> Path:
+    """Locate a file that a table names."""
+    # Not Path.expanduser, which refuses names such as "~a.edf" that have no such user.
+    return table.parent / os.path.expanduser(name)  # noqa: PTH111

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import WeightsError
+from ..errors import WeightsError, quote
 from .state import read_file
 
 NIGHTS_FILE = "nights.json"
@@ -20,6 +20,22 @@ _MOST_HASHES = 100
 """Number of hashes of a night at most: its recording, and each of its signals."""
 
 Hashes = tuple[str, ...]
+
+
+def is_hash(value: object) -> bool:
+    """Check whether a value is a hash, as recordings and signals have it.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    is_hash : bool
+        Whether it is a text of 16 hexadecimal digits in lower case.
+    """
+    return isinstance(value, str) and _HASH.fullmatch(value) is not None
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,11 @@ class SeenNights:
     validation : tuple of tuple of str
         Hashes of each night that the weights were selected or calibrated on.
 
+    Raises
+    ------
+    ValueError
+        If they are not hashes; a name must never get into a file that is handed on.
+
     Examples
     --------
     >>> seen = SeenNights(training=(("0123456789abcdef",),))
@@ -43,6 +64,15 @@ class SeenNights:
 
     training: tuple[Hashes, ...] = ()
     validation: tuple[Hashes, ...] = ()
+
+    def __post_init__(self) -> None:
+        for role in ("training", "validation"):
+            for night in getattr(self, role):
+                if not 0 < len(night) <= _MOST_HASHES or not all(map(is_hash, night)):
+                    raise ValueError(
+                        f"each night of {role} should be a list of hashes of 16 digits, got "
+                        f"{quote(list(night))}"
+                    )
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -78,6 +108,11 @@ class SeenNights:
         -------
         seen : SeenNights
             All of them, each once, in an order that does not depend on that of training.
+
+        Raises
+        ------
+        ValueError
+            If a night has something else than hashes.
         """
         return SeenNights(
             tuple(sorted({*self.training, *map(tuple, map(sorted, training))} - {()})),
@@ -132,12 +167,10 @@ def read_seen(folder: Path) -> SeenNights:
 
 
 def _read_nights(data: dict[str, Any], role: str) -> tuple[Hashes, ...]:
-    """Read the hashes of nights, and check that they are nothing else."""
+    """Read lists of hashes, which :class:`SeenNights` checks."""
     nights = data.get(role)
     if not isinstance(nights, list):
         raise ValueError(f"{role} should be a list of nights")
-    for night in nights:
-        is_list = isinstance(night, list) and 0 < len(night) <= _MOST_HASHES
-        if not is_list or not all(isinstance(h, str) and _HASH.fullmatch(h) for h in night):
-            raise ValueError(f"each night of {role} should be a list of hashes of 16 digits")
+    if not all(isinstance(night, list) for night in nights):
+        raise ValueError(f"each night of {role} should be a list of hashes of 16 digits")
     return tuple(map(tuple, nights))

@@ -16,7 +16,7 @@ _RUNS_AGAIN = 87
 """Exit code of a trial that ran the user's script again."""
 
 
-def check_nights(
+def check_losses(
     training: Sequence[PreparedNight], validation: Sequence[PreparedNight], weights: LoadedWeights
 ) -> None:
     """Check that losses can be computed from the nights.

@@ -24,7 +24,7 @@ from ..network.folder import describe_config
 from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
 from .checkpoints import choose_checkpoint, read_kept
-from .checks import check_nights, check_workers
+from .checks import check_losses, check_workers
 from .curve import write_curve
 from .extension import choose_parts, extend_start
 from .locking import lock_folder
@@ -39,7 +39,7 @@ from .stopping import explain_stop
 from .trainer import choose_devices, fit_module, use_plain_modes
 
 _FEW_SUBJECTS = 5
-"""Number of subjects below which fine-tuning warns of overfitting."""
+"""Number of training subjects below which fine-tuning warns of overfitting."""
 
 
 def _count(nights: Sequence[PreparedNight]) -> str:
@@ -50,14 +50,14 @@ def _count(nights: Sequence[PreparedNight]) -> str:
 
 def _prepare(nights: TrainingNights, folder: Path, run: TrainingRun) -> Split:
     """Prepare and split the nights, and check that the run can use them."""
-    persons = {night.person for night in nights.nights}
+    split = nights.prepare(folder, run.settings.validation_fraction, run.settings.seed)
+    persons = {night.person for night in split.training}
     if run.base is not None and len(persons) < _FEW_SUBJECTS:
         warn(
             f"Fine-tuning on {len(persons)} subject{pluralize(persons)}: with fewer than "
             f"{_FEW_SUBJECTS}, the network may overfit to them. Evaluate it on other subjects "
             "before you use it."
         )
-    split = nights.prepare(folder, run.settings.validation_fraction, run.settings.seed)
     check_datasets(run.settings, split.training)
     run.extension.check_nights(split.training)
     return split
@@ -96,7 +96,7 @@ def _train_alone(
     split = _prepare(nights, folder, run)
     training, apart = split.training, split.validation
     data = NightDataModule(training, apart, start, run.settings)
-    check_nights(training, apart, start)
+    check_losses(training, apart, start)
     names = {
         part: [night.path.name for night in some]
         for part, some in (("training", training), ("validation", apart))
@@ -180,8 +180,8 @@ def train(  # noqa: PLR0913 (keywords that users set)
     split : str, Path or None
         A table (CSV) with the columns ``subject``, ``part`` (``training``, ``validation``, or
         ``test`` for those to leave out) and, optionally, ``dataset``, instead of ``validation``.
-        Subjects that it does not name are assigned by the seed, with a warning. None for
-        ``split.csv`` in the folder, which training writes.
+        Subjects that it does not name are assigned by the seed, with a warning; it may name others
+        as well, but not only others. None for ``split.csv`` in the folder, which training writes.
     settings : TrainingSettings or None
         Settings; None for the authors'.
     cache : str, Path or None
@@ -230,14 +230,15 @@ def train(  # noqa: PLR0913 (keywords that users set)
         n_devices=n_devices,
         tensorboard=tensorboard,
     )
-    with explain_stop(Path(folder)), use_plain_modes(), keep_cautions([]):  # each is shown once
+    folder = Path(folder).expanduser()
+    with explain_stop(folder), use_plain_modes(), keep_cautions([]):  # each is shown once
         torch.manual_seed(run.settings.seed)
         network = Wav2Sleep(config or Wav2SleepConfig())
         info = describe_config(network.config, name=str(folder))
         start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
         start = replace(start, preprocessing=preprocessing or Preprocessing())
         cohort = TrainingNights(nights, validation, split, cache, n_jobs, on_error)
-        return _train(start, cohort, Path(folder), run)
+        return _train(start, cohort, folder, run)
 
 
 @verbose
@@ -288,8 +289,8 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     split : str, Path or None
         A table (CSV) with the columns ``subject``, ``part`` (``training``, ``validation``, or
         ``test`` for those to leave out) and, optionally, ``dataset``, instead of ``validation``.
-        Subjects that it does not name are assigned by the seed, with a warning. None for
-        ``split.csv`` in the folder, which training writes.
+        Subjects that it does not name are assigned by the seed, with a warning; it may name others
+        as well, but not only others. None for ``split.csv`` in the folder, which training writes.
     settings : TrainingSettings
         Settings.
     cache : str, Path or None
@@ -345,6 +346,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
         tensorboard=tensorboard,
         extension=extension,
     )
-    with explain_stop(Path(folder)), use_plain_modes(), keep_cautions([]):  # each is shown once
+    folder = Path(folder).expanduser()
+    with explain_stop(folder), use_plain_modes(), keep_cautions([]):  # each is shown once
         cohort = TrainingNights(nights, validation, split, cache, n_jobs, on_error)
-        return _train(start, cohort, Path(folder), run)
+        return _train(start, cohort, folder, run)

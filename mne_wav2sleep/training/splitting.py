@@ -4,23 +4,28 @@ import csv
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..cautions import warn
-from ..cohorts.identity import Person, check_apart, check_nights
-from ..cohorts.nights import Night, PreparedNight, identify_person, sort_nights
+from ..cohorts.identity import Person, check_apart, check_left_out, check_nights
+from ..cohorts.nights import Night, PreparedNight, sort_nights
 from ..cohorts.preparing import prepare_nights
-from ..cohorts.table import TableKind, read_rows
-from ..errors import shorten
 from ..output import write_whole
 from ..verbosity import logger, pluralize
+from .split_tables import (
+    MOST_NAMES,
+    PARTS,
+    Key,
+    Row,
+    find_absent,
+    join_names,
+    list_parts,
+    match_parts,
+    read_split_rows,
+)
 
 SPLIT_FILE = "split.csv"
-_PARTS = ("training", "validation", "test")
-_TABLE = TableKind("a table of a split", ("subject", "part"), ("dataset",))
-_MOST_NAMES = 6
-"""Number of names that a message lists at most."""
 
 
 @dataclass(frozen=True)
@@ -29,93 +34,45 @@ class Split:
 
     Attributes
     ----------
-    training, validation, test : list of PreparedNight
-        The nights of each part, sorted. Those of the test are not used.
+    training, validation : list of PreparedNight
+        The nights of each part, sorted.
+    test : list of Night or PreparedNight
+        The nights that are kept for a test. They are not used, and need not be prepared.
+    absent : tuple of (str, str, str)
+        Dataset, subject and part of those who have a part, but no nights.
     """
 
     training: list[PreparedNight]
     validation: list[PreparedNight]
-    test: list[PreparedNight]
+    test: list[Night | PreparedNight]
+    absent: tuple[Row, ...] = ()
 
     def write(self, folder: Path) -> None:
-        """Write the part of each subject to a folder, as :func:`read_split` reads it.
+        """Write the part of each subject to a folder, also of those without nights.
 
         Parameters
         ----------
         folder : Path
             The folder of the training run.
         """
-        lines = {
-            (night.dataset, night.subject, part) for part in _PARTS for night in getattr(self, part)
+        rows = {
+            (_make_text(night.dataset), _make_text(night.subject), part)
+            for part in PARTS
+            for night in getattr(self, part)
         }
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([("dataset", "subject", "part"), *sorted(lines)])
-        # A name that is no text, such as that of a file in another encoding, cannot be read back.
-        content = text.getvalue().encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")
+        writer.writerows([("dataset", "subject", "part"), *sorted(rows | set(self.absent))])
+        content = text.getvalue().encode()
         path = folder / SPLIT_FILE
         if not path.exists() or path.read_bytes() != content:
             with write_whole(path, overwrite=True, is_result=False) as unfinished:
                 unfinished.write_bytes(content)
 
 
-def read_split(path: Path) -> dict[tuple[str | None, str], str]:
-    """Read which subjects are in which part.
-
-    Parameters
-    ----------
-    path : Path
-        A CSV with the columns ``subject``, ``part`` (``training``, ``validation`` or ``test``),
-        and, if subjects of several datasets have the same names, ``dataset``.
-
-    Returns
-    -------
-    parts : dict of (str or None, str) to str
-        Dataset and subject, as they are compared -> part; the dataset is None if the table has
-        none.
-
-    Raises
-    ------
-    ValueError
-        If it is not such a table, or gives a subject two parts or an unknown one.
-    FileNotFoundError
-        If it does not exist.
-    """
-    parts: dict[tuple[str | None, str], str] = {}
-    for number, row in read_rows(path, _TABLE):
-        part = row["part"].strip().casefold()
-        dataset, subject = identify_person(row.get("dataset", ""), row["subject"])
-        if not subject or part not in _PARTS:
-            raise ValueError(
-                f"{path}, line {number}: the subject {shorten(row['subject'], 40)!r} has the part "
-                f"{shorten(row['part'], 40)!r}. Give each subject one of {', '.join(_PARTS)}."
-            )
-        if parts.setdefault((dataset or None, subject), part) != part:
-            raise ValueError(
-                f"{path}, line {number}: the subject {shorten(row['subject'], 40)!r} is in two "
-                "parts, which makes validation meaningless. Put it in one."
-            )
-    return parts
-
-
-def _match_parts(
-    persons: Sequence[Person], parts: Mapping[tuple[str | None, str], str]
-) -> dict[Person, str]:
-    """Find the parts of those who are in a split."""
-    found = {}
-    for person in persons:
-        dataset, subject = person
-        part = parts.get(person, parts.get((None, subject)))
-        if part is None:
-            continue
-        others = [other for other, name in persons if name == subject and other != dataset]
-        if others and person not in parts:
-            raise ValueError(
-                f"The split does not say which subject {subject!r} it means, of the datasets "
-                f"{', '.join(sorted({dataset, *others}))}. Add a column 'dataset' to it."
-            )
-        found[person] = part
-    return found
+def _make_text(name: str) -> str:
+    """Make a text of a name that is none, such as that of a file in another encoding."""
+    return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def _draw(person: Person, seed: int) -> float:
@@ -168,7 +125,7 @@ def assign_parts(
             n_apart = max(n_apart, int("validation" not in there))
         else:
             n_apart = min(max(round(fraction * len(new)), 1), len(new) - 1)
-        parts |= {p: _PARTS[i < n_apart] for i, p in enumerate(new)}
+        parts |= {p: PARTS[i < n_apart] for i, p in enumerate(new)}
     return parts
 
 
@@ -183,8 +140,8 @@ class TrainingNights:
     validation : sequence of Night or PreparedNight or None
         Those for validation; None for some of the subjects of ``nights``.
     split : str, Path or None
-        A table of parts, as in :func:`read_split`; None for that of the run's folder, if there is
-        one.
+        A table of parts, as in :func:`~.split_tables.read_split`; None for that of the run's
+        folder, if there is one.
     cache : str, Path or None
         Folder of prepared nights; None for one in the run's folder.
     n_jobs : int
@@ -220,29 +177,38 @@ class TrainingNights:
 
         Raises
         ------
+        TypeError
+            If the nights are not a list of nights.
         ValueError
             If a night cannot be used, is there twice, or has two subjects; if a subject is in both
-            parts, or there are too few; or if the split cannot be read.
+            parts, or there are too few; or if the split cannot be read, or is that of others.
+
+        Notes
+        -----
+        Nights of the part ``test`` are not prepared, and may be broken.
         """
         check_nights(self.nights)
-        parts = self._read_parts(folder)
+        given, kept = self._read_rows(folder)
+        parts = list_parts(given)
         if self.validation is not None:
-            check_nights(self.validation)
+            check_nights(self.validation, "validation")
             check_apart(self.nights, self.validation)
-        nights = prepare_nights(
-            [*self.nights, *(self.validation or [])],
-            folder / "nights" if self.cache is None else self.cache,
-            n_jobs=self.n_jobs,
-            on_error=self.on_error,
+        known = match_parts({night.person for night in self.nights}, parts)
+        test = [night for night in self.nights if known.get(night.person) == "test"]
+        used = [night for night in self.nights if known.get(night.person) != "test"]
+        cache = Path(folder / "nights" if self.cache is None else self.cache).expanduser()
+        prepared = prepare_nights(
+            [*used, *(self.validation or [])], cache, n_jobs=self.n_jobs, on_error=self.on_error
         )
         if self.validation is None:
-            split = split_by_subject(nights, fraction, seed, parts)
+            check_left_out(test, prepared, cache)
+            split = split_by_subject([*prepared, *test], fraction, seed, parts)
             check_apart(split.training, split.validation)
         else:
             apart = {night.person for night in self.validation}
             split = Split(
-                sort_nights([night for night in nights if night.person not in apart]),
-                sort_nights([night for night in nights if night.person in apart]),
+                sort_nights([night for night in prepared if night.person not in apart]),
+                sort_nights([night for night in prepared if night.person in apart]),
                 [],
             )
         if not split.training or not split.validation:
@@ -250,42 +216,48 @@ class TrainingNights:
                 "Training needs at least one night each for training and validation, got "
                 f"{len(split.training)} and {len(split.validation)}. Add nights."
             )
-        return split
+        persons = {n.person for n in (*split.training, *split.validation, *split.test)}
+        # A row without a dataset counts for all of them.
+        renewed = {subject for dataset, subject in find_absent(given, persons) if dataset is None}
+        absent = [k for k in find_absent(kept, persons) if k in given or k[1] not in renewed]
+        return replace(split, absent=tuple(kept[key] for key in absent))
 
-    def _read_parts(self, folder: Path) -> dict[tuple[str | None, str], str]:
-        """Read the split, if there is one."""
+    def _read_rows(self, folder: Path) -> tuple[dict[Key, Row], dict[Key, Row]]:
+        """Read the rows of the split that is used, and those that the run's folder keeps."""
+        if self.validation is not None and self.split is not None:
+            raise ValueError(
+                "Validation nights and a split were both given. Give one of them: the split "
+                "says which of the nights are for validation."
+            )
+        path = folder / SPLIT_FILE
+        own = read_split_rows(path) if path.exists() else {}
         if self.validation is not None:
-            if self.split is not None:
-                raise ValueError(
-                    "Validation nights and a split were both given. Give one of them: the split "
-                    "says which of the nights are for validation."
-                )
-            return {}
-        own = folder / SPLIT_FILE
-        if self.split is not None:
-            return read_split(Path(self.split).expanduser())
-        return read_split(own) if own.exists() else {}
+            return {}, own
+        if self.split is None:
+            return own, own
+        given = read_split_rows(Path(self.split).expanduser())
+        return given, {**own, **given}
 
 
 def split_by_subject(
-    nights: Sequence[PreparedNight],
+    nights: Sequence[Night | PreparedNight],
     fraction: float,
     seed: int,
-    parts: Mapping[tuple[str | None, str], str] | None = None,
+    parts: Mapping[Key, str] | None = None,
 ) -> Split:
     """Split nights by subject, within each dataset.
 
     Parameters
     ----------
-    nights : sequence of PreparedNight
-        The nights.
+    nights : sequence of Night or PreparedNight
+        The nights; those that the split has in the part ``test`` need not be prepared.
     fraction : float
         Share of each dataset's subjects in validation; see :func:`assign_parts`.
     seed : int
         Seed of the split.
     parts : mapping, optional
-        A split from :func:`read_split`. Its subjects keep their parts; others are assigned, with a
-        warning that names them.
+        A split from :func:`~.split_tables.read_split`. Its subjects keep their parts; others are
+        assigned, with a warning that names them.
 
     Returns
     -------
@@ -295,46 +267,50 @@ def split_by_subject(
     Raises
     ------
     ValueError
-        If there are fewer than two subjects, or all are in one part.
+        If there are fewer than two subjects, all are in one part, or the split has none of them.
     """
     persons = sorted({night.person for night in nights})
-    known = _match_parts(persons, parts or {})
+    known = match_parts(persons, parts or {})
     assigned = assign_parts(persons, fraction, seed, known)
     if parts:
         _report(assigned, known, parts)
-    found = {
-        part: sort_nights([night for night in nights if assigned[night.person] == part])
-        for part in _PARTS
-    }
+    found: dict[str, list[PreparedNight]] = {"training": [], "validation": []}
+    test = []
+    for night in nights:
+        if (part := assigned[night.person]) == "test":
+            test.append(night)
+        elif isinstance(night, PreparedNight):
+            found[part].append(night)
     if not found["validation"]:
         subjects = sorted({night.subject for night in nights})
         raise ValueError(
             "Training needs at least two subjects, one of them for validation, got "
-            f"{subjects[:_MOST_NAMES]}. Add nights of other subjects."
+            f"{subjects[:MOST_NAMES]}. Add nights of other subjects."
             + (" Check the split, which has them in other parts." if parts else "")
         )
-    return Split(**found)
+    training, validation = (sort_nights(found[part]) for part in ("training", "validation"))
+    test.sort(key=lambda night: (night.dataset, night.subject, night.name))
+    return Split(training, validation, test)
 
 
 def _report(
-    assigned: Mapping[Person, str],
-    known: Mapping[Person, str],
-    parts: Mapping[tuple[str | None, str], str],
+    assigned: Mapping[Person, str], known: Mapping[Person, str], parts: Mapping[Key, str]
 ) -> None:
-    """Say which subjects a split does not know, and which it keeps for a test."""
+    """Say which subjects a split does not know, which have no nights, and how many it keeps."""
     new = [person for person in sorted(assigned) if person not in known]
+    absent = find_absent(parts, assigned)
+    names = f" ({join_names(absent)})" if absent else ""
     if new:
-        names = ", ".join(f"{d}/{s} ({assigned[d, s]})" for d, s in new[:_MOST_NAMES])
+        found = ", ".join(f"{d}/{s} ({assigned[d, s]})" for d, s in new[:MOST_NAMES])
+        others = f" It names {len(absent)} without nights{names}." if absent else ""
         warn(
             f"The split has no part for {len(new)} subject{pluralize(new)}, which was chosen by "
-            f"the seed: {names}{', ...' * (len(new) > _MOST_NAMES)}. Add them to the split, or "
-            "correct its names."
+            f"the seed: {found}{', ...' * (len(new) > MOST_NAMES)}.{others} Add them to the "
+            "split, or correct its names."
         )
-    subjects = {subject for _, subject in assigned}
-    absent = [subject for _, subject in parts if subject not in subjects]
     n_test = sum(part == "test" for part in assigned.values())
     if n_test or absent:
         logger.info(
             f"The split keeps {n_test} subject{'s' * (n_test != 1)} for a test, and names "
-            f"{len(absent)} without nights."
+            f"{len(absent)} without nights{names}."
         )

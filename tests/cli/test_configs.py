@@ -223,6 +223,21 @@ def test_the_command_writes_what_the_commands_use_by_default(invoke, runs, tmp_p
     assert invoke("write-config", path, "--for", "evaluate", "--overwrite").exit_code == 2
 
 
+def test_paths_may_begin_with_the_home_folder(invoke, runs, small_folder, tmp_path, monkeypatch):
+    """Where no shell expands it: in --config=~/file, and in scripts."""
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(small_folder.parent))
+    model = f"~/{small_folder.name}"
+    result = invoke("write-config", tmp_path / "train.yaml", f"--from={model}")
+    assert result.exit_code == 0, result.output
+    _, chosen = runs("train", f"--config-from={model}")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    result, passed = runs("train", "--config=~/train.yaml")
+    assert result.exit_code == 0, result.output
+    assert passed["config"] == chosen["config"] != Wav2SleepConfig()
+
+
 def test_the_configuration_of_a_model_or_of_a_run_is_written(invoke, runs, small_folder, tmp_path):
     path = tmp_path / "train.yaml"
     assert invoke("write-config", path, "--from", small_folder).exit_code == 0

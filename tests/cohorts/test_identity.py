@@ -8,6 +8,7 @@ import pytest
 from builders import make_hypnogram, make_raw, toy_recordings, write_edf
 
 from mne_wav2sleep import load_weights
+from mne_wav2sleep.cautions import keep_cautions
 from mne_wav2sleep.cohorts import (
     Night,
     calibrate,
@@ -96,6 +97,12 @@ def test_copies_are_found_by_their_contents(recording, tmp_path):
     assert len(prepare_nights([night, second], tmp_path / "kept")) == 2
 
 
+def test_contents_that_are_not_hashes_are_refused(recording, tmp_path):
+    [night] = prepare_nights([Night(recording, HYP, "p01")], tmp_path)
+    with pytest.raises(ValueError, match=r"p01\.edf\) should have hashes .* got 'Anna'"):
+        prepare_nights([replace(night, contents=("Anna",))], tmp_path)
+
+
 def test_a_signal_in_another_file_is_found(small_folder, tmp_path):
     """Exported anew, with fewer channels, other units, and in another precision."""
     raw = make_raw(("ECG", "Thor"), seconds=600)
@@ -139,8 +146,18 @@ def test_nights_of_training_are_warned_of(measure, small_folder, tmp_path):
         Night(mne.io.read_raw(paths[2]), HYP, "z"),
     ]
     unseen = Night(make_raw(("Thor",), seconds=600, seed=7), HYP, "new")
-    with pytest.warns(RuntimeWarning) as caught:
-        found = measure([*again, unseen], weights)
+    with (
+        keep_cautions([]),  # as in a training run, which measures nights before and after
+        mne.utils.use_log_level("info"),
+        mne.utils.catch_logging() as log,
+        pytest.warns(RuntimeWarning) as caught,
+    ):
+        found = [measure([*again, unseen], weights) for _ in range(1 + (measure is evaluate))][-1]
+    logged = [line for line in log.getvalue().split("\n") if line.startswith("Nights that were")]
+    assert [line.split(":")[1] for line in logged] == [
+        " cohort/x (0_raw.fif), cohort/y (copy_raw.fif).",
+        " cohort/z (2_raw.fif).",
+    ]
     texts = [str(one.message) for one in caught]
     start = "of the 4 nights"
     assert len(texts) == 2

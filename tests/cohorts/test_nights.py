@@ -46,6 +46,16 @@ def test_opened_nights_equal_prepared_ones(tmp_path):
         open_night(tmp_path / "other.safetensors")
 
 
+def test_a_night_has_a_subject_and_a_dataset():
+    for wrong in (1, None):
+        with pytest.raises(TypeError, match="subject must be an instance of str, got"):
+            Night("a.edf", None, wrong)
+    with pytest.raises(ValueError, match=r"subject must not be empty, got ' '\. Give each night"):
+        Night("a.edf", None, " ")
+    with pytest.raises(ValueError, match="dataset must not be empty, got ''"):
+        Night("a.edf", None, "a", "")
+
+
 def test_names_of_nights_have_the_file(tmp_path):
     path = tmp_path / "night_raw.fif"
     raw = make_raw(("ECG",), seconds=60)

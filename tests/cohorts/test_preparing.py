@@ -11,7 +11,14 @@ from builders import START, make_hypnogram, make_raw, toy_recordings
 from scipy.io import savemat
 
 from mne_wav2sleep import read_hypnogram, write_hypnogram
-from mne_wav2sleep.cohorts import Night, open_night, prepare_nights
+from mne_wav2sleep.cohorts import (
+    Night,
+    calibrate,
+    evaluate,
+    measure_reliability,
+    open_night,
+    prepare_nights,
+)
 
 pytestmark = toy_recordings
 
@@ -60,6 +67,16 @@ def test_a_broken_night_is_named_and_does_not_stop_others(night, message, tmp_pa
     with pytest.warns(RuntimeWarning, match=message):
         prepared = prepare_nights([night, good], tmp_path, on_error="warn")
     assert [n.subject for n in prepared] == ["good"]
+
+
+def test_broken_nights_of_one_name_are_each_named(tmp_path):
+    nights = [Night(tmp_path / visit / "a.edf", make_hypnogram(), "p01") for visit in "12"]
+    with pytest.raises(ValueError, match="2 of 2 nights cannot be used") as caught:
+        prepare_nights(nights, tmp_path)
+    lines = str(caught.value).split("\n")
+    assert [line.split(":")[0] for line in lines[1:]] == ["cohort/p01 (a.edf)"]
+    for visit in "12":
+        assert str(tmp_path / visit / "a.edf") in str(caught.value)
 
 
 def test_prepared_nights_are_reused_until_something_changes(tmp_path):
@@ -114,10 +131,17 @@ def test_nights_in_parallel_are_the_same(tmp_path):
 def test_a_list_of_different_nights_is_needed(tmp_path):
     raw, hyp = make_short(), make_hypnogram()
     night = Night(raw, hyp, "a")
-    with pytest.raises(TypeError, match="Put it in a list"):
-        prepare_nights(night, tmp_path)
-    with pytest.raises(TypeError, match="each of the nights"):
-        prepare_nights([raw], tmp_path)
+    for measure in (prepare_nights, evaluate, calibrate, measure_reliability):
+        with pytest.raises(TypeError, match=r"^nights must be a list .*a single one\. Put"):
+            measure(night, tmp_path if measure is prepare_nights else "mini", verbose="error")
+    for wrong, message in (
+        (None, r"nights must be a list of nights, got None\. Put the nights in a list"),
+        ((n for n in [night]), "nights must be a list of nights, got <generator .*Put the"),
+        ("nights.csv", r"list of nights, got 'nights\.csv'\. Read a table with read_nights"),
+        ([raw], "each of nights must be"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            prepare_nights(wrong, tmp_path)
     with pytest.raises(ValueError, match="cohort/a is given twice"):
         prepare_nights([night, Night(raw, hyp, "a")], tmp_path)
     two_scorers = [night, Night(raw, make_hypnogram(seed=1), "a")]

@@ -73,11 +73,32 @@ def test_a_file_that_did_not_change_is_not_read_again(recording, tmp_path):
     kept = note.read_text("utf-8")
     note.write_text(kept.replace(night.contents[0], "0" * 16), "utf-8")  # which shows that it is
     assert hash_file(recording, tmp_path / "kept", is_recording=True) == "0" * 16
-    for damaged in ("", "[]", '{"files": 3, "hash": "0"}', kept[:30], "[" * 100_000):
-        note.write_text(damaged, "utf-8")
+    files = kept.partition('"files": ')[2].partition(', "hash"')[0]
+    forged = [
+        f'{{"files": {f}, "hash": "{digest}"}}'
+        for f, digest in (
+            (files, "not a hash"),
+            (files, "A" * 16),
+            ("[]", "0" * 16),
+            ('[["/etc/hostname"]]', "0" * 16),  # of another file
+            (files.replace("]]", '], ["\\u0000"]]'), "0" * 16),
+            (files.replace("]]", '], ["\\ud800", {}]]'), "0" * 16),
+            ('[{"0": 1}]', "0" * 16),
+        )
+    ]
+    damaged = ("", "[]", '{"files": 3, "hash": "0"}', kept[:30], "[" * 100_000)
+    for text in (*damaged, *forged):
+        note.write_text(text, "utf-8")
         digest = hash_file(recording, tmp_path / "kept", is_recording=True)
         assert digest == night.contents[0]
         assert note.read_text("utf-8") == kept
+    with note.open("r+b") as file:
+        file.truncate(2**40)
+    assert hash_file(recording, tmp_path / "kept", is_recording=True) == night.contents[0]
+    if hasattr(os, "mkfifo"):  # reading or writing a pipe would wait
+        note.unlink()
+        os.mkfifo(note)
+        assert hash_file(recording, tmp_path / "kept", is_recording=True) == night.contents[0]
 
 
 def test_copied_touched_and_moved_recordings_are_not_prepared_again(recording, tmp_path):

@@ -78,6 +78,22 @@ def test_tables_as_programs_write_them_are_read(content, tmp_path):
     ]
 
 
+def test_the_home_folder_is_found_wherever_a_path_may_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # on Windows
+    monkeypatch.chdir(tmp_path)
+    rows = ["~/a.edf,~/a.csv,p01", "~lock.edf,,p02"]  # of which no user has the name
+    (tmp_path / "nights.csv").write_text("\n".join(["recording,hypnogram,subject", *rows]))
+    first, second = read_nights("~/nights.csv")
+    assert (first.recording, first.hypnogram) == (tmp_path / "a.edf", tmp_path / "a.csv")
+    assert second.recording == tmp_path / "~lock.edf"
+    with pytest.raises(ValueError, match=r"cohort/p02 \(~lock\.edf\): "):
+        prepare_nights([second], "~/prepared")
+    with pytest.raises(ValueError, match=r"cohort/p02 \(~lock\.edf\): "):
+        prepare_nights(read_nights("nights.csv")[1:], "~/prepared")
+    assert (tmp_path / "prepared").is_dir()
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="requires pipes")
 def test_a_table_may_come_from_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "nights")
@@ -101,6 +117,10 @@ def test_a_table_may_come_from_a_pipe(tmp_path):
         ("recording\na.edf\n", r"has the columns \['recording'\]\. It needs"),
         ("recording,subject,age\na.edf,a,3\n", "has the column 'age', which is not known"),
         ("recording,subject\na.edf,a\nb.edf,\n", "line 3: the recording or the subject is missing"),
+        ("recording,subject\na.edf,a\nb.edf, \xa0\n", "line 3: the recording or the subject is"),
+        ("", r"nights\.csv is empty\. Give a CSV in UTF-8"),
+        ("\ufeff\n", r"nights\.csv is empty\."),
+        ("recording,subject\na.edf,p\0\n", "line 2: there is a null byte"),
     ],
 )
 def test_a_table_with_other_columns_or_missing_values_is_refused(content, message, tmp_path):

@@ -37,6 +37,14 @@ def test_nights_are_found_by_any_hash_they_have_in_common():
     assert SeenNights().find("training", nights) == []
 
 
+@pytest.mark.parametrize("wrong", ["001", "Anna, born 1961", "A" * 16, "a" * 17, "a" * 16 + "\n"])
+def test_nothing_but_hashes_is_kept(wrong):
+    with pytest.raises(ValueError, match="night of training should be a list of hashes of 16"):
+        SEEN.extend([(ONE, wrong)], [])
+    with pytest.raises(ValueError, match="night of validation should be a list of hashes of 16"):
+        SEEN.extend([], [(wrong,)])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

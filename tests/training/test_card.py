@@ -115,7 +115,7 @@ def test_what_is_handed_on_names_no_subject_recording_or_folder(
         night.recording.save(path, verbose="error")
         nights.append(replace(night, recording=path, dataset="a|b <i>"))
     settings = replace(quick, max_passes=1)
-    with pytest.warns(RuntimeWarning, match="4 subjects"):
+    with pytest.warns(RuntimeWarning, match="on 3 subjects"):
         folder = fine_tune(nights, tmp_path / "m", weights=trained, settings=settings)
     for name in ("README.md", "config.json", "calibration.json", "model.safetensors"):
         content = (folder / name).read_bytes()

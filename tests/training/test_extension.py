@@ -95,7 +95,7 @@ def test_one_of_the_encoders_can_be_trained(nights, base, short, tmp_path):
 def test_an_encoder_needs_nights_with_its_signal(nights, base, short, tmp_path):
     options = {"weights": base, "settings": short, "add_signals": {"PPG": None}}
     with (
-        pytest.warns(RuntimeWarning, match="3 subjects"),
+        pytest.warns(RuntimeWarning, match="on 2 subjects"),
         pytest.raises(ValueError, match="None of the 2 training nights has PPG, so its new"),
     ):
         fine_tune(nights[:3], tmp_path / "m", **options)

@@ -197,7 +197,7 @@ def test_fine_tuning_changes_only_what_is_trainable(nights, trained, quick, tmp_
     assert all((kept[name] == t).all() for name, t in loaded.network.state_dict().items())
     assert not any(p.requires_grad for p in loaded.network.parameters())
     assert not loaded.network.training
-    with pytest.warns(RuntimeWarning, match="3 subjects"):
+    with pytest.warns(RuntimeWarning, match="^Fine-tuning on 2 subjects: with fewer than 5"):
         fine_tune(nights[:3], tmp_path / "few", weights=trained, settings=settings)
     for wrong in (["encoders"], []):
         with pytest.raises(ValueError, match="trainable must be"):

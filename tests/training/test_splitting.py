@@ -18,7 +18,8 @@ from mne_wav2sleep.cohorts import Night, evaluate, prepare_nights
 from mne_wav2sleep.cohorts.identity import check_apart
 from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training import fine_tune
-from mne_wav2sleep.training.splitting import assign_parts, read_split, split_by_subject
+from mne_wav2sleep.training.split_tables import read_split
+from mne_wav2sleep.training.splitting import TrainingNights, assign_parts, split_by_subject
 
 pytestmark = toy_recordings
 
@@ -154,8 +155,10 @@ def write_table(path, *lines, header="subject,part"):
             ["a,train"],
             r"line 2: the subject 'a' has the part 'train'\. Give each subject",
         ),
-        ([",training"], "line 2: the subject '' has the part 'training'"),
+        (["a,training", " ,training"], r"line 3: the subject is missing\. Add it"),
         (["a,training", "A,validation"], "line 3: the subject 'A' is in two parts"),
+        (["a,training", "b\0,training"], "line 3: there is a null byte"),
+        ([], r"lists no subjects\. Add a line"),
     ],
 )
 def test_a_split_is_checked(lines, message, tmp_path):
@@ -168,6 +171,15 @@ def test_a_split_is_checked(lines, message, tmp_path):
         read_split(write_table(other, "a", header="subject"))
     with pytest.raises(FileNotFoundError, match="There is no table of a split at"):
         read_split(tmp_path / "none.csv")
+    for content, text in (
+        (b"", r"is empty\. Give a CSV in UTF-8 with the columns 'subject' and 'part'"),
+        (b"subject,part\na,training\nJ\xf6rg,test\n", "line 3: the byte 0xf6 is not UTF-8"),
+    ):
+        other.write_bytes(content)
+        with pytest.raises(ValueError, match=text):
+            read_split(other)
+    other.write_bytes(b"\xef\xbb\xbfsubject;part\r\nA;training\r\n")  # as Excel writes it
+    assert read_split(other) == {(None, "a"): "training"}
 
 
 def test_a_split_is_kept_and_new_subjects_are_named(nights, tmp_path):
@@ -185,6 +197,104 @@ def test_a_split_is_kept_and_new_subjects_are_named(nights, tmp_path):
     ]
     again = split_by_subject(nights, 0.9, 7, read_split(tmp_path / "split.csv"))  # no warning
     assert again == split
+
+
+def test_a_split_of_others_is_refused(nights, train_tiny, tmp_path, monkeypatch):
+    for header, lines in (
+        ("subject,part", ("p01,training", "p02,validation")),
+        ("dataset,subject,part", [f"third,{s},training" for s in "abcdef"]),
+    ):
+        table = write_table(tmp_path / "s.csv", *lines, header=header)
+        message = r"names none of the subjects: it has (p01|third/a), .*are of first/a, first/b"
+        with pytest.raises(ValueError, match=message):
+            train_tiny(nights, tmp_path / "m", split=table)
+    assert not (tmp_path / "m").exists()
+    # Also that of the folder, which may be one in the home folder.
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # on Windows
+    (tmp_path / "m").mkdir()
+    table.rename(tmp_path / "m" / "split.csv")
+    for start, options in ((train_tiny, {}), (fine_tune, {"weights": "mini"})):
+        with pytest.raises(ValueError, match=message):
+            start(nights, "~/m", **options, verbose="error")
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["split.csv"]
+
+
+def test_subjects_of_a_split_without_nights_keep_their_rows(nights, tmp_path):
+    lines = (
+        *("First,A,validation", "first,b,training", "first,c,training", "second,a,test"),
+        *("second,Zo\u00eb,validation", ",X01,training"),
+    )
+    own = write_table(tmp_path / "split.csv", *lines, header="dataset,subject,part")
+    cohort = TrainingNights(nights[:2], None)
+    with mne.utils.use_log_level("info"), mne.utils.catch_logging() as log:
+        split = cohort.prepare(tmp_path, 0.3, 0)
+    assert name(split.validation) == [("first", "a")]
+    # "a" of the other dataset is another one.
+    assert "names 4 without nights (first/c, second/a, second/zo\u00eb, x01)" in log.getvalue()
+    split.write(tmp_path)
+    assert own.read_text("utf-8").splitlines() == [
+        "dataset,subject,part",
+        ",X01,training",
+        "first,a,validation",
+        "first,b,training",
+        "first,c,training",
+        "second,Zo\u00eb,validation",
+        "second,a,test",
+    ]
+    before = own.read_bytes()
+    # Who comes back has the part as before, and the order stays.
+    split = TrainingNights(nights[:3], None).prepare(tmp_path, 0.9, 7)
+    assert name(split.training) == [("first", "b"), ("first", "c")]
+    split.write(tmp_path)
+    assert own.read_bytes() == before
+    # Also with another split, which counts for those it names.
+    rows = ("a,validation", "b,training", "x01,test", "zoë,test")
+    other = write_table(tmp_path / "other.csv", *rows)
+    TrainingNights(nights[:2], None, other).prepare(tmp_path, 0.3, 0).write(tmp_path)
+    assert own.read_text("utf-8").splitlines()[1:] == [
+        ",x01,test",
+        ",zo\u00eb,test",
+        "first,a,validation",
+        "first,b,training",
+        "first,c,training",
+        "second,a,test",
+    ]
+
+
+def test_nights_that_are_kept_for_a_test_are_not_prepared(make_nights, tmp_path):
+    *used, apart = make_nights(("Thor",), "abc")
+    paths = [tmp_path / f"{night.subject}_raw.fif" for night in used]
+    for night, path in zip(used, paths, strict=True):
+        night.recording.save(path, verbose="error")
+    used = [replace(night, recording=path) for night, path in zip(used, paths, strict=True)]
+    table = write_table(tmp_path / "s.csv", "a,training", "b,validation", "c,test", "d,test")
+    broken = Night(tmp_path / "none.edf", make_hypnogram(), "d")
+    split = TrainingNights([*used, apart, broken], None, table).prepare(tmp_path / "m", 0.3, 0)
+    assert split.test == [apart, broken]
+    assert len(list((tmp_path / "m" / "nights").glob("*.safetensors"))) == 2
+    split.write(tmp_path / "m")
+    assert read_split(tmp_path / "m" / "split.csv")["cohort", "d"] == "test"
+    # A copy would make the test meaningless.
+    copy = replace(broken, recording=shutil.copy(paths[0], tmp_path / "copy_raw.fif"))
+    for wrong in (copy, *prepare_nights([copy], tmp_path)):
+        with pytest.raises(
+            ValueError, match=r"a_raw\.fif\) and .*copy_raw\.fif\) contain the same"
+        ):
+            TrainingNights([*used, wrong], None, table).prepare(tmp_path / "m", 0.3, 0)
+
+
+def test_a_list_of_nights_is_needed_for_each_part(make_nights, train_tiny, tmp_path):
+    one, two = make_nights(("Thor",), "ab")
+    for start in (train_tiny, fine_tune):
+        for nights, options, what in (
+            (one, {}, "nights"),
+            ([one], {"validation": two}, "validation"),
+        ):
+            options = options if start is train_tiny else options | {"weights": "mini"}
+            with pytest.raises(TypeError, match=f"^{what} must be a list of nights, got a single"):
+                start(nights, tmp_path / "m", **options, verbose="error")
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_split_without_datasets_must_not_be_ambiguous(make_nights, tmp_path):
