@@ -1,5 +1,6 @@
 """The package's own errors, and texts from elsewhere in short, as parts of a sentence."""
 
+import errno
 import re
 import reprlib
 
@@ -19,6 +20,26 @@ class FileWriteError(OSError):
     def __str__(self) -> str:
         """Give the message alone."""
         return str(self.strerror)
+
+
+def find_full_disk(error: BaseException | None) -> OSError | None:
+    """Find an error of a full disk or quota among an error and its causes.
+
+    Parameters
+    ----------
+    error : BaseException or None
+        The error.
+
+    Returns
+    -------
+    full : OSError or None
+        The first of them that is one.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        error = error.__cause__
+    return None
 
 
 _LONGEST = 300

@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from safetensors.numpy import save
 
 from ..cautions import keep_cautions, warn
 from ..clock import count_epochs
-from ..errors import summarize_error
+from ..errors import find_full_disk, summarize_error
 from ..formats.edf import SUFFIXES
 from ..hypnograms.aligning import HOLES, cut_hypnogram
 from ..hypnograms.reading import locate_hypnogram
@@ -294,6 +295,8 @@ def prepare_nights(
     ValueError
         If a night is given twice, a recording, or a copy of it, has two subjects, or nights cannot
         be prepared; the message gives the reason for each, and the first error is its cause.
+    OSError
+        If the folder cannot be written to. A full disk ends preparing, whatever ``on_error`` is.
 
     Examples
     --------
@@ -332,6 +335,11 @@ def prepare_nights(
             warn(f"{night.name}: {caution}")
         if isinstance(result, PreparedNight):
             prepared.append(result)
+        elif find_full_disk(result) is not None:  # which is not the fault of this night
+            with warnings.catch_warnings():  # of joblib, of nights that are prepared and not used
+                warnings.simplefilter("ignore", UserWarning)
+                results.close()
+            raise result
         else:
             failed.append((night, result))
     next(done, None)  # joblib warns of tasks that it cancels if it is not asked for the end

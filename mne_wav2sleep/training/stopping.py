@@ -1,6 +1,5 @@
 """Ctrl-C, SIGTERM (which a cluster sends at the time limit), full disks: say how to resume."""
 
-import errno
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from ..errors import FileWriteError, put_on_line
+from ..errors import FileWriteError, find_full_disk, put_on_line
 from ..verbosity import logger
 
 STOPPED = 128 + signal.SIGTERM
@@ -76,20 +75,11 @@ def explain_stop(folder: Path) -> Iterator[None]:
             logger.error(explain("SIGTERM"))
         raise
     except Exception as error:
-        full = _find_full_disk(error)
+        full = find_full_disk(error)
         if full is None:
             raise
         reason = f"a full disk ({put_on_line(str(full))}), where some space has to be freed"
         raise FileWriteError(full.errno, explain(reason)) from error
-
-
-def _find_full_disk(error: BaseException | None) -> OSError | None:
-    """Find an error of a full disk or quota among the causes of an error."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return error
-        error = error.__cause__
-    return None
 
 
 class StopBetweenSteps(Callback):

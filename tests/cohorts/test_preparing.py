@@ -1,6 +1,10 @@
 """Preparing nights: clocks, broken nights, reuse of files, and messages."""
 
 import datetime
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import mne
@@ -251,3 +255,33 @@ def test_subjects_may_have_any_name(subject, tmp_path):
     [night] = prepare_nights([Night(make_short(), make_hypnogram(), subject)], tmp_path)
     assert open_night(night.path).subject == night.subject == subject
     assert night.path.parent == tmp_path
+
+
+def test_a_full_disk_is_no_fault_of_a_night(tmp_path):
+    script = """
+import subprocess, sys
+from builders import START, make_hypnogram, make_raw
+from mne_wav2sleep.cohorts import Night, prepare_nights
+if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", "disk"]).returncode:
+    sys.exit(77)
+stages = make_hypnogram(60)
+raws = [make_raw(["ECG"], seconds=1800, start=START, seed=i) for i in range(6)]
+nights = [Night(raw, stages, f"s{i}") for i, raw in enumerate(raws)]
+try:
+    prepare_nights(nights, "disk/nights", on_error="warn")
+except OSError as error:
+    print(error.errno, error)
+"""
+    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-W", "error", "-c", script]
+    if shutil.which("unshare") is None:
+        pytest.skip("needs a namespace in which a small disk can be mounted")
+    (tmp_path / "disk").mkdir()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("needs a namespace in which a small disk can be mounted")
+    assert done.stdout.startswith("28 cohort-s2"), done.stderr
+    assert "No space left on device" in done.stdout
+    assert "Free some space" in done.stdout
