@@ -221,6 +221,9 @@ def main() -> None:
     parser.add_argument("--place", action="append", choices=PLACES)
     parser.add_argument("--how", action="append", choices=HOWS)
     options = parser.parse_args()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # In the background of a shell, Ctrl-C is ignored, also by the runs that are stopped here.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     work = Path(tempfile.mkdtemp(prefix="kill-matrix-"))
     print("| place | stopped by | exit code | message | resumed | same bits | left over |")
     print("|---|---|---|---|---|---|---|")

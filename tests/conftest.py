@@ -1,5 +1,7 @@
 """Fixtures that several tests share."""
 
+import signal
+
 import golden_recipe
 import matplotlib
 import pytest
@@ -9,6 +11,9 @@ from mne_wav2sleep import save_weights
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
 
 matplotlib.use("agg")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a shell, Ctrl-C is ignored, also by the processes that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
