@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-RESULT = ("model.safetensors", "calibration.json", "config.json", "README.md")
+RESULT = ("model.safetensors", "calibration.json", "config.json", "nights.json", "README.md")
 MEGABYTES = 24
 """Size of the disk that gets full."""
 HOWS = ("SIGKILL", "SIGTERM", "SIGINT", "full disk")
@@ -31,6 +31,7 @@ PLACES = {
     "evaluating before": ("training.fit", "evaluate", 1),
     "first pass": ("training.module", "Wav2SleepModule.on_train_batch_start", 2),
     "writing a checkpoint": ("training.checkpoints", "Path.write_bytes", 4),
+    "calibrating": ("cohorts.calibration", "run_night", 1),
     "writing the card": ("training.card", "write_whole", 1),
     "writing the model": ("network.folder", "Path.write_bytes", 1),
 }

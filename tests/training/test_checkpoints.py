@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,23 +47,23 @@ def stop_at(monkeypatch):
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("step", [5, 7])
 def test_a_folder_that_was_moved_keeps_its_best_pass(
-    step, nights, train_tiny, quick, tmp_path, stop_at
+    nights, train_tiny, quick, tmp_path, stop_at
 ):
     # The learning rate makes things worse from some step on.
     settings = replace(quick, keep="best", learning_rate=0.5, averaging=0.0, max_passes=5)
-    whole = train_tiny(nights, tmp_path / "whole", settings=settings)
-    stop_at(step)
-    with pytest.raises(RuntimeError, match="stopped"):
-        train_tiny(nights, tmp_path / "laptop", settings=settings)
-    stop_at(None)
-    shutil.copytree(tmp_path / "laptop", tmp_path / "cluster" / "models")
-    before = (tmp_path / "laptop" / "checkpoints" / "best.ckpt").read_bytes()
-    moved = train_tiny(nights, tmp_path / "cluster" / "models", settings=settings)
-    assert is_same(read(whole), read(moved))
-    # What was copied is left as it was.
-    assert (tmp_path / "laptop" / "checkpoints" / "best.ckpt").read_bytes() == before
+    whole = read(train_tiny(nights, tmp_path / "whole", settings=settings))
+    for step in (5, 7):
+        laptop, cluster = tmp_path / f"laptop{step}", tmp_path / f"cluster{step}" / "models"
+        stop_at(step)
+        with pytest.raises(RuntimeError, match="stopped"):
+            train_tiny(nights, laptop, settings=settings)
+        stop_at(None)
+        shutil.copytree(laptop, cluster)
+        before = (laptop / "checkpoints" / "best.ckpt").read_bytes()
+        assert is_same(whole, read(train_tiny(nights, cluster, settings=settings)))
+        # What was copied is left as it was.
+        assert (laptop / "checkpoints" / "best.ckpt").read_bytes() == before
 
 
 @pytest.mark.parametrize("fails", ["replace", "write_bytes", "mkdir"])
@@ -95,28 +96,32 @@ def test_ctrl_c_stops_training_and_is_heard_afterwards(
     assert is_same(read(train_tiny(nights, tmp_path / "m", device="cpu")), read(trained))
 
 
-@pytest.mark.parametrize(
-    "mode", [lambda: torch.autocast("cpu", torch.bfloat16), torch.inference_mode, torch.no_grad]
-)
-def test_modes_of_a_user_do_not_change_what_is_learnt(mode, nights, quick, trained, tmp_path):
-    once = replace(quick, max_passes=1)
-    expected = fine_tune(nights, tmp_path / "plain", weights=trained, settings=once, device="cpu")
-    with mode():
-        found = fine_tune(nights, tmp_path / "mode", weights=trained, settings=once, device="cpu")
-    assert is_same(read(expected), read(found))
-    assert torch.get_default_dtype() == torch.float32
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_a_default_type_does_not_change_what_is_learnt(
-    dtype, nights, train_tiny, trained, tmp_path
-):
+@contextmanager
+def use_dtype(dtype):
+    """Make tensors of another type by default."""
     torch.set_default_dtype(dtype)
     try:
-        found = train_tiny(nights, tmp_path / "m", device="cpu")
+        yield
         assert torch.get_default_dtype() == dtype
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_modes_of_a_user_do_not_change_what_is_fine_tuned(nights, quick, trained, tmp_path):
+    def tune(name):
+        once = replace(quick, max_passes=1)
+        return read(fine_tune(nights, tmp_path / name, weights=trained, settings=once))
+
+    expected = tune("plain")
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert is_same(expected, tune("autocast"))
+    with torch.inference_mode(), use_dtype(torch.bfloat16):
+        assert is_same(expected, tune("inference"))
+
+
+def test_a_default_type_does_not_change_what_is_learnt(nights, train_tiny, trained, tmp_path):
+    with use_dtype(torch.float64):
+        found = train_tiny(nights, tmp_path / "m", device="cpu")
     assert is_same(read(trained), read(found))
 
 

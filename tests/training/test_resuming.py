@@ -30,9 +30,10 @@ def run(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "m")
 
 
-@pytest.fixture
-def stopped(nights, train_tiny, quick, tmp_path, monkeypatch):
+@pytest.fixture(scope="session")
+def stopped_once(nights, train_tiny, tmp_path_factory):
     """The folder of a run that was stopped in its third pass."""
+    folder = tmp_path_factory.mktemp("stopped") / "m"
     begin = Wav2SleepModule.on_train_batch_start
 
     def stop(self, batch, batch_idx):
@@ -40,11 +41,16 @@ def stopped(nights, train_tiny, quick, tmp_path, monkeypatch):
             raise RuntimeError("stopped")
         begin(self, batch, batch_idx)
 
-    monkeypatch.setattr(Wav2SleepModule, "on_train_batch_start", stop)
-    with pytest.raises(RuntimeError, match="stopped"):
-        train_tiny(nights, tmp_path / "m")
-    monkeypatch.undo()
-    return tmp_path / "m"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="stopped"):
+        patch.setattr(Wav2SleepModule, "on_train_batch_start", stop)
+        train_tiny(nights, folder)
+    return folder
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path):
+    """A copy of that folder."""
+    return shutil.copytree(stopped_once, tmp_path / "m")
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
