@@ -41,9 +41,10 @@ def stopped_once(nights, train_tiny, tmp_path_factory):
             raise RuntimeError("stopped")
         begin(self, batch, batch_idx)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="stopped"):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Wav2SleepModule, "on_train_batch_start", stop)
-        train_tiny(nights, folder)
+        with pytest.raises(RuntimeError, match="stopped"):
+            train_tiny(nights, folder)
     return folder
 
 
