@@ -118,7 +118,8 @@ def put_on_line(text: str) -> str:
     >>> put_on_line("Disk\x1b[2J full.\n")
     'Disk [2J full'
     """
-    printable = "".join(c if c.isprintable() else " " for c in text)
+    some = shorten(text, 10 * _LONGEST)  # of megabytes, not each character is looked at
+    printable = "".join(c if c.isprintable() else " " for c in some)
     return shorten(" ".join(printable.split()).rstrip("."))
 
 

@@ -51,8 +51,9 @@ def stage(raw, weights):
         return SleepStagerW2S(raw, weights=weights)
 
 
+@pytest.mark.slow
 @given(drawn=recordings())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_staging_is_complete_aligned_and_abstains_where_nothing_is_measured(
     drawn, small_folder
 ):

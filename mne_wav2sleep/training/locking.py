@@ -1,8 +1,8 @@
 """A lock, so that one run at a time trains in a folder."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,7 +19,8 @@ def lock_folder(folder: Path, n_devices: int) -> Iterator[None]:
     """Keep other runs out of a folder, as long as this one lasts.
 
     The lock is the operating system's: it ends with the process, also if that is killed, and not
-    with the file. On a file system without locks, training goes on without.
+    with the file. On a file system without locks, training goes on without. Folders that are
+    created here, and in which nothing is written, are removed again.
 
     Parameters
     ----------
@@ -36,6 +37,7 @@ def lock_folder(folder: Path, n_devices: int) -> Iterator[None]:
     with ExitStack() as stack:
         if n_devices == 1 or getattr(rank_zero_only, "rank", 0) == 0:
             path = folder / _LOCK
+            created = [made for made in (path.parent, folder) if not made.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with warnings.catch_warnings():
@@ -43,6 +45,7 @@ def lock_folder(folder: Path, n_devices: int) -> Iterator[None]:
                     # the file instead, which would lock the folder of a run that was killed.
                     warnings.simplefilter("error", UserWarning)
                     stack.enter_context(FileLock(path, timeout=0))
+                stack.callback(_remove_unused, path, created)  # before another run can lock it
             except Timeout as error:
                 raise RuntimeError(
                     f"Another run is training in {folder}. Wait until it has ended, or choose "
@@ -54,3 +57,12 @@ def lock_folder(folder: Path, n_devices: int) -> Iterator[None]:
                     "run in it."
                 )
         yield
+
+
+def _remove_unused(path: Path, created: Sequence[Path]) -> None:
+    """Remove a lock and the folders that were created for it, if nothing else is there."""
+    with suppress(OSError):  # Windows keeps open files
+        if created and list(path.parent.iterdir()) == [path]:
+            path.unlink()
+            for folder in created:
+                folder.rmdir()

@@ -54,6 +54,7 @@ def test_a_known_temperature_is_found():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shared", "slow"), [(0.0, 0.8), (0.15, 0.95)])
 def test_a_known_correlation_of_errors_is_found(shared, slow):
     rng = np.random.default_rng(0)
@@ -131,6 +132,7 @@ def test_reliability_before_and_after_calibration(nights):
         plot_reliability(table, "PPG")
 
 
+@pytest.mark.slow
 def test_a_rare_stage_does_not_decide():
     rng = np.random.default_rng(0)
     truth = Calibration(night_share=0.065, epoch_correlation=0.97)

@@ -71,18 +71,16 @@ def spoil(raw, case):
     return raw
 
 
-@pytest.fixture(scope="module", params=[11, 13, 20])
-def long_raw(request):
-    options = {"modalities": ["ECG", "THX"], "sfreq": 32, "seed": 4, "verbose": "error"}
-    return simulate_night(duration=request.param * 3600, **options)
-
-
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # of 20 h, and of the failures
-@pytest.mark.parametrize("case", ["gaps", "drift", "dead"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hours", "case"), [(11, "drift"), (13, "gaps"), (13, "drift"), (13, "dead"), (20, "drift")]
+)
 def test_evaluation_and_calibration_stage_long_nights_as_the_stager_does(
-    case, long_raw, weights, tmp_path
+    hours, case, weights, tmp_path
 ):
-    raw = spoil(long_raw.copy(), case)
+    options = {"modalities": ["ECG", "THX"], "sfreq": 32, "seed": 4, "verbose": "error"}
+    raw = spoil(simulate_night(duration=hours * 3600, **options), case)
     hyp = SleepStagerW2S(raw, weights).predict()
     engine = Engine(weights.network, "cpu")
     for dtype, atol in (("float32", 1e-3), ("float16", 0.02)):
@@ -103,7 +101,7 @@ def test_evaluation_and_calibration_stage_long_nights_as_the_stager_does(
 
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
-@pytest.mark.parametrize("hours", [11, 13, 20])
+@pytest.mark.parametrize("hours", [11, 13])
 def test_calibration_and_reliability_of_long_nights_are_those_of_staging(hours, weights, tmp_path):
     raw = simulate_night(
         duration=hours * 3600, modalities=["THX"], sfreq=32, seed=4, verbose="error"

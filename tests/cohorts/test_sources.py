@@ -215,6 +215,7 @@ prepare_nights(nights, sys.argv[1], verbose="error")
 """
 
 
+@pytest.mark.slow
 def test_two_processes_can_prepare_the_same_nights_at_once(tmp_path):
     rates = {"ECG": 64.0, "Thor": 16.0}
     paths = [write_edf(tmp_path / f"{i}.edf", rates, 600 + 30 * i) for i in range(2)]

@@ -118,6 +118,7 @@ def make_two_days():
     return mne.io.RawArray(data, info, verbose="error"), 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [make_broken_night, make_two_days])
 def test_a_report_in_a_browser(make, small_folder, tmp_path):
     raw, n_modalities = make()

@@ -22,7 +22,7 @@ from mne_wav2sleep.training.extension import Extension
 from mne_wav2sleep.training.run import TrainingRun
 from mne_wav2sleep.training.schedule import Schedule
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 SUBSETS = list(load_weights("mini", verbose="error").calibration.temperatures)
 
 

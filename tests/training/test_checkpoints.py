@@ -47,9 +47,7 @@ def stop_at(monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_folder_that_was_moved_keeps_its_best_pass(
-    nights, train_tiny, quick, tmp_path, stop_at
-):
+def test_a_folder_that_was_moved_keeps_its_best_pass(nights, train_tiny, quick, tmp_path, stop_at):
     # The learning rate makes things worse from some step on.
     settings = replace(quick, keep="best", learning_rate=0.5, averaging=0.0, max_passes=5)
     whole = read(train_tiny(nights, tmp_path / "whole", settings=settings))

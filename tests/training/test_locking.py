@@ -33,6 +33,7 @@ def test_a_second_run_in_a_folder_is_refused_until_the_first_has_ended(
         assert not (tmp_path / "m" / "training.json").exists()
         with lock_folder(tmp_path / "other", 1):
             pass
+        assert not (tmp_path / "other").exists()  # nothing was written there
         holder.kill()  # as a run that is killed, which is resumed at once
     for _ in range(2):
         with lock_folder(tmp_path / "m", 1):

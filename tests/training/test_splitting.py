@@ -21,7 +21,7 @@ from mne_wav2sleep.training import fine_tune
 from mne_wav2sleep.training.split_tables import read_split
 from mne_wav2sleep.training.splitting import TrainingNights, assign_parts, split_by_subject
 
-pytestmark = toy_recordings
+pytestmark = [toy_recordings, pytest.mark.slow]
 
 SUBJECTS = [("cohort", f"p{i:02d}") for i in range(40)]
 

@@ -16,6 +16,7 @@ import pytest
 from builders import toy_recordings
 from safetensors.numpy import load_file
 
+from mne_wav2sleep.cohorts import preparing
 from mne_wav2sleep.output import write_whole
 from mne_wav2sleep.training import fine_tune
 from mne_wav2sleep.training.module import Wav2SleepModule
@@ -46,9 +47,8 @@ def matrix(tmp_path_factory):
 @pytest.mark.parametrize(
     ("place", "how", "message"),
     [
-        ("preparing nights", "SIGTERM", "was stopped by SIGTERM. What is complete is kept"),
         ("writing a checkpoint", "full disk", "was stopped by a full disk"),
-        ("writing the model", "SIGKILL", ""),
+        ("writing the model", "SIGTERM", "was stopped by SIGTERM. What is complete is kept"),
     ],
 )
 def test_a_run_that_was_stopped_is_resumed_to_the_same_bits(place, how, message, matrix):
@@ -107,6 +107,28 @@ def test_sigterm_exits_with_143_and_says_how_to_resume(
     assert not (tmp_path / "m" / "config.json").exists()
     terminate_at(None)
     assert is_same(train_tiny(nights, tmp_path / "m", device="cpu"), trained)
+
+
+def test_sigterm_while_nights_are_prepared_keeps_those_that_are(
+    make_nights, train_tiny, tmp_path, monkeypatch, capsys
+):
+    opened = []
+
+    def open_or_stop(night, *args):
+        opened.append(night.subject)
+        if len(opened) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return prepare(night, *args)
+
+    prepare = preparing._prepare_file
+    monkeypatch.setattr(preparing, "_prepare_file", open_or_stop)
+    nights = make_nights()
+    with pytest.raises(SystemExit) as caught:
+        train_tiny(nights, tmp_path / "m", device="cpu")
+    assert caught.value.code == 143
+    assert "was stopped by SIGTERM. What is complete is kept" in capsys.readouterr().out
+    kept = sorted((tmp_path / "m" / "nights").glob("*.safetensors"))
+    assert [path.name[:8] for path in kept] == [f"cohort-{subject}" for subject in opened[:2]]
 
 
 def test_a_handler_of_the_user_is_called_and_kept(nights, train_tiny, tmp_path, terminate_at):
