@@ -304,9 +304,9 @@ def _report(
         found = ", ".join(f"{d}/{s} ({assigned[d, s]})" for d, s in new[:MOST_NAMES])
         others = f" It names {len(absent)} without nights{names}." if absent else ""
         warn(
-            f"The split has no part for {len(new)} subject{pluralize(new)}, which was chosen by "
-            f"the seed: {found}{', ...' * (len(new) > MOST_NAMES)}.{others} Add them to the "
-            "split, or correct its names."
+            f"The split has no part for {len(new)} subject{pluralize(new)}. The seed has chosen: "
+            f"{found}{', ...' * (len(new) > MOST_NAMES)}.{others} Add them to the split, or "
+            "correct its names."
         )
     n_test = sum(part == "test" for part in assigned.values())
     if n_test or absent:
