@@ -272,7 +272,7 @@ try:
 except OSError as error:
     print(error.errno, error)
 """
-    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-W", "error", "-c", script]
+    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-W", "error::UserWarning", "-c", script]
     if shutil.which("unshare") is None:
         pytest.skip("needs a namespace in which a small disk can be mounted")
     (tmp_path / "disk").mkdir()
