@@ -13,29 +13,8 @@ How a night becomes a hypnogram, one subpackage for each step::
 :func:`simulate_night` makes a night to try it on.
 """
 
-from .errors import WeightsError
-from .hypnograms import align_hypnogram, read_hypnogram, write_hypnogram
-from .network import list_weights, load_weights, save_weights
-from .recordings import match_channels
-from .reports import plot_agreement
-from .signals import Validity
-from .simulation import simulate_night
-from .stager import SleepStagerW2S
-from .sys_info import sys_info
+import lazy_loader as lazy
 
-__all__ = [
-    "SleepStagerW2S",
-    "Validity",
-    "WeightsError",
-    "align_hypnogram",
-    "list_weights",
-    "load_weights",
-    "match_channels",
-    "plot_agreement",
-    "read_hypnogram",
-    "save_weights",
-    "simulate_night",
-    "sys_info",
-    "write_hypnogram",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)
+
 __version__ = "0.1.0"

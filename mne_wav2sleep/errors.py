@@ -3,8 +3,10 @@
 import errno
 import re
 import reprlib
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class WeightsError(RuntimeError):
@@ -145,7 +147,7 @@ def summarize_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def summarize_validation(error: ValidationError) -> str:
+def summarize_validation(error: "ValidationError") -> str:
     """Summarize a validation error in one line.
 
     Parameters
@@ -160,6 +162,7 @@ def summarize_validation(error: ValidationError) -> str:
 
     Examples
     --------
+    >>> from pydantic import ValidationError
     >>> from mne_wav2sleep.calibration import Calibration
     >>> try:
     ...     Calibration(night_share=2.0)

@@ -11,6 +11,9 @@ STAGE_NAMES: dict[int, tuple[str, ...]] = {
 }
 """Number of stages -> YASA's names of the stages, in the order of the network's outputs."""
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""Types of numbers in which networks are run; torch's names."""
+
 
 @dataclass(frozen=True)
 class Modality:

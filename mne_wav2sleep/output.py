@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .errors import FileWriteError, shorten
-from .formats.edf import open_edf
 
 _RECORDINGS = (
     *(".ahdr", ".bdf", ".bin", ".cdt", ".cnt", ".con", ".dat", ".data", ".eeg", ".fdt", ".fif"),
@@ -18,6 +17,9 @@ _RECORDINGS = (
     *(".vhdr", ".vmrk"),
 )
 """Extensions, except EDF's, of files that MNE reads as recordings. They are never overwritten."""
+
+HYPNOGRAM_SUFFIXES = (".json", ".csv", ".tsv", ".edf", ".txt")
+"""Suffixes of the files that :func:`~mne_wav2sleep.write_hypnogram` writes."""
 
 _written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
 
@@ -93,6 +95,8 @@ def _is_recording(path: Path) -> bool:
     """Check whether a file is a recording; an EDF that cannot be read counts as one."""
     if path.suffix.lower() != ".edf":
         return path.suffix.lower() in _RECORDINGS
+    from .formats.edf import open_edf  # the command refuses wrong options without it, at once
+
     try:
         return bool(open_edf(path).signals)
     except ValueError:

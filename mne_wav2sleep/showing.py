@@ -4,11 +4,10 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
-from mne.viz.utils import plt_show
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WIDTH = 8.5
 """Width in inches. mne.Report shows 850 pixels at 100 dpi. Heights should be multiples of half an
@@ -98,7 +97,7 @@ def flatten(values: Mapping[str, Any], *, keep_mappings: bool = False) -> dict[s
     return flat
 
 
-def finish_figure(figure: Figure, *, show: bool, close: bool = True) -> Figure:
+def finish_figure(figure: "Figure", *, show: bool, close: bool = True) -> "Figure":
     """Show a figure, or close it.
 
     Parameters
@@ -116,6 +115,9 @@ def finish_figure(figure: Figure, *, show: bool, close: bool = True) -> Figure:
     figure : matplotlib.figure.Figure
         The same figure.
     """
+    import matplotlib.pyplot as plt
+    from mne.viz.utils import plt_show
+
     if show:
         plt_show(show)
     elif close:

@@ -15,9 +15,10 @@ from torch import device as TorchDevice  # noqa: N812 (the parameter is called d
 from .cautions import keep_cautions, warn
 from .hypnograms.annotating import annotate_raw
 from .hypnograms.statistics import check_ci, statistics_with_intervals, warn_of_statistics
+from .modalities import PRECISIONS
 from .network import Engine, LoadedWeights, load_weights
-from .network.backends import PRECISIONS, choose_device
-from .network.load import describe_weights
+from .network.backends import choose_device
+from .network.registry import describe_weights
 from .recordings import open_recording
 from .recordings.channels import ChannelName, map_channels, tabulate_channels
 from .recordings.opening import set_rates

@@ -35,7 +35,7 @@ FOUNDATION = {
     "modalities",
     "showing",
     "progress",
-    "sys_info",
+    "system",
     "verbosity",
 }
 """Small modules that every room uses."""

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ..sys_info import sys_info
 from . import cohorts, staging, weights
 from .shared import show_text
 from .terminal import use_terminal
@@ -41,6 +40,8 @@ def _options(
 @app.command("sys-info")
 def sys_info_command() -> None:
     """Print system information for bug reports. Example: mne-wav2sleep sys-info."""
+    from ..system import sys_info
+
     sys_info(sys.stdout)
 
 

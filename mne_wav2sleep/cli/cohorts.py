@@ -3,17 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
-from ..cohorts import Evaluation, evaluate, prepare_nights, read_nights
-from ..hypnograms.tables import hide_formula
-from ..network import Preprocessing, Wav2SleepConfig
-from ..network.folder import read_info
 from ..output import check_output, write_whole
-from .configs import Config, change_config, format_config, read_config, read_run_config
 from .shared import (
     DebugOption,
     DeviceOption,
@@ -25,6 +19,12 @@ from .shared import (
     show_table,
     show_text,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..cohorts import Evaluation
+    from .configs import Config
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -98,6 +98,8 @@ def _check_scores(out: Path, table: Path) -> None:
         return
     if out.samefile(table):
         raise ValueError(f"{out} is the table of nights, which would be lost. Choose another name.")
+    from ..cohorts import read_nights
+
     for night in read_nights(table):
         for path in (night.recording, night.hypnogram):
             if isinstance(path, Path) and path.exists() and out.samefile(path):
@@ -113,8 +115,10 @@ def _split_signals(added: Sequence[str] | None) -> dict[str, str | None]:
     return {name.strip(): source.strip() or None for name, _, source in pairs}
 
 
-def _tabulate_scores(found: Evaluation, confusion: bool) -> pd.DataFrame:
+def _tabulate_scores(found: "Evaluation", confusion: bool) -> "pd.DataFrame":
     """Tabulate the scores of each night, with its confusion matrix if that is wanted."""
+    from ..hypnograms.tables import hide_formula
+
     scores = found.by_night
     if confusion:
         wide = found.confusion_by_night.stack().unstack(["scored", "staged"])
@@ -137,9 +141,11 @@ def _choose_parts(names: Sequence[str] | None, *, has_new: bool) -> tuple[str, .
 
 
 def _choose_config(
-    defaults: Config, file: Path | None, assignments: Sequence[str] | None
-) -> Config:
+    defaults: "Config", file: Path | None, assignments: Sequence[str] | None
+) -> "Config":
     """Choose the configuration of a run: that of a file, changed by assignments."""
+    from .configs import change_config, read_config
+
     chosen = defaults if file is None else read_config(file, defaults)
     try:
         return change_config(chosen, assignments or [])
@@ -147,8 +153,11 @@ def _choose_config(
         raise typer.BadParameter(f"{error}.", param_hint="--set") from error
 
 
-def _describe_network(folder: Path | None) -> Config:
+def _describe_network(folder: Path | None) -> "Config":
     """Give the architecture and preprocessing of a model folder, or of the released weights."""
+    from ..network import Preprocessing, Wav2SleepConfig
+    from ..network.info import read_info
+
     if folder is None:
         return {"architecture": Wav2SleepConfig(), "preprocessing": Preprocessing()}
     info = read_info(folder.expanduser())
@@ -182,6 +191,8 @@ def evaluate_command(
     if confusion and out is None:
         raise typer.BadParameter("needs a file, --out.", param_hint="--confusion")
     with clean_errors(debug=debug, table=table):
+        from ..cohorts import evaluate, prepare_nights, read_nights
+
         if out is not None:  # checked before hours of work
             _check_scores(out, table)
             check_output(out, overwrite=overwrite)
@@ -219,6 +230,8 @@ def train_command(
     Example: mne-wav2sleep train nights.csv model
     """
     with clean_errors(debug=debug, table=table):
+        from ..cohorts import read_nights
+
         training = _import_training()
         defaults = {"settings": training.TrainingSettings()} | _describe_network(config_from)
         chosen = _choose_config(defaults, config, settings)
@@ -279,6 +292,8 @@ def fine_tune_command(
     Example: mne-wav2sleep fine-tune nights.csv model --weights wav2sleep
     """
     with clean_errors(debug=debug, table=table):
+        from ..cohorts import read_nights
+
         training = _import_training()
         chosen = _choose_config({"settings": training.FINE_TUNING}, config, settings)
         training.fine_tune(
@@ -321,6 +336,8 @@ def write_config_command(
     check_suffix(file, [".yaml", ".yml"], "FILE")
     check_choice(command, ["train", "fine-tune"], "--for")
     with clean_errors(debug=debug):
+        from .configs import format_config, read_run_config
+
         training = _import_training()
         is_new = command == "train"
         config = {"settings": training.TrainingSettings() if is_new else training.FINE_TUNING}

@@ -14,8 +14,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import shorten, summarize_validation
+from ..network.files import MAX_TEXT_BYTES, read_file
 from ..network.plain_yaml import PlainLoader, read_yaml
-from ..network.state import MAX_TEXT_BYTES, read_file
 from ..showing import flatten
 
 Config = dict[str, Any]

@@ -10,20 +10,20 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
-from pydantic import ValidationError
 
 from ..errors import shorten, summarize_validation
 from ..modalities import MODALITIES
 from ..output import keep_written
-from ..progress import leave_bars, show_bars
-from ..recordings.channels import ChannelName
 from ..showing import escape_hidden
-from ..verbosity import use_log_level
 from .terminal import list_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..recordings.channels import ChannelName
 
 _BUG = 70
 """Exit code for a bug in the package: EX_SOFTWARE of sysexits.h."""
@@ -60,7 +60,7 @@ ChannelOption = Annotated[
 ]
 
 
-def read_ch_names(values: Sequence[str] | None) -> dict[str, ChannelName]:
+def read_ch_names(values: Sequence[str] | None) -> dict[str, "ChannelName"]:
     """Parse the values of ``--ch-name``.
 
     Parameters
@@ -128,13 +128,15 @@ def show_text(text: str) -> None:
 
 def _show_message(text: str, table: Path | None = None) -> None:
     """Print a warning or an error; further lines are indented, so that none passes for another."""
+    from ..progress import leave_bars
+
     lines = _in_options(shorten(text, _LONGEST), table).split("\n")
     with leave_bars():
         sys.stderr.write("\n  ".join(map(escape_hidden, lines)) + "\n")
         sys.stderr.flush()
 
 
-def show_table(table: pd.DataFrame) -> None:
+def show_table(table: "pd.DataFrame") -> None:
     """Print a table without truncating it.
 
     Parameters
@@ -142,13 +144,15 @@ def show_table(table: pd.DataFrame) -> None:
     table : pandas.DataFrame
         The table.
     """
+    import pandas as pd
+
     with pd.option_context("display.max_colwidth", None, "display.width", None):
         text = table.to_string()
     for line in text.split("\n"):  # pandas escapes line ends within cells
         show_text(line)
 
 
-def show_mapping(mapping: pd.DataFrame, modalities: Sequence[str]) -> None:
+def show_mapping(mapping: "pd.DataFrame", modalities: Sequence[str]) -> None:
     """Print a channel mapping, and the network's modalities without a channel.
 
     Parameters
@@ -165,6 +169,8 @@ def show_mapping(mapping: pd.DataFrame, modalities: Sequence[str]) -> None:
 
 def _is_deliberate(error: BaseException) -> bool:
     """Tell errors meant for the user, which we or MNE raise, from bugs in the package."""
+    from pydantic import ValidationError
+
     if isinstance(error, (*_OUTSIDE, ValidationError)):
         return True
     if not isinstance(error, _RAISED):
@@ -184,7 +190,7 @@ def _is_deliberate(error: BaseException) -> bool:
     return is_raise and package in ("mne", "mne_wav2sleep")
 
 
-def _parse_ch_names(text: str) -> tuple[dict[str, ChannelName], str] | None:
+def _parse_ch_names(text: str) -> tuple[dict[str, "ChannelName"], str] | None:
     """Split a text into the channel names that it begins with, as a dict, and the rest."""
     for end in (match.end() for match in re.finditer("}", text)):
         try:
@@ -201,7 +207,7 @@ def _parse_ch_names(text: str) -> tuple[dict[str, ChannelName], str] | None:
     return None
 
 
-def _write_options(ch_names: Mapping[str, ChannelName], table: Path | None) -> str:
+def _write_options(ch_names: Mapping[str, "ChannelName"], table: Path | None) -> str:
     """Write channel names as options of the command, or as the columns of a table of nights."""
     options = []
     for modality, given in ch_names.items():
@@ -242,6 +248,8 @@ def _in_options(text: str, table: Path | None = None) -> str:
 
 def _describe(error: Exception) -> str:
     """Describe an error that is meant for the user, or that the system raised."""
+    from pydantic import ValidationError
+
     if isinstance(error, ValidationError):
         return f"{summarize_validation(error)}."
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -267,6 +275,9 @@ def clean_errors(
     table : Path or None
         The table that names channels; None if they are named by options.
     """
+    from ..progress import show_bars
+    from ..verbosity import use_log_level
+
     shown = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:

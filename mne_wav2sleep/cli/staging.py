@@ -5,18 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..hypnograms.writing import SUFFIXES, write_hypnogram
-from ..network.backends import PRECISIONS
-from ..network.load import describe_weights
-from ..output import check_output
-from ..recordings import open_recording
-from ..recordings.channels import map_channels, tabulate_channels
-from ..recordings.opening import set_rates
-from ..reports.html import write_report
-from ..signals import Validity
-from ..stager import SleepStagerW2S
-from ..staging.provenance import provenance_path, write_provenance
-from .demo import stage_demo_night
+from ..modalities import PRECISIONS
+from ..output import HYPNOGRAM_SUFFIXES, check_output
 from .shared import (
     ChannelOption,
     DebugOption,
@@ -50,6 +40,10 @@ def channels(
     """
     ch_names = read_ch_names(ch_name)
     with clean_errors("warning", debug=debug):
+        from ..network.registry import describe_weights
+        from ..recordings.channels import map_channels, tabulate_channels
+        from ..recordings.opening import open_recording, set_rates
+
         modalities = describe_weights(weights).modalities
         opened = open_recording(recording)
         found = set_rates(opened, map_channels(opened.raw, ch_names, modalities))
@@ -80,11 +74,18 @@ def stage(
 
     Example: mne-wav2sleep stage night.edf --out hyp.json
     """
-    out = check_suffix(out, SUFFIXES, "--out")
+    out = check_suffix(out, HYPNOGRAM_SUFFIXES, "--out")
     report = check_suffix(report, [".html"], "--report")
     check_choice(precision, PRECISIONS, "--precision")
     ch_names = read_ch_names(ch_name)
     with clean_errors("info" if verbose else "warning", debug=debug):
+        from ..hypnograms import write_hypnogram
+        from ..network.registry import describe_weights
+        from ..reports.html import write_report
+        from ..signals import Validity
+        from ..stager import SleepStagerW2S
+        from ..staging.provenance import write_provenance
+
         _check_outputs(recording, out, report, overwrite=overwrite)
         stager = SleepStagerW2S(
             recording,
@@ -110,6 +111,8 @@ def _check_outputs(
     recording: Path, out: Path | None, report: Path | None, *, overwrite: bool
 ) -> None:
     """Check that the outputs can be written, before staging, which takes minutes."""
+    from ..staging.provenance import provenance_path
+
     targets: dict[Path, Path] = {}
     for path in (out, report):
         if path is not None and path.exists() and recording.exists() and path.samefile(recording):
@@ -145,6 +148,8 @@ def demo(
     """
     folder = folder.expanduser()
     with clean_errors("warning", debug=debug):
+        from .demo import stage_demo_night
+
         stager, agreement = stage_demo_night(folder, recording=recording, seed=seed)
         statistics = stager.statistics()
     for table in (stager.channels, statistics, *agreement):

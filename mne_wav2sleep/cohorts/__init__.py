@@ -5,21 +5,6 @@ network's grid (:class:`PreparedNight`), agreement for each subset of the signal
 (:class:`Evaluation`), and calibrations.
 """
 
-from .calibration import calibrate, measure_reliability, plot_reliability
-from .evaluation import Evaluation, evaluate
-from .nights import Night, PreparedNight, open_night
-from .preparing import prepare_nights
-from .table import read_nights
+import lazy_loader as lazy
 
-__all__ = [
-    "Evaluation",
-    "Night",
-    "PreparedNight",
-    "calibrate",
-    "evaluate",
-    "measure_reliability",
-    "open_night",
-    "plot_reliability",
-    "prepare_nights",
-    "read_nights",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

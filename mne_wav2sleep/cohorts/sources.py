@@ -14,8 +14,8 @@ import yasa
 from ..cautions import keep_cautions
 from ..errors import WeightsError
 from ..formats import brainvision, edf
+from ..network.files import read_file
 from ..network.seen import is_hash
-from ..network.state import read_file
 from ..output import write_whole
 from ..recordings import open_recording
 from ..signals import Validity

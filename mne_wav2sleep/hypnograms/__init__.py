@@ -11,8 +11,6 @@ statistics with intervals, and agreement.
     probabilities  from logits; statistics: with intervals; agreement: of hypnograms
 """
 
-from .aligning import align_hypnogram
-from .reading import read_hypnogram
-from .writing import write_hypnogram
+import lazy_loader as lazy
 
-__all__ = ["align_hypnogram", "read_hypnogram", "write_hypnogram"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..formats.start import NO_DATE
 from ..modalities import EPOCH_S
-from ..output import write_whole
+from ..output import HYPNOGRAM_SUFFIXES, write_whole
 from ..verbosity import check_type
 from .tables import hide_formula
 
@@ -28,9 +28,6 @@ TEXTS = {
     "ART": "Sleep stage ?",
 }
 """YASA's names -> EDF+'s standard texts (edfplus.info); LIGHT and DEEP have none of their own."""
-
-SUFFIXES = (".json", ".csv", ".tsv", ".edf", ".txt")
-"""Suffixes of the files that :func:`write_hypnogram` writes."""
 
 
 def find_runs(hyp: yasa.Hypnogram) -> tuple[NDArray, NDArray, list[str]]:
@@ -111,8 +108,10 @@ def write_hypnogram(
     check_type(hyp, yasa.Hypnogram, "hyp")
     check_type(path, "path-like", "path")
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"{path} must end in {', '.join(SUFFIXES)}. Choose one of these formats.")
+    if suffix not in HYPNOGRAM_SUFFIXES:
+        raise ValueError(
+            f"{path} must end in {', '.join(HYPNOGRAM_SUFFIXES)}. Choose one of these formats."
+        )
     if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S or hyp.n_stages not in (4, 5):
         raise ValueError(
             f"The hypnogram has {hyp.n_stages} stages, per {hyp.freq}; 4 or 5 stages per 30 s can "

@@ -9,36 +9,14 @@ bundled weights, and an :class:`Engine` runs a network on a device.
     weights    the values WeightsInfo and LoadedWeights; lineage: what they were fine-tuned from
     extend     weights for more stages or signals
     seen       the nights of training, by their hashes
-    state      files of model folders, read within limits; networks built from them
-    folder     model folders, read and written
-    registry   the weights that have a name; download: their cache
+    files      files of model folders, read within limits; info: what they say of weights
+    state      files of tensors; networks built from them
+    folder     model folders, written
+    registry   the weights that have a name, described without torch; download: their cache
     load       weights by name or from a folder
     backends   devices, precision, Engine; forking: threads of forked processes
 """
 
-from ..calibration import Calibration, Source
-from .backends import Engine
-from .config import Preprocessing, Wav2SleepConfig
-from .extend import extend_weights
-from .folder import save_weights
-from .lineage import BaseWeights
-from .load import load_weights
-from .model import Wav2Sleep
-from .registry import list_weights
-from .weights import LoadedWeights, WeightsInfo
+import lazy_loader as lazy
 
-__all__ = [
-    "BaseWeights",
-    "Calibration",
-    "Engine",
-    "LoadedWeights",
-    "Preprocessing",
-    "Source",
-    "Wav2Sleep",
-    "Wav2SleepConfig",
-    "WeightsInfo",
-    "extend_weights",
-    "list_weights",
-    "load_weights",
-    "save_weights",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..cautions import warn
 from ..errors import WeightsError, summarize_error
+from ..modalities import PRECISIONS
 from ..progress import track
 from ..verbosity import check_option, check_type
 from .fast import FastWav2Sleep
@@ -20,7 +21,6 @@ from .forking import leave_lost_threads
 from .model import Wav2Sleep
 
 Subset = tuple[str, ...]
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _T = TypeVar("_T")
 
@@ -235,7 +235,7 @@ class Engine:
         """Choose autocast of the engine's own precision, or none, whatever the user's is."""
         kind = self.device.type
         if self.precision != "float32":
-            return torch.autocast(kind, PRECISIONS[self.precision])
+            return torch.autocast(kind, getattr(torch, self.precision))
         # Some devices have no autocast, and refuse even to disable it.
         is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         return torch.autocast(kind, enabled=False) if is_on else nullcontext()

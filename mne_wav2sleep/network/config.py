@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
-from torch import nn
 
 from ..modalities import CARDIO_RESPIRATORY, MODALITIES
 
@@ -137,7 +136,7 @@ class Wav2SleepConfig:
                     "epoch; signals that share an encoder need the same number"
                 )
             # Encoders become attributes of a torch module, which restricts their names.
-            if not encoder or "." in encoder or hasattr(nn.ModuleDict(), encoder):
+            if encoder not in MODALITIES and not _is_name(encoder):
                 raise ValueError(
                     f"signals names an encoder {encoder!r}, which torch does not accept as a name; "
                     "name it after its signal"
@@ -170,3 +169,10 @@ class Wav2SleepConfig:
                 f"{_MAX_REACH:,} are the most"
             )
         return self
+
+
+def _is_name(encoder: str) -> bool:
+    """Check whether torch accepts a name of an encoder."""
+    from torch import nn  # which most configs do not need
+
+    return bool(encoder) and "." not in encoder and not hasattr(nn.ModuleDict(), encoder)

@@ -19,42 +19,16 @@ from ..cautions import warn
 from ..errors import WeightsError, put_on_line
 from ..progress import are_bars_shown
 from ..verbosity import Verbosity, logger, verbose
-from .folder import find_tensors, read_info
-from .registry import RegistryEntry, get_entry, locate_bundled
-from .state import build_network, check_regular, read_state
+from .files import check_regular
+from .info import find_tensors, read_info
+from .registry import RegistryEntry, check_bundled, get_entry, locate_bundled
+from .state import build_network, read_state
 
 _ANSWER_S = 30
 """Seconds for which a server may be silent."""
 _GRACE_S = 60
 _SLOWEST_BYTES_PER_S = 20_000
 """A download is stopped after the time it takes at this speed, and a minute."""
-
-
-def check_bundled(entry: RegistryEntry) -> Path:
-    """Find the model folder of bundled weights.
-
-    Parameters
-    ----------
-    entry : RegistryEntry
-        Bundled weights.
-
-    Returns
-    -------
-    folder : Path
-        Their model folder.
-
-    Raises
-    ------
-    WeightsError
-        If the installation does not contain them.
-    """
-    folder = locate_bundled(entry.name)
-    if not (folder / "model.safetensors").exists():
-        raise WeightsError(
-            f"The weights {entry.name!r} are bundled with mne-wav2sleep, but are not at {folder}: "
-            "this installation lacks them. Reinstall the package, or use other weights."
-        )
-    return folder
 
 
 def _make_cache(entry: RegistryEntry) -> pooch.Pooch:

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_BASES = 100
 """Number of weights in a lineage at most."""
@@ -35,7 +35,7 @@ class BaseWeights:
         return f"{self.name} (SHA-256 {self.sha256})"
 
 
-def name_weights(name: str, sha256: str, state: Mapping[str, Tensor]) -> BaseWeights:
+def name_weights(name: str, sha256: str, state: "Mapping[str, Tensor]") -> BaseWeights:
     """Name weights without the folder that they are in.
 
     Parameters
@@ -53,6 +53,8 @@ def name_weights(name: str, sha256: str, state: Mapping[str, Tensor]) -> BaseWei
     base : BaseWeights
         Their name and hash.
     """
+    import safetensors.torch
+
     if not sha256:
         tensors = {key: t.detach().cpu().float().contiguous() for key, t in state.items()}
         sha256 = hashlib.sha256(safetensors.torch.save(tensors)).hexdigest()

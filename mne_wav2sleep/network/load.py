@@ -1,84 +1,18 @@
-"""Describe or load weights, by name or from a model folder."""
+"""Load weights, by name or from a model folder."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..calibration import Calibration
 from ..cautions import warn
 from ..errors import WeightsError
 from ..verbosity import Verbosity, verbose
-from .download import check_bundled, fetch_weights
-from .folder import find_tensors, read_calibration, read_info
+from .download import fetch_weights
 from .forking import leave_lost_threads
-from .registry import REGISTRY, RegistryEntry, get_entry
+from .info import find_tensors, read_calibration
+from .registry import check_bundled, describe_weights, resolve_weights
 from .seen import SeenNights, read_seen
 from .state import build_network, read_state
-from .weights import LoadedWeights, WeightsInfo
-
-
-def describe_weights(weights: str | Path | WeightsInfo) -> WeightsInfo:
-    """Describe weights without downloading or loading them.
-
-    Parameters
-    ----------
-    weights : str, Path or LoadedWeights
-        Name of weights, a model folder, or loaded weights.
-
-    Returns
-    -------
-    info : WeightsInfo
-        Architecture, preprocessing, stage names, scorer and warning.
-
-    Raises
-    ------
-    WeightsError
-        If a model folder has no valid config, or bundled weights are missing.
-    TypeError, ValueError
-        If ``weights`` is neither a known name nor a folder.
-    """
-    if isinstance(weights, WeightsInfo):
-        return weights
-    found = resolve_weights(weights)
-    if isinstance(found, Path):
-        return read_info(found)
-    info = found.info
-    if info is None:
-        info = read_info(check_bundled(found))
-    return replace(info, name=found.name, scorer=found.scorer, caution=found.caution)
-
-
-def resolve_weights(weights: str | Path) -> RegistryEntry | Path:
-    """Look up weights in the registry, or find their model folder.
-
-    Parameters
-    ----------
-    weights : str or Path
-        Name of weights, or a model folder. A name has precedence over a folder of the same name.
-
-    Returns
-    -------
-    found : RegistryEntry or Path
-        The entry of the registry, or the folder.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``weights`` is neither a known name nor a folder.
-    """
-    if not isinstance(weights, str | Path):
-        raise TypeError(
-            "weights must be a name, a model folder or LoadedWeights, got "
-            f"{type(weights).__name__}. Known names: {', '.join(REGISTRY)}."
-        )
-    if isinstance(weights, str) and weights in REGISTRY:
-        return REGISTRY[weights]
-    try:
-        folder = Path(weights).expanduser()
-        # Path("") would be the working directory.
-        is_folder = weights != "" and folder.is_dir()
-    except (OSError, RuntimeError):  # a path that is too long, or of a user who does not exist
-        is_folder = False
-    return folder if is_folder else get_entry(str(weights))
+from .weights import LoadedWeights
 
 
 @verbose

@@ -1,13 +1,13 @@
 """Registry of weights: published by the authors, or bundled with the package."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from ..errors import WeightsError
 from .config import Wav2SleepConfig
-from .folder import describe_config, read_info
+from .info import describe_config, read_info
 from .weights import WeightsInfo
 
 _HUB = "https://huggingface.co/joncarter"
@@ -165,3 +165,95 @@ def list_weights() -> pd.DataFrame:
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
     return table.astype({"size": "Int64"})
+
+
+def check_bundled(entry: RegistryEntry) -> Path:
+    """Find the model folder of bundled weights.
+
+    Parameters
+    ----------
+    entry : RegistryEntry
+        Bundled weights.
+
+    Returns
+    -------
+    folder : Path
+        Their model folder.
+
+    Raises
+    ------
+    WeightsError
+        If the installation does not contain them.
+    """
+    folder = locate_bundled(entry.name)
+    if not (folder / "model.safetensors").exists():
+        raise WeightsError(
+            f"The weights {entry.name!r} are bundled with mne-wav2sleep, but are not at {folder}: "
+            "this installation lacks them. Reinstall the package, or use other weights."
+        )
+    return folder
+
+
+def describe_weights(weights: str | Path | WeightsInfo) -> WeightsInfo:
+    """Describe weights without downloading or loading them.
+
+    Parameters
+    ----------
+    weights : str, Path or LoadedWeights
+        Name of weights, a model folder, or loaded weights.
+
+    Returns
+    -------
+    info : WeightsInfo
+        Architecture, preprocessing, stage names, scorer and warning.
+
+    Raises
+    ------
+    WeightsError
+        If a model folder has no valid config, or bundled weights are missing.
+    TypeError, ValueError
+        If ``weights`` is neither a known name nor a folder.
+    """
+    if isinstance(weights, WeightsInfo):
+        return weights
+    found = resolve_weights(weights)
+    if isinstance(found, Path):
+        return read_info(found)
+    info = found.info
+    if info is None:
+        info = read_info(check_bundled(found))
+    return replace(info, name=found.name, scorer=found.scorer, caution=found.caution)
+
+
+def resolve_weights(weights: str | Path) -> RegistryEntry | Path:
+    """Look up weights in the registry, or find their model folder.
+
+    Parameters
+    ----------
+    weights : str or Path
+        Name of weights, or a model folder. A name has precedence over a folder of the same name.
+
+    Returns
+    -------
+    found : RegistryEntry or Path
+        The entry of the registry, or the folder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``weights`` is neither a known name nor a folder.
+    """
+    if not isinstance(weights, str | Path):
+        raise TypeError(
+            "weights must be a name, a model folder or LoadedWeights, got "
+            f"{type(weights).__name__}. Known names: {', '.join(REGISTRY)}."
+        )
+    if isinstance(weights, str) and weights in REGISTRY:
+        return REGISTRY[weights]
+    try:
+        folder = Path(weights).expanduser()
+        # Path("") would be the working directory.
+        is_folder = weights != "" and folder.is_dir()
+    except (OSError, RuntimeError):  # a path that is too long, or of a user who does not exist
+        is_folder = False
+    return folder if is_folder else get_entry(str(weights))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WeightsError, quote
-from .state import read_file
+from .files import read_file
 
 NIGHTS_FILE = "nights.json"
 _FORMAT = "mne-wav2sleep seen nights 1"

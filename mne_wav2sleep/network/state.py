@@ -1,11 +1,10 @@
-"""Read files of model folders as data and within limits, and build networks from them."""
+"""Read files of tensors as data, and build networks from them."""
 
 import hashlib
 import io
 import pickle
 import pickletools
 import re
-import stat
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -18,10 +17,9 @@ import torch
 from ..cautions import catch_warnings
 from ..errors import WeightsError
 from .config import Wav2SleepConfig
+from .files import read_file
 from .model import Wav2Sleep
 
-MAX_TEXT_BYTES = 100_000
-"""Size of a config or a calibration at most; those of the released weights have about 1 kB."""
 MAX_STATE_BYTES = 2**30
 """Size of a file of tensors at most; that of the released weights has 10 MB."""
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -31,81 +29,6 @@ _PLAIN = re.compile(
     r"collections OrderedDict|torch \w+Storage"
     r"|torch\._utils _rebuild_(tensor_v2|parameter)"
 )
-_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-
-
-def check_regular(path: Path) -> int:
-    """Check that a path leads to a regular file, which reading cannot block on.
-
-    Parameters
-    ----------
-    path : Path
-        A file, or a link to a file.
-
-    Returns
-    -------
-    size : int
-        Its size in bytes.
-
-    Raises
-    ------
-    WeightsError
-        If it is a folder, a pipe or a device, or cannot be accessed.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise _cannot_read(path, error) from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
-        link = "a link to " if path.is_symlink() else ""
-        raise WeightsError(
-            f"{path} should be a file, but is {link}{kind}. Remove it, or replace it."
-        )
-    return found.st_size
-
-
-def read_file(path: Path, max_bytes: int) -> bytes:
-    """Read a file of a model folder, which must not be larger than expected.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    max_bytes : int
-        Its size in bytes at most.
-
-    Returns
-    -------
-    content : bytes
-        Its contents.
-
-    Raises
-    ------
-    WeightsError
-        If it is larger, is not a regular file, or cannot be read.
-    """
-    if (size := check_regular(path)) <= max_bytes:
-        try:
-            with path.open("rb") as file:
-                content = file.read(max_bytes + 1)  # the file may have grown
-        except OSError as error:
-            raise _cannot_read(path, error) from error
-        if len(content) <= max_bytes:
-            return content
-        size = len(content)
-    raise WeightsError(
-        f"{path} has {size:,} bytes or more, but such a file of a model folder has {max_bytes:,} "
-        "at most. Use the file that came with the weights."
-    )
-
-
-def _cannot_read(path: Path, error: OSError) -> WeightsError:
-    """Make an error for a file that the system does not let us read."""
-    return WeightsError(
-        f"{path} cannot be read ({error.strerror or type(error).__name__}). Check that it exists, "
-        "that links in its path are not broken, and that you may read it."
-    )
 
 
 def read_state(path: Path) -> tuple[dict[str, torch.Tensor], str]:

@@ -1,12 +1,16 @@
 """A set of weights: network, calibration, preprocessing, stage names and scorer."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..calibration import Calibration
+from ..calibration import Calibration as Calibration
+from ..calibration import Source as Source
 from .config import Preprocessing, Wav2SleepConfig
 from .lineage import MOST_BASES, BaseWeights, name_weights
-from .model import Wav2Sleep
 from .seen import SeenNights
+
+if TYPE_CHECKING:
+    from .model import Wav2Sleep
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class LoadedWeights(WeightsInfo):
     (('ABD', 'ECG', 'PPG', 'THX'), 'wav2sleep-mini')
     """
 
-    network: Wav2Sleep
+    network: "Wav2Sleep"
     calibration: Calibration
     file: str = ""
     sha256: str = ""

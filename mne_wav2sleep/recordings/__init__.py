@@ -10,7 +10,6 @@ spans that were not measured.
     reading      the mapped channels, and what of them was measured
 """
 
-from .channels import Channel, match_channels
-from .opening import Recording, open_recording
+import lazy_loader as lazy
 
-__all__ = ["Channel", "Recording", "match_channels", "open_recording"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

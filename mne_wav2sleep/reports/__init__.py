@@ -4,6 +4,6 @@ In: hypnograms, and the tables and results of staging. Out: matplotlib figures, 
 :class:`mne.Report`.
 """
 
-from .agreement import plot_agreement
+import lazy_loader as lazy
 
-__all__ = ["plot_agreement"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -5,6 +5,6 @@ epoch was measured (:class:`Validity`, :class:`Reason`), heart beats and breaths
 and the padded, z-scored arrays that the network reads.
 """
 
-from .validity import Reason, Signal, Validity
+import lazy_loader as lazy
 
-__all__ = ["Reason", "Signal", "Validity"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

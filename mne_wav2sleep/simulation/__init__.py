@@ -9,26 +9,6 @@ In: stages, or a seed. Out: an MNE Raw with known stages (:func:`simulate_night`
     waves         ECG, pulse wave and belts, from simulated or real beats
 """
 
-from .beats import RHYTHMS, beats_from_heart_rate, breathing_from_beats, simulate_beats
-from .night import simulate_night
-from .physiology import simulate_activity, simulate_breathing, simulate_stages
-from .subjects import OLDER_WEARABLE, Population, Subject, draw_subject
-from .waves import render_belt, render_ecg, render_ppg
+import lazy_loader as lazy
 
-__all__ = [
-    "OLDER_WEARABLE",
-    "RHYTHMS",
-    "Population",
-    "Subject",
-    "beats_from_heart_rate",
-    "breathing_from_beats",
-    "draw_subject",
-    "render_belt",
-    "render_ecg",
-    "render_ppg",
-    "simulate_activity",
-    "simulate_beats",
-    "simulate_breathing",
-    "simulate_night",
-    "simulate_stages",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

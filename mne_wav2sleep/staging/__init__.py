@@ -5,7 +5,6 @@ probabilities, availability and provenance. From it, every subset of the modalit
 without running an encoder again, and compared (:class:`Audit`).
 """
 
-from .audit import Audit
-from .result import StagingResult
+import lazy_loader as lazy
 
-__all__ = ["Audit", "StagingResult"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -13,7 +13,8 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 
 from ..cautions import warn
 from ..errors import summarize_error
-from ..network.state import MAX_STATE_BYTES, check_regular
+from ..network.files import check_regular
+from ..network.state import MAX_STATE_BYTES
 from ..output import write_whole
 from ..verbosity import logger
 from .averaging import RunningMean

@@ -20,7 +20,7 @@ from ..network import (
     save_weights,
 )
 from ..network.backends import choose_device
-from ..network.folder import describe_config
+from ..network.info import describe_config
 from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
 from .checkpoints import choose_checkpoint, read_kept

@@ -14,9 +14,10 @@ import torch
 from ..cautions import warn
 from ..errors import WeightsError, shorten, summarize_error
 from ..network import BaseWeights
-from ..network.folder import find_tensors, read_calibration, read_info
+from ..network.files import check_regular, read_file
+from ..network.info import find_tensors, read_calibration, read_info
 from ..network.seen import read_seen
-from ..network.state import build_network, check_regular, read_file, read_state
+from ..network.state import build_network, read_state
 from ..output import write_whole
 from ..showing import flatten
 from ..verbosity import logger, pluralize

@@ -32,8 +32,8 @@ def no_work(monkeypatch):
     def begin(*_, **__):
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("mne_wav2sleep.cli.staging.SleepStagerW2S", begin)
-    monkeypatch.setattr("mne_wav2sleep.cli.cohorts.prepare_nights", begin)
+    monkeypatch.setattr("mne_wav2sleep.stager.SleepStagerW2S", begin)
+    monkeypatch.setattr("mne_wav2sleep.cohorts.prepare_nights", begin)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from mne_wav2sleep import (
     simulate_night,
 )
 from mne_wav2sleep.network import download, registry
-from mne_wav2sleep.network.folder import read_info
+from mne_wav2sleep.network.info import read_info
 
 pytestmark = toy_recordings
 

@@ -16,7 +16,7 @@ from builders import DATA, assert_clean
 
 from mne_wav2sleep import WeightsError, load_weights, save_weights
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
-from mne_wav2sleep.network.folder import read_calibration, read_info
+from mne_wav2sleep.network.info import read_calibration, read_info
 from mne_wav2sleep.network.registry import REGISTRY
 from mne_wav2sleep.network.state import read_state
 

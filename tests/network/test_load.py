@@ -12,9 +12,8 @@ from builders import assert_clean, make_raw, toy_recordings
 
 from mne_wav2sleep import SleepStagerW2S, WeightsError, list_weights, load_weights, save_weights
 from mne_wav2sleep.network import BaseWeights, Calibration, Preprocessing, load
-from mne_wav2sleep.network.folder import read_info
-from mne_wav2sleep.network.load import describe_weights
-from mne_wav2sleep.network.registry import REGISTRY
+from mne_wav2sleep.network.info import read_info
+from mne_wav2sleep.network.registry import REGISTRY, describe_weights
 
 BASE = {"name": "mini", "sha256": "0" * 64}
 

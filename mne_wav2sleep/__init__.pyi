@@ -1,0 +1,36 @@
+from . import cohorts, hypnograms, network, recordings, reports, signals, simulation, staging
+from .errors import WeightsError
+from .hypnograms import align_hypnogram, read_hypnogram, write_hypnogram
+from .network import list_weights, load_weights, save_weights
+from .recordings import match_channels
+from .reports import plot_agreement
+from .signals import Validity
+from .simulation import simulate_night
+from .stager import SleepStagerW2S
+from .system import sys_info
+
+__all__ = [
+    "SleepStagerW2S",
+    "Validity",
+    "WeightsError",
+    "align_hypnogram",
+    "cohorts",
+    "hypnograms",
+    "list_weights",
+    "load_weights",
+    "match_channels",
+    "network",
+    "plot_agreement",
+    "read_hypnogram",
+    "recordings",
+    "reports",
+    "save_weights",
+    "signals",
+    "simulate_night",
+    "simulation",
+    "staging",
+    "sys_info",
+    "write_hypnogram",
+]
+
+__version__: str

@@ -1,0 +1,18 @@
+from .calibration import calibrate, measure_reliability, plot_reliability
+from .evaluation import Evaluation, evaluate
+from .nights import Night, PreparedNight, open_night
+from .preparing import prepare_nights
+from .table import read_nights
+
+__all__ = [
+    "Evaluation",
+    "Night",
+    "PreparedNight",
+    "calibrate",
+    "evaluate",
+    "measure_reliability",
+    "open_night",
+    "plot_reliability",
+    "prepare_nights",
+    "read_nights",
+]

@@ -1,0 +1,248 @@
+"""Read what model folders say of their weights, without the tensors, and without torch.
+
+A model folder contains ``config.yaml`` and ``state_dict.pth``, as released by the authors, or
+``config.json`` and ``model.safetensors``, as written by :func:`save_weights`. It may also contain
+``calibration.json`` and ``nights.json``. Files of a model folder are read as data; code in them is
+never run.
+"""
+
+import json
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ..calibration import Calibration
+from ..errors import WeightsError, put_on_line, quote, summarize_validation
+from ..modalities import STAGE_NAMES
+from .config import Preprocessing, Wav2SleepConfig
+from .files import MAX_TEXT_BYTES, read_file
+from .lineage import read_bases
+from .plain_yaml import read_yaml
+from .weights import WeightsInfo
+
+FORMAT = "mne-wav2sleep"
+_T = TypeVar("_T")
+_RELEASED_KEYS = {
+    "signal_encoders": {
+        "feature_dim": "feature_dim",
+        "initial_channels": "initial_channels",
+        "max_channels": "max_channels",
+        "causal": "encoder_causal",
+        "chunk_causal": "chunk_causal",
+        "signal_map": "signals",
+    },
+    "epoch_mixer": {
+        "layers": "mixer_layers",
+        "nhead": "mixer_heads",
+        "dim_ff": "mixer_dim_ff",
+        "dropout": "mixer_dropout",
+    },
+    "sequence_mixer": {
+        "num_layers": "sequence_blocks",
+        "num_dilations": "sequence_dilations",
+        "kernel_size": "sequence_kernel",
+        "dropout": "sequence_dropout",
+        "causal": "sequence_causal",
+    },
+}
+_RELEASED_FIXED: dict[str, dict[str, Any]] = {
+    "signal_encoders": {
+        "activation": "gelu",
+        "norm": "instance",
+        "output_norm": False,
+        "use_residual": True,
+    },
+    "epoch_mixer": {"activation": "gelu"},
+    "sequence_mixer": {"activation": "gelu", "norm": "layer"},
+}
+_KEYS = {"format", "model", "preprocessing", "scorer", "caution", "bases"}
+OPTIONAL = ("sources", "correlation_source")
+"""Values of a calibration that its file may lack."""
+_MAX_TEXT = {"scorer": 100, "caution": 1000}
+"""Number of characters of the texts of a config at most."""
+
+
+def _get_section(data: Any, section: str | None = None) -> dict[str, Any]:
+    """Return a section of a config, or the whole, and check that it is a mapping."""
+    found = data if section is None else data[section]
+    if not isinstance(found, dict):
+        what = "it" if section is None else section
+        raise ValueError(f"{what} should be a mapping, got a {type(found).__name__}")
+    return found
+
+
+def _read_released(data: Any) -> Wav2SleepConfig:
+    """Read a config in the authors' format, without its ``_target_`` keys, which name code."""
+    data = _get_section(data)
+    settings: dict[str, Any] = {"n_classes": data["num_classes"]}
+    for section, keys in _RELEASED_KEYS.items():
+        values = _get_section(data, section)
+        fixed = _RELEASED_FIXED[section]
+        for key, value in values.items():
+            if key in fixed and value != fixed[key]:
+                raise ValueError(
+                    f"{section}.{key} is {quote(value)}; only {fixed[key]!r} is supported"
+                )
+            if key not in keys and key not in fixed and key not in ("_target_", "feature_dim"):
+                raise ValueError(f"{section} has {quote(key)}, which is not a known setting")
+        settings |= {ours: values[theirs] for theirs, ours in keys.items() if theirs in values}
+        if values.get("feature_dim", settings["feature_dim"]) != settings["feature_dim"]:
+            raise ValueError(
+                f"{section}.feature_dim is {quote(values['feature_dim'])}, but that of the "
+                f"encoders is {quote(settings['feature_dim'])}"
+            )
+    return _validate(Wav2SleepConfig, settings)
+
+
+def _validate(kind: type[_T], data: Mapping[str, Any]) -> _T:
+    """Make a validated dataclass from data; errors name the field, in one line."""
+    try:
+        return kind(**data)
+    except ValidationError as error:
+        raise ValueError(summarize_validation(error)) from error
+
+
+def check_text(key: str, text: Any) -> str | None:
+    """Check a text that is shown to users, or written into their files."""
+    if not isinstance(text, str | None):
+        raise ValueError(f"{key} should be a string or null, got {quote(text)}")
+    if text and len(text) > _MAX_TEXT[key]:
+        raise ValueError(f"{key} has {len(text):,} characters, but {_MAX_TEXT[key]} at most")
+    # Codes that control a terminal.
+    if any(unicodedata.category(c) == "Cc" and not c.isspace() for c in text or ""):
+        raise ValueError(f"{key} contains control characters, got {quote(text)}")
+    return text
+
+
+def _read_ours(data: Any, folder: Path) -> WeightsInfo:
+    """Read a config in the format of :func:`save_weights`."""
+    data = _get_section(data)
+    if data.get("format") != FORMAT or not {"format", "model"} <= set(data) <= _KEYS:
+        raise ValueError(
+            "it was not written by this version of save_weights (a newer version?): it should have "
+            f"the format {FORMAT!r} and a model, got {quote(data.get('format'))} and "
+            f"{quote(sorted(data))}"
+        )
+    model = dict(_get_section(data, "model"))
+    preprocessing = dict(_get_section({"preprocessing": {}} | data, "preprocessing"))
+    if "padded_epochs" in model:  # its place in early versions of the format
+        preprocessing["padded_epochs"] = model.pop("padded_epochs")
+    config = _validate(Wav2SleepConfig, model)
+    texts = {key: check_text(key, data.get(key)) for key in ("scorer", "caution")}
+    return WeightsInfo(
+        name=str(folder),
+        config=config,
+        preprocessing=_validate(Preprocessing, preprocessing),
+        stage_names=STAGE_NAMES[config.n_classes],
+        scorer=texts["scorer"] or "wav2sleep",
+        caution=texts["caution"],
+        bases=read_bases(data.get("bases", [])),
+    )
+
+
+def read_info(folder: Path) -> WeightsInfo:
+    """Read the config of a model folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder, with ``config.json`` (ours) or ``config.yaml`` (as released).
+
+    Returns
+    -------
+    info : WeightsInfo
+        Description of the weights. The authors' format specifies only the architecture; all else
+        has the values of the released weights.
+
+    Raises
+    ------
+    WeightsError
+        If there is no config, or if it does not describe a wav2sleep network.
+    """
+    ours, released = folder / "config.json", folder / "config.yaml"
+    path = ours if os.path.lexists(ours) else released
+    if not os.path.lexists(path):
+        raise WeightsError(
+            f"{folder} is not a model folder: it has neither config.json nor config.yaml. It needs "
+            "config.json and model.safetensors, or config.yaml and state_dict.pth."
+        )
+    content = read_file(path, MAX_TEXT_BYTES)
+    try:
+        text = content.decode("utf-8")
+        if path is ours:
+            return _read_ours(json.loads(text), folder)
+        return describe_config(_read_released(read_yaml(text)), name=str(folder))
+    except (ValueError, KeyError, RecursionError) as error:
+        raise WeightsError(
+            f"{path} does not describe a wav2sleep network: {describe_error(error)}. Use the "
+            "config that came with the weights."
+        ) from error
+
+
+def describe_error(error: Exception) -> str:
+    """Describe why the contents of a file are not valid, in a part of a sentence."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return put_on_line(str(error))
+
+
+def describe_config(config: Wav2SleepConfig, *, name: str) -> WeightsInfo:
+    """Describe weights from their architecture, with the released weights' preprocessing."""
+    return WeightsInfo(
+        name=name,
+        config=config,
+        preprocessing=Preprocessing(),
+        stage_names=STAGE_NAMES[config.n_classes],
+        scorer="wav2sleep",
+        caution=None,
+    )
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Read the calibration of a model folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder.
+
+    Returns
+    -------
+    calibration : Calibration
+        The contents of ``calibration.json``, or the defaults if there is no such file.
+
+    Raises
+    ------
+    WeightsError
+        If the file does not contain a calibration.
+    """
+    path = folder / "calibration.json"
+    if not os.path.lexists(path):
+        return Calibration()
+    content = read_file(path, MAX_TEXT_BYTES)
+    try:
+        data = json.loads(content.decode("utf-8"))
+        known = {one.name for one in fields(Calibration)}
+        needed = known - set(OPTIONAL)  # which early versions did not write
+        if not isinstance(data, dict) or not needed <= set(data) <= known:
+            found = quote(sorted(data)) if isinstance(data, dict) else type(data).__name__
+            raise ValueError(f"it should have the keys {sorted(needed)}, got {found}")
+        return _validate(Calibration, data)
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"{path} is not a calibration: {describe_error(error)}. Use the file that came with "
+            "the weights, or remove it to use uncalibrated probabilities."
+        ) from error
+
+
+def find_tensors(folder: Path) -> Path:
+    """Return the path of the file of tensors in a model folder."""
+    ours = os.path.lexists(folder / "config.json")
+    return folder / ("model.safetensors" if ours else "state_dict.pth")

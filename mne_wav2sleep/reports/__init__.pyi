@@ -1,0 +1,3 @@
+from .agreement import plot_agreement
+
+__all__ = ["plot_agreement"]

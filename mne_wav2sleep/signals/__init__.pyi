@@ -1,0 +1,3 @@
+from .validity import Reason, Signal, Validity
+
+__all__ = ["Reason", "Signal", "Validity"]
