@@ -272,7 +272,8 @@ try:
 except OSError as error:
     print(error.errno, error)
 """
-    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-W", "error::UserWarning", "-c", script]
+    python = [sys.executable, "-W", "error::UserWarning", "-c", script]
+    command = ["unshare", "--mount", "--map-root-user", *python]
     if shutil.which("unshare") is None:
         pytest.skip("needs a namespace in which a small disk can be mounted")
     (tmp_path / "disk").mkdir()
