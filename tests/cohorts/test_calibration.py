@@ -60,7 +60,7 @@ def test_a_known_correlation_of_errors_is_found(shared, slow):
     rng = np.random.default_rng(0)
     truth = Calibration(night_share=shared, epoch_correlation=slow)
     nights = []
-    for _ in range(40):
+    for _ in range(16):
         proba = rng.dirichlet([1.0, 2.0, 1.0, 1.0], 40).repeat(20, axis=0)
         nights.append((proba, draw_stages(proba, truth, 1, rng)[0].astype(np.int64)))
     found = _fit_errors(nights, Calibration())

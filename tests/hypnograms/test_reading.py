@@ -9,7 +9,7 @@ from builders import START, make_raw, make_wave
 
 from mne_wav2sleep import read_hypnogram, write_hypnogram
 from mne_wav2sleep.hypnograms.reading import locate_hypnogram
-from mne_wav2sleep.hypnograms.writing import SUFFIXES
+from mne_wav2sleep.output import HYPNOGRAM_SUFFIXES
 
 STAGES = ["WAKE"] * 3 + ["N1", "N2", "N2", "N3", "N3", "REM", "REM", "UNS", "WAKE"]
 RK = {"WAKE": 0, "N1": 1, "N2": 2, "N3": 3, "REM": 5, "UNS": 9}
@@ -128,7 +128,7 @@ def undated(raw):
 
 @pytest.mark.parametrize("start", [START, None])
 @pytest.mark.parametrize("n_stages", [4, 5])
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", HYPNOGRAM_SUFFIXES)
 def test_files_round_trip(suffix, n_stages, start, raw, tmp_path):
     # The first and last epochs are unscored.
     stages = ["UNS", *STAGES[1:-1], "UNS"]

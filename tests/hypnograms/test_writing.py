@@ -9,7 +9,7 @@ from builders import START, make_hypnogram, make_raw, write_edf
 
 from mne_wav2sleep import read_hypnogram, write_hypnogram
 from mne_wav2sleep.hypnograms.reading import locate_hypnogram
-from mne_wav2sleep.hypnograms.writing import SUFFIXES
+from mne_wav2sleep.output import HYPNOGRAM_SUFFIXES
 
 FOUR = ("WAKE", "LIGHT", "DEEP", "REM", "UNS")
 FIVE = ("WAKE", "N1", "N2", "N3", "REM", "UNS")
@@ -17,7 +17,7 @@ FIVE = ("WAKE", "N1", "N2", "N3", "REM", "UNS")
 
 @pytest.mark.parametrize("start", [START, None])
 @pytest.mark.parametrize("names", [FOUR, FIVE])
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", HYPNOGRAM_SUFFIXES)
 def test_files_round_trip_without_a_recording(suffix, names, start, tmp_path):
     hyp = make_hypnogram(40, stages=names, start=start)
     path = tmp_path / f"hyp{suffix}"
@@ -32,7 +32,7 @@ def test_files_round_trip_without_a_recording(suffix, names, start, tmp_path):
 
 
 @pytest.mark.parametrize("start", [START, None])
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", HYPNOGRAM_SUFFIXES)
 def test_files_round_trip_with_a_recording(suffix, start, tmp_path):
     hyp = make_hypnogram(40, stages=FIVE, start=start)
     path = tmp_path / f"hyp{suffix}"
