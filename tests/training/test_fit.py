@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from mne_wav2sleep import SleepStagerW2S, load_weights, save_weights
 from mne_wav2sleep.cli import app
+from mne_wav2sleep.cohorts import prepare_nights
 from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training import Masking, fine_tune, train
 from mne_wav2sleep.training.sampling import PassSampler
@@ -146,20 +147,20 @@ def test_a_run_that_had_stopped_early_is_only_finished(nights, train_tiny, quick
     assert all((read_tensors(folder)[name] == w).all() for name, w in weights.items())
 
 
-# Of 5 nights, 3 are trained with, so that in every second step one process has none.
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_nights", "batch_size", "micro_batch_size"), [(5, 1, None), (6, 2, 1)])
 def test_two_processes_train_what_one_does_with_twice_the_batch(
-    n_nights, batch_size, micro_batch_size, nights, train_tiny, tiny, quick, tmp_path
+    nights, make_nights, train_tiny, tiny, quick, tmp_path
 ):
+    # Five nights are trained with, so that in every second step one of the processes has none.
+    more = make_nights(("Pleth", "Thor"), "xyzg", "second", epochs=17)[3:]  # not a copy
+    seven = [*nights, *prepare_nights(more, tmp_path / "more")]
     config = replace(tiny, mixer_dropout=0.0, sequence_dropout=0.0)
     # In float64, in which the order of sums hardly matters.
     base = replace(quick, precision="64-true", max_passes=2)
-    settings = replace(base, batch_size=2 * batch_size)
-    train_tiny(nights[:n_nights], tmp_path / "one", config=config, settings=settings)
-    settings = replace(base, batch_size=batch_size, micro_batch_size=micro_batch_size)
+    train_tiny(seven, tmp_path / "one", config=config, settings=replace(base, batch_size=4))
+    settings = replace(base, batch_size=2, micro_batch_size=1)
     command = write_script(
-        tmp_path / "two.py", nights[:n_nights], tmp_path / "two", config, settings, n_devices=2
+        tmp_path / "two.py", seven, tmp_path / "two", config, settings, n_devices=2
     )
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
