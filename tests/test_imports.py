@@ -76,7 +76,7 @@ def test_channels_are_shown_without_torch(tmp_path):
     make_raw(["EKG", "Thor"], seconds=60).save(path, verbose="error")
     code, imported = run_command("channels", path)
     assert code == 0
-    assert not imported & {"torch", "yasa", "matplotlib", "sklearn", "pytorch_lightning"}
+    assert not imported & {"torch", "yasa", "sklearn", "pytorch_lightning"}
 
 
 @pytest.mark.parametrize("room", LAZY)
