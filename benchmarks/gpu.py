@@ -33,9 +33,9 @@ import torch
 from mne_wav2sleep import SleepStagerW2S, load_weights, save_weights, simulate_night
 from mne_wav2sleep.cohorts import Night, PreparedNight, evaluate, prepare_nights
 from mne_wav2sleep.cohorts.evaluation import run_night
-from mne_wav2sleep.modalities import MODALITIES
+from mne_wav2sleep.modalities import MODALITIES, PRECISIONS
 from mne_wav2sleep.network import Engine, Preprocessing, Wav2Sleep, Wav2SleepConfig
-from mne_wav2sleep.network.backends import PRECISIONS, choose_backend
+from mne_wav2sleep.network.backends import choose_backend
 from mne_wav2sleep.progress import show_bars
 from mne_wav2sleep.verbosity import use_log_level
 
@@ -390,7 +390,7 @@ class Benchmark:
         autocast = (
             nullcontext()
             if precision == "float32"
-            else torch.autocast(kind.type, PRECISIONS[precision])
+            else torch.autocast(kind.type, getattr(torch, precision))
         )
         with torch.inference_mode(), autocast:
             return _measure(lambda: backend.mix(backend.encode(there)), self.sizes.repeats)
