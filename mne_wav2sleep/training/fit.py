@@ -130,8 +130,9 @@ def _train_alone(
         write_curve(folder, monitor.rows, kept["epoch"] + 1)
         # float32, whatever the precision of training was.
         network = module.model.cpu().float().eval().requires_grad_(False)
-        trained = replace(start, name=folder.name, network=network, file="", sha256="")
-        trained = replace(trained, bases=run.bases)
+        trained = replace(
+            start, name=folder.name, network=network, file="", sha256="", bases=run.bases
+        )
         trained = replace(trained, calibration=calibrate(apart, trained, device=run.device))
         write_card(folder, trained, training, apart, run, schedule, before)
         # Last, so that calibration and card warn only of what the initial weights have seen.
