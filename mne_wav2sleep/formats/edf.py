@@ -5,10 +5,12 @@ the start time of a file that holds only annotations. This module follows the ED
 (https://www.edfplus.info/specs/edfplus.html).
 """
 
+import mmap
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
@@ -25,6 +27,11 @@ _JUMP_S = 1.0
 """Shortest jump in seconds of the time stamps of a continuous file that counts as a pause."""
 LONGEST_GAP_S = 48 * 3600.0
 """Longest plausible gap in seconds; a longer one means that the clock was changed."""
+_BYTES_AT_ONCE = 2**24
+"""Bytes of a file that are read at once."""
+_N_SCALED = 2**16
+"""Samples that are scaled at once, which stay in the cache."""
+_SMALL = 1e-15
 _ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 _VOLTS = {"µV": 1e-6, "μV": 1e-6, "\x83\xcaV": 1e-6, "uV": 1e-6, "mV": 1e-3}
 """Factors of the units that MNE converts to volts; the third unit is Shift JIS."""
@@ -90,19 +97,46 @@ class EdfFile:
         return [(self.labels[i], self.counts[i] / self.record_s) for i in self.signals]
 
     @cached_property
-    def _records(self) -> NDArray[np.uint8]:
-        """Bytes of all complete records, memory-mapped, shape (n_records, n_bytes)."""
+    def _n_complete(self) -> int:
+        """Number of complete records in the file."""
         size = sum(self.counts) * self.sample_size
         if size <= 0 or min(self.counts) < 0:
             raise ValueError(
                 f"The header of {self.path} gives a channel {min(self.counts, default=0)} samples "
                 "per record. Export the file again."
             )
-        n_records = (self.path.stat().st_size - self.size) // size
-        if n_records < 1:
-            return np.empty((0, size), dtype=np.uint8)
-        shape = (n_records, size)
-        return np.memmap(self.path, np.uint8, mode="r", offset=self.size, shape=shape)
+        return max((self.path.stat().st_size - self.size) // size, 0)
+
+    def _read_bytes(self, channel: int, first: int = 0, last: int | None = None) -> NDArray:
+        """Read the bytes of a channel in some records, shape (n_records, n_bytes)."""
+        last = self._n_complete if last is None else min(last, self._n_complete)
+        size, span = sum(self.counts) * self.sample_size, self._find_bytes(channel)
+        found = np.empty((max(last - first, 0), span.stop - span.start), dtype=np.uint8)
+        step = max(_BYTES_AT_ONCE // size, 1)
+        for begin in range(first, last, step):
+            end = min(begin + step, last)
+            offset, count = self.size + begin * size, (end - begin) * size
+            records = np.frombuffer(self._map, np.uint8, count, offset).reshape(-1, size)
+            found[begin - first : end - first] = records[:, span]
+            # What was read of the file counts as memory of the process until it is released.
+            if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+                page = offset // mmap.PAGESIZE * mmap.PAGESIZE
+                self._map.madvise(mmap.MADV_DONTNEED, page, offset + count - page)
+        return found
+
+    @cached_property
+    def _map(self) -> mmap.mmap:
+        """The file, mapped to memory."""
+        with self.path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the mapped file, which cannot be copied or pickled."""
+        return {name: value for name, value in vars(self).items() if name != "_map"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the file when it is read."""
+        vars(self).update(state)
 
     def _find_bytes(self, channel: int) -> slice:
         """Locate the bytes of a channel in a record."""
@@ -112,10 +146,9 @@ class EdfFile:
     @property
     def cut(self) -> tuple[float, float] | None:
         """Seconds of data according to the header and in the file; None if none are missing."""
-        n_complete = len(self._records)
-        if n_complete >= self.n_records:
+        if self._n_complete >= self.n_records:
             return None
-        return self.n_records * self.record_s, n_complete * self.record_s
+        return self.n_records * self.record_s, self._n_complete * self.record_s
 
     def count_samples(self, signal: int) -> int:
         """Count the samples of a signal in the complete records.
@@ -130,9 +163,9 @@ class EdfFile:
         n_samples : int
             Number of samples at the recorded rate.
         """
-        return len(self._records) * self.counts[self.signals[signal]]
+        return self._n_complete * self.counts[self.signals[signal]]
 
-    def read_samples(self, signal: int, start: int, stop: int) -> NDArray[np.float64]:
+    def read_samples(self, signal: int, start: int, stop: int) -> NDArray[np.floating]:
         """Read samples of a signal at its recorded rate, scaled as by MNE.
 
         Parameters
@@ -145,24 +178,37 @@ class EdfFile:
         Returns
         -------
         samples : array, shape (stop - start,)
-            Samples in volts if the unit of the signal is V, mV or µV, else in its own unit.
+            Samples in volts if the unit of the signal is V, mV or µV, else in its own unit. Those
+            of an EDF file are float32, which rounds them by at most 1/256 of the least significant
+            of their 16 bits, unless they are too large or too small for it. Others are float64.
         """
         channel = self.signals[signal]
         count = self.counts[channel]
         first = start // count
-        blocks = self._records[first : -(-stop // count), self._find_bytes(channel)]
-        digital = self._decode(np.ascontiguousarray(blocks))
+        digital = self._decode(self._read_bytes(channel, first, -(-stop // count)))
         digital = digital[start - first * count : stop - first * count]
         low, high, digital_low, digital_high = self.ranges[:, channel]
         digital_range = digital_high - digital_low
         if not np.isfinite(digital_range) or digital_range == 0:
             digital_range = 1.0
         gain = ((high - low) or 1.0) / digital_range
+        offset, unit = low - digital_low * gain, _VOLTS.get(self.units[channel], 1.0)
         # The order of operations is MNE's, so that results are equal to the last bit.
-        samples = digital * gain
-        samples += low - digital_low * gain
-        samples *= _VOLTS.get(self.units[channel], 1.0)
+        samples = np.empty(digital.size, self._choose_type(gain * unit, offset * unit))
+        for first in range(0, digital.size, _N_SCALED):
+            part = digital[first : first + _N_SCALED] * gain
+            part += offset
+            part *= unit
+            samples[first : first + _N_SCALED] = part
         return samples
+
+    def _choose_type(self, gain: float, offset: float) -> type[np.floating]:
+        """Choose the type of samples from their step and their offset, in MNE's unit."""
+        smallest, largest = abs(gain), abs(gain) * 2**15 + abs(offset)
+        # Squares of samples, and of differences of a step, should be far from the limits.
+        is_moderate = smallest > _SMALL and largest < 1 / _SMALL
+        is_exact = largest <= smallest * 2**17
+        return np.float32 if self.sample_size == 2 and is_moderate and is_exact else np.float64
 
     def _decode(self, blocks: NDArray[np.uint8]) -> NDArray[np.int16] | NDArray[np.int32]:
         """Decode little-endian integers of 2 or 3 bytes."""
@@ -174,10 +220,9 @@ class EdfFile:
         return padded.reshape(-1).view("<i4") >> 8
 
     @property
-    def _annotation_spans(self) -> list[slice]:
-        """Bytes of each annotation channel in a record."""
-        channels = [i for i, label in enumerate(self.labels) if label in _ANNOTATIONS]
-        return [self._find_bytes(i) for i in channels]
+    def _annotation_channels(self) -> list[int]:
+        """Indices of the annotation channels."""
+        return [i for i, label in enumerate(self.labels) if label in _ANNOTATIONS]
 
     @cached_property
     def annotations(self) -> mne.Annotations:
@@ -193,11 +238,11 @@ class EdfFile:
         """
         found: list[tuple[float, float, str]] = []
         zero = self._first_stamp
-        spans = self._annotation_spans
+        channels = self._annotation_channels
         try:
-            for record in self._records if spans else ():
-                channels = [record[span].tobytes() for span in spans]
-                for one in b"\0".join(channels).split(b"\0"):
+            for texts_of_record in zip(*(self._read_bytes(i) for i in channels), strict=True):
+                record = b"\0".join(text.tobytes() for text in texts_of_record)
+                for one in record.split(b"\0"):
                     stamp, *texts = one.split(b"\x14")
                     if not texts:
                         continue
@@ -256,8 +301,8 @@ class EdfFile:
 
     def _read_delays(self) -> NDArray[np.float64]:
         """Read how much later each record begins than it would without gaps, in seconds."""
-        span = self._annotation_spans[0]
-        stamps = [record[span].tobytes().split(b"\x14")[0] for record in self._records]
+        texts = self._read_bytes(self._annotation_channels[0])
+        stamps = [text.tobytes().partition(b"\x14")[0] for text in texts]
         onsets = np.array([float(stamp) for stamp in stamps])
         if not np.isfinite(onsets).all():
             raise ValueError("a time stamp is not finite")
@@ -292,10 +337,10 @@ class EdfFile:
         It is in the first annotation, which has no text (EDF+ specification, 2.2.4). Some files
         leave it out, and begin with an annotation of another time.
         """
-        spans = self._annotation_spans
-        if not spans or min(self.counts) < 0 or not len(self._records):
+        channels = self._annotation_channels
+        if not channels or min(self.counts) < 0 or not self._n_complete:
             return 0.0
-        first, _, _ = self._records[0, spans[0]].tobytes().partition(b"\0")
+        first, _, _ = self._read_bytes(channels[0], 0, 1).tobytes().partition(b"\0")
         stamp, *texts = first.split(b"\x14", 2)
         try:
             return float(stamp.partition(b"\x15")[0]) if texts and not texts[0] else 0.0

@@ -172,6 +172,11 @@ class Engine:
         # Others may train or move the network, or stage with it in another thread.
         self._network = copy.deepcopy(network).eval()
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the engine computes in the only thread that PyTorch may use on the CPU."""
+        return self.device.type == "cpu" and torch.get_num_threads() == 1
+
     def encode(self, x: Mapping[str, NDArray[np.float32] | Tensor]) -> dict[str, Tensor]:
         """Run the encoders.
 

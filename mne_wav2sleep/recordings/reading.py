@@ -17,11 +17,13 @@ from ..signals.validity import Reason, Signal, Validity, find_invalid, judge_epo
 from ..verbosity import logger, pluralize
 from .channels import Channel
 from .opening import Recording
-from .readers import BadSpan
+from .readers import BadSpan, RawReader
 
 _EXTREME = 50
 """Standard deviations from the mean beyond which a sample is extreme. There is no source for this
 limit; a QRS complex reaches about 10, and at most 1 in 2500 samples can be beyond 50."""
+_LARGE = 1e15
+"""Value whose square is far from the limit of float32."""
 
 _MUCH = 0.01
 """Share of a recording above which lost samples cause a warning even if no epoch is masked."""
@@ -53,7 +55,7 @@ class RecordedSignal:
         Its name in warnings.
     """
 
-    data: NDArray[np.float64]
+    data: NDArray[np.floating]
     sfreq: float
     reasons: NDArray[np.int8]
     n_epochs: int
@@ -148,12 +150,11 @@ def read_recorded(
     is_part = stop is not None or start > EPOCH_S
     when = f", hours {start / 3600:.1f} to {end / rate / 3600:.1f}" if is_part else ""
     bad = recording.reader.find_bad()
-    by_rate = sorted(channels, key=lambda channel: channel.sfreq)
-    for sfreq, group in groupby(by_rate, key=lambda channel: channel.sfreq):
-        together = list(group)
+    for together in group_channels(recording.reader, channels):
+        sfreq = together[0].sfreq
         names = sorted({name for channel in together for name in channel.electrodes})
         data, recorded = recording.reader.read(names, start, stop)
-        known = np.where(recorded, Reason.MEASURED, Reason.NOT_RECORDED).astype(np.int8)
+        known = (~recorded).view(np.int8) * np.int8(Reason.NOT_RECORDED)
         for channel in together:
             first, *second = channel.electrodes
             wave = data[first] - data[second[0]] if second else data[first]
@@ -165,6 +166,28 @@ def read_recorded(
                 channel.modality,
                 RecordedSignal(wave, sfreq, reasons, n_epochs, channel.modality, name),
             )
+        del data, wave  # before others are read
+
+
+def group_channels(reader: RawReader, channels: Sequence[Channel]) -> list[list[Channel]]:
+    """Group channels that are read together.
+
+    Parameters
+    ----------
+    reader : RawReader
+        The reader of the recording.
+    channels : sequence of Channel
+        The mapping.
+
+    Returns
+    -------
+    groups : list of list of Channel
+        Channels of equal rate, the fastest first.
+    """
+    by_rate = sorted(channels, key=lambda channel: -channel.sfreq)
+    if reader.is_by_channel:
+        return [[channel] for channel in by_rate]
+    return [list(group) for _, group in groupby(by_rate, key=lambda channel: channel.sfreq)]
 
 
 def read_signals(
@@ -201,13 +224,48 @@ def read_signals(
     read_recorded : Read the samples without filling in.
     fill_in : Fill in a signal.
     """
-    found = read_recorded(recording, channels, validity, start=start, stop=stop)
-    return {modality: fill_in(recorded, validity) for modality, recorded in found}
+    return dict(iterate_signals(recording, channels, validity, start=start, stop=stop))
 
 
-def _count_extreme(signal: NDArray[np.float64]) -> int:
+def iterate_signals(
+    recording: Recording,
+    channels: Sequence[Channel],
+    validity: Validity,
+    *,
+    start: float = 0.0,
+    stop: float | None = None,
+) -> Iterator[tuple[str, Signal]]:
+    """Read the mapped channels one by one, as :func:`read_signals` does at once.
+
+    Parameters
+    ----------
+    recording, channels, validity, start, stop
+        As in :func:`read_signals`.
+
+    Yields
+    ------
+    modality : str
+        A mapped modality.
+    signal : Signal
+        Its signal.
+    """
+    for modality, recorded in read_recorded(recording, channels, validity, start=start, stop=stop):
+        filled = [fill_in(recorded, validity)]
+        del recorded  # the next one is read while this generator still has it
+        yield modality, filled.pop()
+
+
+def _count_extreme(signal: NDArray[np.floating]) -> int:
     """Count extreme samples if they account for more than half of the variance, else return 0."""
-    power = signal - signal.mean()
+    mean = float(signal.mean())
+    furthest = max(float(signal.max()) - mean, mean - float(signal.min()))
+    # Mostly there are none. If sums are exact enough, this takes no copy of the signal.
+    if furthest < _LARGE:
+        square = float(np.dot(signal, signal)) / signal.size
+        variance = square - mean * mean
+        if 1e-3 * square < variance and furthest < 0.9 * _EXTREME * variance**0.5:
+            return 0
+    power = signal - mean
     power /= max(power.max(), -power.min())  # the square of 1e200 would overflow
     power *= power
     extreme = power > _EXTREME**2 * power.mean()
@@ -261,12 +319,12 @@ def fill_in(recorded: RecordedSignal, validity: Validity) -> Signal:
 def _report_lost(recorded: RecordedSignal, n_measured: int, *, is_left_out: bool) -> None:
     """Warn of, or log, how long a modality was not measured, and why."""
     n_epochs, sfreq = recorded.n_epochs, recorded.sfreq
-    seconds = np.bincount(recorded.reasons, minlength=len(Reason)) / sfreq
+    lost = recorded.reasons[recorded.reasons != Reason.MEASURED]
+    seconds = np.bincount(lost, minlength=len(Reason)) / sfreq
     missing = n_epochs * EPOCH_S - recorded.reasons.size / sfreq
     # The tolerance of count_epochs.
     is_missing = missing > 0.5 / sfreq + 1e-7 * n_epochs * EPOCH_S
     seconds[Reason.NOT_RECORDED] += missing if is_missing else 0
-    seconds[Reason.MEASURED] = 0
     if not seconds.any():
         return
     why = ", ".join(

@@ -128,7 +128,8 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
         starts = np.clip(np.round(begin * sfreq), 0, signal.data.size - within.size)
         step = max(int(sfreq // _RATE), 1)
         for first in range(0, epochs.size, _ROWS):
-            rows = signal.data[starts.astype(np.int64)[first : first + _ROWS, None] + within]
+            chosen = starts.astype(np.int64)[first : first + _ROWS, None] + within
+            rows = signal.data[chosen].astype(np.float64)
             # In extreme units, squares would overflow.
             rows = rows / max(float(np.abs(rows).max()), np.finfo(float).tiny)
             rows = rows - rows.mean(1, keepdims=True)
@@ -191,8 +192,8 @@ def _describe(row: NDArray[np.float64], sfreq: float, modality: str) -> tuple[fl
     window = np.arange(-half, half + 1)
     if reach:
         shifts = np.arange(-reach, reach + 1)
-        shifted = row[peaks[:, None, None] + shifts[:, None] + window]
-        peaks = peaks + shifts[(shifted @ row[peaks[:, None] + window].mean(0)).argmax(1)]
+        likeness_at = np.correlate(row, row[peaks[:, None] + window].mean(0))
+        peaks = peaks + shifts[likeness_at[peaks[:, None] + shifts - half].argmax(1)]
     beats = row[peaks[:, None] + window]
     beats = beats - beats.mean(1, keepdims=True)
     mean = beats.mean(0)

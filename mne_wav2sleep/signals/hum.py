@@ -94,11 +94,12 @@ def find_hum(data: NDArray[np.floating], sfreq: float, modality: str) -> dict[fl
     near = [np.flatnonzero((np.abs(f - line) <= width) & (f > breath)) for line in lines]
     shares = [_SHARE[line < WAVES[modality].above] for line in lines]
     found: list[list[float]] = [[] for _ in lines]
+    window = np.hanning(size)
     for epoch in chosen.tolist():
-        row = data[epoch * size : (epoch + 1) * size]
+        row = data[epoch * size : (epoch + 1) * size].astype(np.float64)
         row = row - row.mean()
         row /= max(float(np.abs(row).max()), np.finfo(float).tiny)  # squares would overflow
-        power = np.abs(np.fft.rfft(row * np.hanning(size))) ** 2
+        power = np.abs(np.fft.rfft(row * window)) ** 2
         total = power.sum()
         if not total:
             continue
@@ -116,8 +117,8 @@ def find_hum(data: NDArray[np.floating], sfreq: float, modality: str) -> dict[fl
 
 
 def remove_hum(
-    data: NDArray[np.float64], sfreq: float, modality: str
-) -> tuple[NDArray[np.float64], dict[float, float]]:
+    data: NDArray[np.floating], sfreq: float, modality: str
+) -> tuple[NDArray[np.floating], dict[float, float]]:
     """Remove the hum of the mains from a channel.
 
     Parameters
@@ -139,7 +140,7 @@ def remove_hum(
             # A notch must be below half of the sampling rate.
             notch = min(frequency, 0.499 * sfreq)
             b, a = scipy_signal.iirnotch(notch, notch / _WIDTH_HZ, fs=sfreq)
-            data = scipy_signal.filtfilt(b, a, data)
+            data = scipy_signal.filtfilt(b, a, data.astype(np.float64))
         removed = hum | removed
         if not hum:
             break

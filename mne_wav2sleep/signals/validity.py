@@ -212,17 +212,22 @@ def find_invalid(
     ['measured', 'flat']
     """
     reasons = np.full(data.size, Reason.MEASURED, dtype=np.int8) if known is None else known.copy()
-    finite = np.isfinite(data)
-    reasons[~finite & (reasons == Reason.MEASURED)] = Reason.NOT_FINITE
-    finite = reasons == Reason.MEASURED
-    if not finite.any() or is_constant(data[finite]):
-        reasons[finite] = Reason.FLAT
+    # The sum of a channel is finite if its samples are, unless these are huge.
+    if not np.isfinite(data.sum()):
+        finite = np.isfinite(data)
+        reasons[~finite & (reasons == Reason.MEASURED)] = Reason.NOT_FINITE
+    is_whole = not reasons.any()
+    measured = reasons == Reason.MEASURED
+    if not data.size or (not is_whole and (not measured.any() or is_constant(data[measured]))):
+        reasons[measured] = Reason.FLAT
         return reasons
     size = max(round(_BLOCK_S * sfreq), 1)
     starts = np.arange(0, data.size, size)
     # One NaN makes the whole block NaN, which does not count as flat.
-    clean = data if finite.all() else np.where(finite, data, np.nan)
+    clean = data if is_whole else np.where(measured, data, np.nan)
     low, high = np.minimum.reduceat(clean, starts), np.maximum.reduceat(clean, starts)
+    if is_whole and is_constant(np.append(low, high)):
+        return np.full_like(reasons, Reason.FLAT)
     if np.isnan(low).all():  # too little was measured at a time to judge it
         return reasons
     level = _find_level(low, high, validity)
@@ -232,7 +237,10 @@ def find_invalid(
         if not 0 < length <= starts.size:
             continue
         find = _find_flat if code == Reason.FLAT else _find_saturated
-        found = np.repeat(find(low, high, length, level), size)[: data.size]
+        blocks = find(low, high, length, level)
+        if not blocks.any():
+            continue
+        found = np.repeat(blocks, size)[: data.size]
         reasons[_grow(clean, found, size, level) & (reasons == Reason.MEASURED)] = code
     return reasons
 

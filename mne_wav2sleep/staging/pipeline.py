@@ -1,7 +1,9 @@
 """A recording through all steps, window by window, with each encoder run once per window."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,10 @@ from ..progress import track
 from ..recordings import Channel, Recording
 from ..recordings.reading import (
     fill_in,
+    group_channels,
     is_in_volts,
+    iterate_signals,
     read_recorded,
-    read_signals,
     warn_of_slow_channels,
 )
 from ..signals import Reason, Signal, Validity
@@ -29,6 +32,7 @@ from ..signals.batch import make_batch
 from ..signals.beats import choose_epochs, find_beats
 from ..signals.quality import find_bursts, find_doubts
 from ..verbosity import check_type
+from .ahead import compute_ahead
 from .provenance import make_provenance
 from .result import EncodedWindow, StagingResult
 from .windows import blend, divide, join, plan_windows
@@ -36,6 +40,9 @@ from .windows import blend, divide, join, plan_windows
 _N_INSPECTED = 60
 """Epochs of a window in which beats and breaths are searched while staging: enough to notice a
 channel without any, and few enough to add no noticeable time."""
+
+_N_READ_AT_ONCE = 2
+"""Channels that are read at once: more would take more memory."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +120,17 @@ def stage_recording(
     bursts: dict[str, list[NDArray[np.float64]]] = {channel.modality: [] for channel in channels}
     hum: dict[str, list[float]] = {channel.modality: [] for channel in channels}
     for window in track(windows, "Staging", "window"):
-        signals = _read_window(recording, channels, validity, window)
-        for name, signal in signals.items():
-            beats[name].append(find_beats(signal, name, choose_epochs(signal, _N_INSPECTED)))
-            bursts[name].append(find_bursts(signal, name))
-            hum[name] = sorted({*hum[name], *signal.hum})
-        one, availability = _encode_window(signals, weights, engine)
-        encoded.append(one)
-        parts.append(availability)
+        reasons, features, available = {}, {}, {}
+        for one in _prepare_inputs(recording, channels, validity, weights, engine, window):
+            beats[one.name].append(one.beats)
+            bursts[one.name].append(one.bursts)
+            hum[one.name] = sorted({*hum[one.name], *one.hum})
+            reasons[one.name] = one.epochs
+            available.update(one.available)
+            features.update(engine.encode(one.x) if one.x else {})
+        parts.append(_tabulate(reasons, used=features))
+        measured = parts[-1] == Reason.MEASURED.label
+        encoded.append(EncodedWindow(features, available, measured))
     for channel in channels:
         name = channel.modality
         found, spans = pd.concat(beats[name]), np.concatenate(bursts[name])
@@ -203,7 +213,9 @@ def find_all_beats(
     windows = plan_windows(recording.n_epochs)
     found: dict[str, list[pd.DataFrame]] = {channel.modality: [] for channel in channels}
     for window in track(windows, "Finding beats", "window"):
-        for name, signal in _read_window(recording, channels, validity, window).items():
+        start, stop = _find_span(recording, window)
+        signals = iterate_signals(recording, channels, validity, start=start, stop=stop)
+        for name, signal in signals:
             beats = find_beats(signal, name, choose_epochs(signal))
             beats = beats.reindex(range(signal.epochs.size))
             measured, bursts = signal.epochs == Reason.MEASURED, find_bursts(signal, name)
@@ -254,7 +266,8 @@ def read_epoch(
         recorded = dict(read_recorded(recording, channels, validity, start=start, stop=stop))
         signals = {name: fill_in(one, validity) for name, one in recorded.items()}
         x, _ = make_batch(signals, padded_epochs=preprocessing.padded_epochs)
-    availability = _tabulate(signals, used=x)
+    reasons = {name: signal.epochs for name, signal in signals.items()}
+    availability = _tabulate(reasons, used=x)
     epoch -= windows[number][0]
     found = {}
     for channel in sorted(channels, key=lambda one: one.modality):
@@ -262,7 +275,7 @@ def read_epoch(
         one, samples = recorded[name], MODALITIES[name].samples_per_epoch
         begin, end = (round((epoch + i) * EPOCH_S * one.sfreq) for i in (0, 1))
         found[name] = EpochSignal(
-            data=one.data[begin:end],
+            data=one.data[begin:end].astype(np.float64),
             reasons=one.reasons[begin:end],
             sfreq=one.sfreq,
             channel=channel.label,
@@ -279,35 +292,77 @@ def _find_span(recording: Recording, window: tuple[int, int]) -> tuple[float, fl
     return first * EPOCH_S, None if last == recording.n_epochs else last * EPOCH_S
 
 
-def _read_window(
+@dataclass(frozen=True)
+class _Input:
+    """A modality in a window, prepared for the network.
+
+    Attributes
+    ----------
+    name : str
+        The modality.
+    epochs : array of int8, shape (n_epochs,)
+        Whether each epoch was measured, or why not, as a value of
+        :class:`~mne_wav2sleep.signals.Reason`.
+    x, available : dict
+        What the network reads, from :func:`~mne_wav2sleep.signals.batch.make_batch`; empty if it
+        reads nothing.
+    beats, bursts
+        What was found in it, from :func:`~mne_wav2sleep.signals.beats.find_beats` and
+        :func:`~mne_wav2sleep.signals.quality.find_bursts`.
+    hum : tuple of float
+        Frequencies in Hz at which hum was removed.
+    """
+
+    name: str
+    epochs: NDArray[np.int8]
+    x: dict[str, NDArray[np.float32]]
+    available: dict[str, NDArray[np.bool_]]
+    beats: pd.DataFrame
+    bursts: NDArray[np.float64]
+    hum: tuple[float, ...]
+
+
+def _prepare_inputs(
     recording: Recording,
     channels: Sequence[Channel],
     validity: Validity,
+    weights: LoadedWeights,
+    engine: Engine,
     window: tuple[int, int],
-) -> dict[str, Signal]:
-    """Read the mapped channels in a window."""
+) -> Iterator[_Input]:
+    """Prepare the mapped channels in a window, each while the engine encodes the one before it."""
     start, stop = _find_span(recording, window)
-    return read_signals(recording, channels, validity, start=start, stop=stop)
+
+    def prepare(group: Sequence[Channel]) -> list[_Input]:
+        """Prepare channels one by one, as a night of one has 60 MB and more."""
+        signals = iterate_signals(recording, group, validity, start=start, stop=stop)
+        return [_prepare_input(*one, weights.preprocessing) for one in signals]
+
+    groups = group_channels(recording.reader, channels)
+    tasks = [partial(prepare, group) for group in groups]
+    if engine.is_alone:
+        yield from chain.from_iterable(task() for task in tasks)
+        return
+    # Readers of MNE may share what they read from.
+    n_threads = _N_READ_AT_ONCE if recording.reader.is_by_channel else 1
+    with compute_ahead(tasks, n_threads) as results:
+        yield from chain.from_iterable(results)
 
 
-def _encode_window(
-    signals: dict[str, Signal], weights: LoadedWeights, engine: Engine
-) -> tuple[EncodedWindow, pd.DataFrame]:
-    """Encode a window and tabulate its availability; empties ``signals``."""
-    x, available = make_batch(signals, padded_epochs=weights.preprocessing.padded_epochs)
-    availability = _tabulate(signals, used=x)
-    signals.clear()  # not needed while the network runs, and large
-    measured = availability == Reason.MEASURED.label
-    features = engine.encode(x) if x else {}
-    return EncodedWindow(features, available, measured), availability
+def _prepare_input(name: str, signal: Signal, preprocessing: Preprocessing) -> _Input:
+    """Prepare a modality for the network, and look at some of its beats or breaths."""
+    x, available = make_batch({name: signal}, padded_epochs=preprocessing.padded_epochs)
+    beats = find_beats(signal, name, choose_epochs(signal, _N_INSPECTED))
+    bursts = find_bursts(signal, name)
+    return _Input(name, signal.epochs, x, available, beats, bursts, signal.hum)
 
 
-def _tabulate(signals: Mapping[str, Signal], used: Container[str]) -> pd.DataFrame:
+def _tabulate(reasons: Mapping[str, NDArray[np.int8]], used: Container[str]) -> pd.DataFrame:
     """Put into words whether each epoch of each modality was measured, or why not."""
     words = np.array([reason.label for reason in Reason], dtype=object)
     columns = {}
-    for name in sorted(signals):
-        epochs = signals[name].epochs
+    for name in sorted(reasons):
+        epochs = reasons[name]
         if name not in used:
             epochs = np.where(epochs == Reason.MEASURED, Reason.LEFT_OUT, epochs)
         columns[name] = words[epochs]

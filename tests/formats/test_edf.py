@@ -69,7 +69,7 @@ def write_noise(path, record_s, n_records, signals=SIGNALS):
 
 @pytest.mark.parametrize("record_s", [0.25, 1.0, 2.5, 7.0])
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])
-def test_samples_equal_those_of_mne_to_the_last_bit(suffix, record_s, tmp_path):
+def test_samples_equal_those_of_mne_to_the_last_bit_of_their_type(suffix, record_s, tmp_path):
     n_records = round(70 / record_s)
     path = write_noise(tmp_path / f"night{suffix}", record_s, n_records)
     file = open_edf(path)
@@ -92,9 +92,9 @@ def test_samples_equal_those_of_mne_to_the_last_bit(suffix, record_s, tmp_path):
         for name, (start, stop) in spans.items():
             ours = file.read_samples(i, start, stop)
             theirs = raw.get_data(start=start, stop=stop, verbose="error")[0]
-            assert ours.dtype == theirs.dtype == np.float64
+            assert ours.dtype == (np.float32 if suffix == ".edf" else np.float64)
             assert ours.shape == (stop - start,)
-            assert ours.tobytes() == theirs.tobytes(), (signal.label, name)
+            assert ours.tobytes() == theirs.astype(ours.dtype).tobytes(), (signal.label, name)
 
 
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])
@@ -108,7 +108,30 @@ def test_samples_beside_annotations_equal_those_of_mne(suffix, tmp_path):
         raw = mne.io.read_raw(path, include=[label], preload=False, verbose="error")
         for start, stop in ((0, raw.n_times), (100, 301), (raw.n_times - 7, raw.n_times)):
             theirs = raw.get_data(start=start, stop=stop, verbose="error")[0]
-            assert file.read_samples(i, start, stop).tobytes() == theirs.tobytes()
+            ours = file.read_samples(i, start, stop)
+            assert ours.tobytes() == theirs.astype(ours.dtype).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "dtype"),
+    [
+        (-3.2, 3.2, "mV", np.float32),
+        (0, 100, "%", np.float32),
+        (40000, 40001, "Pa", np.float64),  # a large offset, of which float32 keeps 4 decimals
+        (-1e-9, 1e-9, "uV", np.float64),
+    ],
+)
+def test_float32_is_used_where_it_loses_nothing(low, high, unit, dtype, tmp_path):
+    digital = np.random.default_rng(0).integers(-32768, 32767, 3000).astype(np.int16)
+    signal = edfio.EdfSignal.from_digital(
+        digital, 100, label="ECG", physical_dimension=unit, physical_range=(low, high)
+    )
+    edfio.Edf([signal]).write(tmp_path / "night.edf")
+    ours = open_edf(tmp_path / "night.edf").read_samples(0, 0, 3000)
+    theirs = mne.io.read_raw(tmp_path / "night.edf", verbose="error").get_data()[0]
+    assert ours.dtype == dtype
+    step = np.ptp(theirs) / np.ptp(digital.astype(float))
+    assert np.abs(ours - theirs).max() <= step / 256
 
 
 def test_rates_may_be_below_1_hz(tmp_path):

@@ -1,5 +1,8 @@
 """The fast implementation for CPUs gives the same features as the plain network."""
 
+import copy
+from threading import Thread
+
 import pytest
 import torch
 
@@ -7,21 +10,126 @@ from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig, fast
 from mne_wav2sleep.network.backends import choose_backend
 
 
-@pytest.mark.parametrize("samples_per_tile", [3 * 256, 2**18])
+@pytest.mark.parametrize("values_per_tile", [3 * 256, 2**17])
 @pytest.mark.parametrize(
     "options",
     [{}, {"encoder_causal": True}, {"encoder_causal": True, "chunk_causal": True}],
     ids=["centered", "causal", "chunked"],
 )
-def test_tiles_give_the_same_features_as_the_plain_network(options, samples_per_tile, monkeypatch):
+def test_tiles_give_the_same_features_as_the_plain_network(options, values_per_tile, monkeypatch):
     torch.manual_seed(0)
     network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"}, **options)).eval()
     x = {"ABD": torch.randn(2, 20 * 256).cumsum(1)}
-    monkeypatch.setattr(fast, "_SAMPLES_PER_TILE", samples_per_tile)
+    monkeypatch.setattr(fast, "_VALUES_PER_TILE", values_per_tile)
     with torch.inference_mode():
         expected = network.encode(x)["ABD"]
         found = fast.FastWav2Sleep(network).encode(x)["ABD"]
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("n_recorded", [0, 1, 2, 7, 20])
+@pytest.mark.parametrize("causal", [False, True])
+def test_padding_that_is_encoded_once_has_the_features_of_all_of_it(causal, n_recorded):
+    torch.manual_seed(0)
+    config = Wav2SleepConfig({"ABD": "ABD", "ECG": "ECG"}, encoder_causal=causal)
+    network = Wav2Sleep(config).eval()
+    x = {"ABD": torch.randn(1, 20 * 256), "ECG": torch.randn(1, 20 * 1024)}
+    for one in x.values():
+        one[:, one.shape[1] * n_recorded // 20 + 3 :] = -0.3  # padding begins within an epoch
+    with torch.inference_mode():
+        found = fast.FastWav2Sleep(network).encode(x)
+        exact = network.double().encode({name: one.double() for name, one in x.items()})
+    for name in x:
+        torch.testing.assert_close(found[name].double(), exact[name], rtol=0, atol=5e-5)
+
+
+def test_padding_is_not_encoded_again_and_again(monkeypatch):
+    network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval()
+    encoded = []
+    monkeypatch.setattr(
+        fast, "_Cnn", lambda *args, make=fast._Cnn: encoded.append(args[:2]) or make(*args)
+    )
+    x = torch.randn(1, 1200 * 256)
+    x[:, 30 * 256 :] = 0.0
+    with torch.inference_mode():
+        fast.FastWav2Sleep(network).encode({"ABD": x})
+    assert encoded == [(34, 1166)]
+
+
+@pytest.fixture
+def threads():
+    """Reset the number of torch's threads, which a test may change."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_any_number_of_threads_gives_the_same_bits():
+    torch.manual_seed(0)
+    network = Wav2Sleep(Wav2SleepConfig({"ECG": "ECG"})).eval().requires_grad_(False)
+    x = {"ECG": torch.randn(1, 200 * 1024)}
+    found = []
+    for n_threads in (1, 2, 3, 2):
+        torch.set_num_threads(n_threads)
+        found.append(fast.FastWav2Sleep(network).encode(x)["ECG"])
+        assert torch.get_num_threads() == n_threads
+        later = []
+        thread = Thread(target=lambda later=later: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [n_threads]
+    assert all(torch.equal(one, found[0]) for one in found)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_error_in_a_thread_is_raised(n_threads, monkeypatch):
+    network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval()
+
+    def fail(*args):
+        raise RuntimeError("a tile failed")
+
+    monkeypatch.setattr(fast._Kernel, "apply", fail)
+    torch.set_num_threads(n_threads)
+    with pytest.raises(RuntimeError, match="a tile failed"):
+        fast.FastWav2Sleep(network).encode({"ABD": torch.randn(1, 2 * 256)})
+    assert torch.get_num_threads() == n_threads
+
+
+def test_values_that_are_not_finite_are_not_hidden():
+    network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval()
+    for value in (torch.nan, torch.inf):
+        x = torch.randn(1, 8 * 256)
+        x[0, 77] = value
+        with torch.inference_mode():
+            assert fast.FastWav2Sleep(network).encode({"ABD": x})["ABD"].isnan().any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_lower_precision_is_that_of_autocast(dtype):
+    torch.manual_seed(0)
+    network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval()
+    x = {"ABD": torch.randn(1, 20 * 256)}
+    with torch.inference_mode():
+        exact = network.encode(x)["ABD"]
+        with torch.autocast("cpu", dtype):
+            plain = network.encode(x)["ABD"].float()
+            found = fast.FastWav2Sleep(network).encode(x)["ABD"].float()
+    assert 0 < (found - exact).abs().max() <= 2 * (plain - exact).abs().max()
+
+
+def test_small_deviations_from_a_large_mean_are_kept():
+    """Statistics of float32 squares would lose them."""
+    torch.manual_seed(0)
+    network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval().requires_grad_(False)
+    x = {"ABD": 50.0 + torch.randn(1, 20 * 256)}
+    with torch.inference_mode():
+        expected = copy.deepcopy(network).double().encode({"ABD": x["ABD"].double()})["ABD"]
+        plain = network.encode(x)["ABD"]
+        found = fast.FastWav2Sleep(network).encode(x)["ABD"]
+    limit = max(2e-5, 3 * float((plain - expected).abs().max()))
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=limit)
 
 
 def test_weights_are_shared_with_the_network():

@@ -38,7 +38,7 @@ def test_subsets_are_staged_as_if_alone(small_folder, monkeypatch):
 
     monkeypatch.setattr(Engine, "encode", watch)
     audit = stager.audit()
-    assert count == [["ABD", "ECG", "PPG", "THX"]]  # each encoder ran once
+    assert count == [["ABD"], ["ECG"], ["PPG"], ["THX"]]  # each encoder ran once
     monkeypatch.undo()
     subsets = list_subsets(["ABD", "ECG", "PPG", "THX"])
     assert list(audit.hypnograms) == ["+".join(s) for s in subsets]

@@ -175,10 +175,10 @@ def test_threads_on_one_stager_stage_once_and_see_all_of_it(
 ):
     stager = SleepStagerW2S(raw, small_folder, device="cpu", verbose="error")
     encode, calls = Engine.encode, []
-    monkeypatch.setattr(Engine, "encode", lambda self, x: calls.append(1) or encode(self, x))
+    monkeypatch.setattr(Engine, "encode", lambda self, x: calls.extend(x) or encode(self, x))
     methods = (stager.predict, stager.provenance, stager.audit, stager.availability)
     hyp, provenance, audit, availability = run_in_threads(lambda i: methods[i]())
-    assert len(calls) == 1
+    assert calls == ["ECG", "THX"]
     assert hyp.proba.equals(expected)
     assert audit.hypnograms["ECG+THX"].proba.equals(expected)
     assert provenance["channels"]["ECG"]["epochs"] == {"measured": 30}
