@@ -5,17 +5,16 @@ the start time of a file that holds only annotations. This module follows the ED
 (https://www.edfplus.info/specs/edfplus.html).
 """
 
-import mmap
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from .records import Records, decode
 from .start import HeaderStart, open_header, parse_start
 
 SUFFIXES = (".edf", ".bdf")
@@ -27,8 +26,6 @@ _JUMP_S = 1.0
 """Shortest jump in seconds of the time stamps of a continuous file that counts as a pause."""
 LONGEST_GAP_S = 48 * 3600.0
 """Longest plausible gap in seconds; a longer one means that the clock was changed."""
-_BYTES_AT_ONCE = 2**24
-"""Bytes of a file that are read at once."""
 _N_SCALED = 2**16
 """Samples that are scaled at once, which stay in the cache."""
 _SMALL = 1e-15
@@ -97,46 +94,15 @@ class EdfFile:
         return [(self.labels[i], self.counts[i] / self.record_s) for i in self.signals]
 
     @cached_property
-    def _n_complete(self) -> int:
-        """Number of complete records in the file."""
+    def _records(self) -> Records:
+        """The complete records."""
         size = sum(self.counts) * self.sample_size
         if size <= 0 or min(self.counts) < 0:
             raise ValueError(
                 f"The header of {self.path} gives a channel {min(self.counts, default=0)} samples "
                 "per record. Export the file again."
             )
-        return max((self.path.stat().st_size - self.size) // size, 0)
-
-    def _read_bytes(self, channel: int, first: int = 0, last: int | None = None) -> NDArray:
-        """Read the bytes of a channel in some records, shape (n_records, n_bytes)."""
-        last = self._n_complete if last is None else min(last, self._n_complete)
-        size, span = sum(self.counts) * self.sample_size, self._find_bytes(channel)
-        found = np.empty((max(last - first, 0), span.stop - span.start), dtype=np.uint8)
-        step = max(_BYTES_AT_ONCE // size, 1)
-        for begin in range(first, last, step):
-            end = min(begin + step, last)
-            offset, count = self.size + begin * size, (end - begin) * size
-            records = np.frombuffer(self._map, np.uint8, count, offset).reshape(-1, size)
-            found[begin - first : end - first] = records[:, span]
-            # What was read of the file counts as memory of the process until it is released.
-            if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-                page = offset // mmap.PAGESIZE * mmap.PAGESIZE
-                self._map.madvise(mmap.MADV_DONTNEED, page, offset + count - page)
-        return found
-
-    @cached_property
-    def _map(self) -> mmap.mmap:
-        """The file, mapped to memory."""
-        with self.path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the mapped file, which cannot be copied or pickled."""
-        return {name: value for name, value in vars(self).items() if name != "_map"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map the file when it is read."""
-        vars(self).update(state)
+        return Records(self.path, self.size, size)
 
     def _find_bytes(self, channel: int) -> slice:
         """Locate the bytes of a channel in a record."""
@@ -146,9 +112,9 @@ class EdfFile:
     @property
     def cut(self) -> tuple[float, float] | None:
         """Seconds of data according to the header and in the file; None if none are missing."""
-        if self._n_complete >= self.n_records:
+        if len(self._records) >= self.n_records:
             return None
-        return self.n_records * self.record_s, self._n_complete * self.record_s
+        return self.n_records * self.record_s, len(self._records) * self.record_s
 
     def count_samples(self, signal: int) -> int:
         """Count the samples of a signal in the complete records.
@@ -163,7 +129,7 @@ class EdfFile:
         n_samples : int
             Number of samples at the recorded rate.
         """
-        return self._n_complete * self.counts[self.signals[signal]]
+        return len(self._records) * self.counts[self.signals[signal]]
 
     def read_samples(self, signal: int, start: int, stop: int) -> NDArray[np.floating]:
         """Read samples of a signal at its recorded rate, scaled as by MNE.
@@ -185,7 +151,8 @@ class EdfFile:
         channel = self.signals[signal]
         count = self.counts[channel]
         first = start // count
-        digital = self._decode(self._read_bytes(channel, first, -(-stop // count)))
+        encoded = self._records.read(self._find_bytes(channel), first, -(-stop // count))
+        digital = decode(encoded, self.sample_size)
         digital = digital[start - first * count : stop - first * count]
         low, high, digital_low, digital_high = self.ranges[:, channel]
         digital_range = digital_high - digital_low
@@ -210,19 +177,11 @@ class EdfFile:
         is_exact = largest <= smallest * 2**17
         return np.float32 if self.sample_size == 2 and is_moderate and is_exact else np.float64
 
-    def _decode(self, blocks: NDArray[np.uint8]) -> NDArray[np.int16] | NDArray[np.int32]:
-        """Decode little-endian integers of 2 or 3 bytes."""
-        if self.sample_size == 2:
-            return blocks.reshape(-1).view("<i2")
-        triplets = blocks.reshape(-1, 3)
-        padded = np.zeros((len(triplets), 4), dtype=np.uint8)
-        padded[:, 1:] = triplets
-        return padded.reshape(-1).view("<i4") >> 8
-
     @property
-    def _annotation_channels(self) -> list[int]:
-        """Indices of the annotation channels."""
-        return [i for i, label in enumerate(self.labels) if label in _ANNOTATIONS]
+    def _annotation_spans(self) -> list[slice]:
+        """Bytes of each annotation channel in a record."""
+        channels = [i for i, label in enumerate(self.labels) if label in _ANNOTATIONS]
+        return [self._find_bytes(i) for i in channels]
 
     @cached_property
     def annotations(self) -> mne.Annotations:
@@ -238,10 +197,10 @@ class EdfFile:
         """
         found: list[tuple[float, float, str]] = []
         zero = self._first_stamp
-        channels = self._annotation_channels
+        channels = [self._records.read(span) for span in self._annotation_spans]
         try:
-            for texts_of_record in zip(*(self._read_bytes(i) for i in channels), strict=True):
-                record = b"\0".join(text.tobytes() for text in texts_of_record)
+            for parts in zip(*channels, strict=True):
+                record = b"\0".join(part.tobytes() for part in parts)
                 for one in record.split(b"\0"):
                     stamp, *texts = one.split(b"\x14")
                     if not texts:
@@ -301,7 +260,7 @@ class EdfFile:
 
     def _read_delays(self) -> NDArray[np.float64]:
         """Read how much later each record begins than it would without gaps, in seconds."""
-        texts = self._read_bytes(self._annotation_channels[0])
+        texts = self._records.read(self._annotation_spans[0])
         stamps = [text.tobytes().partition(b"\x14")[0] for text in texts]
         onsets = np.array([float(stamp) for stamp in stamps])
         if not np.isfinite(onsets).all():
@@ -337,10 +296,10 @@ class EdfFile:
         It is in the first annotation, which has no text (EDF+ specification, 2.2.4). Some files
         leave it out, and begin with an annotation of another time.
         """
-        channels = self._annotation_channels
-        if not channels or min(self.counts) < 0 or not self._n_complete:
+        spans = self._annotation_spans
+        if not spans or min(self.counts) < 0 or not len(self._records):
             return 0.0
-        first, _, _ = self._read_bytes(channels[0], 0, 1).tobytes().partition(b"\0")
+        first, _, _ = self._records.read(spans[0], 0, 1).tobytes().partition(b"\0")
         stamp, *texts = first.split(b"\x14", 2)
         try:
             return float(stamp.partition(b"\x15")[0]) if texts and not texts[0] else 0.0

@@ -56,8 +56,7 @@ def test_tasks_that_have_not_begun_never_do():
 
     before = threading.active_count()
     tasks = [lambda i=i: work(i) for i in range(5)]
-    with pytest.raises(KeyboardInterrupt), compute_ahead(tasks, 1):
+    with compute_ahead(tasks, 1):
         threading.Timer(0.1, release.set).start()
-        raise KeyboardInterrupt
     assert begun == [0]
     assert threading.active_count() <= before + 1  # the timer may still end
