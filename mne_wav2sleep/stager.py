@@ -22,9 +22,6 @@ from .network.registry import describe_weights
 from .recordings import open_recording
 from .recordings.channels import ChannelName, map_channels, tabulate_channels
 from .recordings.opening import set_rates
-from .reports.epoch import plot_epoch
-from .reports.html import find_least_certain, make_report
-from .reports.night import plot_night
 from .signals import Validity
 from .signals.quality import summarize
 from .staging.audit import Audit, compare_subsets
@@ -331,6 +328,8 @@ class SleepStagerW2S:
         figure : matplotlib.figure.Figure
             Four panels on one time axis.
         """
+        from .reports.night import plot_night
+
         return plot_night(self.predict(), self.availability(), self._find_beats(), show=show)
 
     def plot_signals(self, epoch: int, *, show: bool = True) -> Figure:
@@ -359,6 +358,8 @@ class SleepStagerW2S:
         source = self._recording, self._channels, self._info.preprocessing, self._validity
         with self._steps.run():
             signals = read_epoch(*source, epoch)
+        from .reports.epoch import plot_epoch
+
         return plot_epoch(signals, self.predict(), epoch, show=show)
 
     def report(self) -> mne.Report:
@@ -372,6 +373,8 @@ class SleepStagerW2S:
             with ``report.save("night.html")``.
         """
         hyp = self.predict()
+        from .reports.html import find_least_certain, make_report
+
         return make_report(
             hyp,
             channels=self._channels,

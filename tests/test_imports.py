@@ -95,3 +95,14 @@ def test_no_submodule_has_the_name_of_a_public_function():
         own = {one.name for one in pkgutil.iter_modules(module.__path__)}
         rooms = {one.name for one in pkgutil.iter_modules(mne_wav2sleep.__path__) if one.ispkg}
         assert own & set(module.__all__) <= rooms
+
+
+def test_loading_weights_does_not_import_a_compiler():
+    """Torch would import it, and sympy, to draw a parameter on its device "meta"."""
+    code = """
+import sys
+from mne_wav2sleep import load_weights
+load_weights("mini", verbose="error")
+print("none", *set(sys.modules) & {"sympy", "torch._dynamo", "requests"})
+"""
+    assert run(code) == ["none"]

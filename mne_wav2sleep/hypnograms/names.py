@@ -2,14 +2,10 @@
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from .vocabulary import ADJECTIVES, DEPTHS, NREM, NUMBERS, PHASE, SLEEP, STAGE, WORDS
 
-_PARTS = re.compile(
-    rf"(?:(?P<before>{STAGE})(?: |$|(?=[ns]?\d))|(?P<word>{PHASE}|{SLEEP}) )?"
-    rf"(?P<rest>(?P<core>.*?)(?: (?P<after>{STAGE})| (?P<end>(?:d[eiou]l? )?{SLEEP}))?)"
-)
 _STANDARD = re.compile(
     r"(?:sleep )?(?:stage )?"
     r"(?:[0-5wr]|[ns][1-4]|nrem ?[1-4]|wake|awake|wakefulness|rem|light|deep|n1 n2)(?: sleep)?"
@@ -19,6 +15,15 @@ _SHORT = re.compile(r"\w{1,4}|\w \w")
 
 _LONGEST = 80
 """Longest label of a stage, in characters; comments may be far longer."""
+
+
+@cache
+def _compile_parts() -> re.Pattern[str]:
+    """Compile the pattern of a label when it is needed, as this takes 0.1 s."""
+    return re.compile(
+        rf"(?:(?P<before>{STAGE})(?: |$|(?=[ns]?\d))|(?P<word>{PHASE}|{SLEEP}) )?"
+        rf"(?P<rest>(?P<core>.*?)(?: (?P<after>{STAGE})| (?P<end>(?:d[eiou]l? )?{SLEEP}))?)"
+    )
 
 
 def _invert(words: dict[str, tuple[str, ...]]) -> dict[str, str]:
@@ -81,7 +86,7 @@ def _parse(label: str) -> tuple[str | None, bool]:
     text = re.split(r"\||@@", label)[0]
     text = re.sub(r"^\s*\d\s*[=:]", "", text)
     words = _normalize(text)
-    parts = _PARTS.fullmatch(words)
+    parts = _compile_parts().fullmatch(words)
     assert parts is not None  # noqa: S101 (for mypy: every part is optional)
     core = parts["core"]
     is_named = bool(parts["before"] and _SHORT.fullmatch(core))

@@ -6,7 +6,6 @@ from ..calibration import Calibration
 from ..cautions import warn
 from ..errors import WeightsError
 from ..verbosity import Verbosity, verbose
-from .download import fetch_weights
 from .forking import leave_lost_threads
 from .info import find_tensors, read_calibration
 from .registry import check_bundled, describe_weights, resolve_weights
@@ -74,6 +73,8 @@ def load_weights(
         folder = check_bundled(found)
         path, calibration = find_tensors(folder), read_calibration(folder)
     else:
+        from .download import fetch_weights
+
         path, calibration = fetch_weights(found.name), Calibration()
     seen = read_seen(found) if isinstance(found, Path) else SeenNights()
     state, sha256 = read_state(path)

@@ -146,7 +146,9 @@ class _AttentionMixer(nn.Module):
 
     def __init__(self, config: Wav2SleepConfig) -> None:
         super().__init__()
-        self.register_tokens = nn.Parameter(torch.randn(1, 1, config.feature_dim, 1))
+        tokens = torch.empty(1, 1, config.feature_dim, 1)
+        # On the device "meta", torch would import its compiler and sympy to draw nothing.
+        self.register_tokens = nn.Parameter(tokens if tokens.is_meta else tokens.normal_())
         layer = nn.TransformerEncoderLayer(
             config.feature_dim,
             config.mixer_heads,
