@@ -22,6 +22,7 @@ from .network.registry import describe_weights
 from .recordings import open_recording
 from .recordings.channels import ChannelName, map_channels, tabulate_channels
 from .recordings.opening import set_rates
+from .reports.night import plot_night
 from .signals import Validity
 from .signals.quality import summarize
 from .staging.audit import Audit, compare_subsets
@@ -328,8 +329,6 @@ class SleepStagerW2S:
         figure : matplotlib.figure.Figure
             Four panels on one time axis.
         """
-        from .reports.night import plot_night
-
         return plot_night(self.predict(), self.availability(), self._find_beats(), show=show)
 
     def plot_signals(self, epoch: int, *, show: bool = True) -> Figure:
@@ -355,11 +354,11 @@ class SleepStagerW2S:
         IndexError
             If the recording has no such epoch.
         """
+        from .reports.epoch import plot_epoch
+
         source = self._recording, self._channels, self._info.preprocessing, self._validity
         with self._steps.run():
             signals = read_epoch(*source, epoch)
-        from .reports.epoch import plot_epoch
-
         return plot_epoch(signals, self.predict(), epoch, show=show)
 
     def report(self) -> mne.Report:
@@ -372,9 +371,9 @@ class SleepStagerW2S:
             signal quality, the audit, provenance, and a methods paragraph with citations. Save it
             with ``report.save("night.html")``.
         """
-        hyp = self.predict()
         from .reports.html import find_least_certain, make_report
 
+        hyp = self.predict()
         return make_report(
             hyp,
             channels=self._channels,

@@ -15,27 +15,28 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import cycle
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from .kernels import load_kernels
 from .model import INSTANCE_NORM_EPS, Conv, ResidualBlock, SignalEncoder, Wav2Sleep
 
 _VALUES_PER_TILE = 2**19
 """2 MB. Smaller tiles are in closer caches, but more of them take more time of Python, which runs
 in one thread at a time."""
-_N_TRIED = 1024
-"""Samples of which the mean of all is estimated."""
 _PADDED_EPOCHS = 4
 """Epochs of constant padding that are encoded. What precedes the padding has an effect on its first
 1.5 epochs if convolutions are causal, else 0.75, and its end on the last 0.75."""
 _TYPICAL = 2
 """The one of them that stands for all that are left out."""
 
-_Map = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
+_T = TypeVar("_T")
+_Array = NDArray[np.float32]
 
 
 class FastWav2Sleep:
@@ -59,11 +60,11 @@ class FastWav2Sleep:
         """Run the encoders, as :meth:`Wav2Sleep.encode` does."""
         encoders = self._network.signal_encoders
         found = {}
-        with _start_threads() as map_tiles:
+        with _start_threads() as share:
             memory = _Memory()
             for name in sorted(x):
                 encoder = cast("SignalEncoder", encoders.encoders[encoders.signals[name]])
-                found[name] = _encode(encoder, x[name], memory, map_tiles)
+                found[name] = _encode(encoder, x[name], memory, share)
         return found
 
     def mix(self, z: Mapping[str, Tensor], available: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -71,8 +72,16 @@ class FastWav2Sleep:
         return self._network.mix(z, available)
 
 
+class _Share(Protocol):
+    """What shares tasks among threads."""
+
+    def __call__(self, task: Callable[[int], _T], firsts: Iterable[int]) -> list[_T]:
+        """Call ``task`` with each of ``firsts``, and return the results in this order."""
+        ...
+
+
 @contextmanager
-def _start_threads() -> Iterator[_Map]:
+def _start_threads() -> Iterator[_Share]:
     """Start as many threads as torch uses, which wait for each other at the end of a layer.
 
     Torch's own threads would wait after each operation, and keep their cores busy meanwhile, also
@@ -80,59 +89,51 @@ def _start_threads() -> Iterator[_Map]:
     """
     n_threads = torch.get_num_threads()
     if n_threads == 1:
-        yield map
+        yield lambda task, firsts: [task(first) for first in firsts]
         return
     try:
-        with ThreadPoolExecutor(n_threads, "encode", initializer=_begin_thread) as threads:
-            yield threads.map
+        # Torch has a number of threads for each thread that calls it.
+        with ThreadPoolExecutor(
+            n_threads, "encode", initializer=torch.set_num_threads, initargs=(1,)
+        ) as threads:
+            yield lambda task, firsts: list(threads.map(task, firsts))
     finally:
         torch.set_num_threads(n_threads)  # also that of threads which are started later
 
 
-def _begin_thread() -> None:
-    """Let a thread compute alone; torch has these settings for each thread that calls it."""
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
-
-
 class _Memory:
-    """Memory that is used again and again for tensors of different shapes."""
+    """Memory that is used again and again for arrays of different shapes."""
 
     def __init__(self) -> None:
-        self._arrays: dict[tuple[str, int], np.ndarray] = {}
-        self._lent: dict[tuple[str, int], Tensor] = {}
+        self._arrays: dict[tuple[str, int], _Array] = {}
 
-    def lend(self, name: str, n_samples: int, n_channels: int, *, thread: int = 0) -> Tensor:
-        """Lend a tensor of shape (T, C) until the same name and thread ask for one again."""
-        key, shape = (name, thread), (n_samples, n_channels)
-        if key not in self._lent or self._lent[key].shape != shape:
-            size = n_samples * n_channels
-            if key not in self._arrays or self._arrays[key].size < size:
-                # NumPy asks the system for large pages, which are cleared faster.
-                self._arrays[key] = np.empty(size, np.float32)
-            self._lent[key] = torch.from_numpy(self._arrays[key][:size]).view(shape)
-        return self._lent[key]
+    def lend(self, name: str, n_samples: int, n_channels: int, *, thread: int = 0) -> _Array:
+        """Lend an array of shape (T, C) until the same name and thread ask for one again."""
+        size = n_samples * n_channels
+        if (name, thread) not in self._arrays or self._arrays[name, thread].size < size:
+            # NumPy asks the system for large pages, which are cleared faster; torch does not.
+            self._arrays[name, thread] = np.empty(size, np.float32)
+        return self._arrays[name, thread][:size].reshape(n_samples, n_channels)
 
 
-def _encode(encoder: SignalEncoder, x_BT: Tensor, memory: _Memory, map_tiles: _Map) -> Tensor:
+def _encode(encoder: SignalEncoder, x_BT: Tensor, memory: _Memory, share: _Share) -> Tensor:
     """Run an encoder, one recording at a time."""
     if encoder.chunked:  # epochs are encoded separately, so that there is nothing to tile
         return encoder(x_BT)
-    return torch.cat([_encode_one(encoder, x_T, memory, map_tiles) for x_T in x_BT])
+    return torch.cat([_encode_one(encoder, x_T, memory, share) for x_T in x_BT])
 
 
-def _encode_one(encoder: SignalEncoder, x_T: Tensor, memory: _Memory, map_tiles: _Map) -> Tensor:
+def _encode_one(encoder: SignalEncoder, x_T: Tensor, memory: _Memory, share: _Share) -> Tensor:
     """Map one recording (S * samples_per_epoch,) to its features (1, S, F)."""
     differs = (x_T != x_T[-1]).nonzero()
     n_constant = len(x_T) - (int(differs[-1]) + 1 if len(differs) else 0)
     left_out = max(n_constant // encoder.samples_per_epoch - _PADDED_EPOCHS, 0)
     n_epochs = len(x_T) // encoder.samples_per_epoch - left_out
-    cnn = _Cnn(n_epochs, left_out, memory, map_tiles)
-    # Tensors of inference mode could not be written to by other threads.
+    cnn = _Cnn(n_epochs, left_out, memory, share)
     no_autocast = torch.autocast("cpu", enabled=False) if cnn.is_lower else nullcontext()
-    with torch.inference_mode(False), torch.no_grad(), no_autocast:
+    with torch.no_grad(), no_autocast:
         y_TC = cnn.run(encoder, x_T[: n_epochs * encoder.samples_per_epoch].float())
-    z_BSF = encoder.embed(y_TC.reshape(1, n_epochs, -1))
+    z_BSF = encoder.embed(torch.from_numpy(y_TC).reshape(1, n_epochs, -1))
     if not left_out:
         return z_BSF
     typical = n_epochs - _PADDED_EPOCHS + _TYPICAL
@@ -147,7 +148,7 @@ class _Layer(Protocol):
         """Number of samples and of channels."""
         ...
 
-    def read(self, first: int, last: int, out_TC: Tensor) -> None:
+    def read(self, first: int, last: int, out_TC: _Array) -> None:
         """Write the samples from ``first`` to ``last`` to ``out_TC``."""
         ...
 
@@ -171,10 +172,11 @@ class _FirstLayer:
         self._shift_C = shift_C
         self.shape = len(self._x_TK), len(kernel_CK)
 
-    def read(self, first: int, last: int, out_TC: Tensor) -> None:
+    def read(self, first: int, last: int, out_TC: _Array) -> None:
         """Write the samples from ``first`` to ``last`` to ``out_TC``."""
-        torch.addmm(self._shift_C, self._x_TK[first:last], self._kernel_KC, out=out_TC)
-        _gelu(out_TC)
+        out = torch.from_numpy(out_TC)
+        torch.addmm(self._shift_C, self._x_TK[first:last], self._kernel_KC, out=out)
+        torch.ops.aten.gelu_(out)
 
 
 @dataclass(frozen=True)
@@ -183,18 +185,18 @@ class _StoredLayer:
 
     Attributes
     ----------
-    outputs : Tensor, shape (n_samples, n_channels)
+    outputs : array of float32, shape (n_samples, n_channels)
         The outputs of the convolution.
-    scale, shift : Tensor, shape (n_channels,)
-        Factors of instance norm, and what is added to the products.
-    skipped : Tensor, shape (n_samples, n_channels), or None
+    mean, scale : array of float32, shape (n_channels,)
+        Means and factors of instance norm.
+    skipped : array of float32, shape (n_samples, n_channels), or None
         The outputs of the residual connection, if the layer is the last of a block.
     """
 
-    outputs: Tensor
-    scale: Tensor
-    shift: Tensor
-    skipped: Tensor | None = None
+    outputs: _Array
+    mean: _Array
+    scale: _Array
+    skipped: _Array | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -202,13 +204,15 @@ class _StoredLayer:
         n_samples, n_channels = self.outputs.shape
         return n_samples, n_channels
 
-    def read(self, first: int, last: int, out_TC: Tensor) -> None:
+    def read(self, first: int, last: int, out_TC: _Array) -> None:
         """Write the samples from ``first`` to ``last`` to ``out_TC``."""
-        torch.addcmul(self.shift, self.outputs[first:last], self.scale, out=out_TC)
-        _gelu(out_TC)
-        if self.skipped is not None:
-            out_TC.add_(self.skipped[first:last])
-            _gelu(out_TC)
+        kernels = load_kernels()
+        y, out = self.outputs[first:last].reshape(-1), out_TC.reshape(-1)
+        if self.skipped is None:
+            kernels.activate(y, self.mean, self.scale, out)
+        else:
+            skipped = self.skipped[first:last].reshape(-1)
+            kernels.activate_sum(y, self.mean, self.scale, skipped, out)
 
 
 class _Kernel:
@@ -222,34 +226,28 @@ class _Kernel:
         Samples of the input from one output to the next.
     dtype : torch.dtype
         Type in which products are computed.
-
-    Attributes
-    ----------
-    bias_O : Tensor, shape (n_outputs,)
-        What is added to the outputs.
     """
 
     def __init__(self, weight_OIK: Tensor, stride: int, dtype: torch.dtype) -> None:
-        self.bias_O = weight_OIK.new_zeros(len(weight_OIK))
-        self._weight_OIHK = weight_OIK.to(dtype).unsqueeze(2)
+        self._weight_OIK = weight_OIK.to(dtype)
         self._taps = [weight_OIK[:, :, k].T.contiguous() for k in range(weight_OIK.shape[2])]
         self._stride = stride
 
     def apply(self, x_TC: Tensor, out_TC: Tensor) -> None:
         """Write the convolution of padded samples to ``out_TC``."""
-        dtype = self._weight_OIHK.dtype
+        dtype = self._weight_OIK.dtype
         if dtype != torch.float32:
             # conv2d sees time-major memory as channels-last, the layout of its fastest kernels.
             x_BCHT = x_TC.to(dtype)[None, None].permute(0, 3, 1, 2)
-            y_BCHT = functional.conv2d(x_BCHT, self._weight_OIHK, stride=(1, self._stride))
-            torch.add(y_BCHT[0, :, 0, : len(out_TC)].T, self.bias_O, out=out_TC)
+            weight_OIHK = self._weight_OIK.unsqueeze(2)
+            y_BCHT = functional.conv2d(x_BCHT, weight_OIHK, stride=(1, self._stride))
+            out_TC.copy_(y_BCHT[0, :, 0, : len(out_TC)].T)
             return
         # As fast as conv2d, which cannot write to memory that it is given.
         reach = (len(out_TC) - 1) * self._stride + 1
-        first, *others = self._taps
-        torch.addmm(self.bias_O, x_TC[: reach : self._stride], first, out=out_TC)
-        for k, tap_IO in enumerate(others, start=1):
-            out_TC.addmm_(x_TC[k : k + reach : self._stride], tap_IO)
+        for k, tap_IO in enumerate(self._taps):
+            rows_TC = x_TC[k : k + reach : self._stride]
+            torch.addmm(out_TC, rows_TC, tap_IO, beta=min(k, 1), out=out_TC)
 
 
 class _Cnn:
@@ -263,8 +261,8 @@ class _Cnn:
         Epochs of constant padding after them, which only count in instance norm.
     memory : _Memory
         Memory for the outputs of layers.
-    map_tiles : callable
-        Like :class:`map`, in several threads.
+    share : _Share
+        What shares tiles among threads.
 
     Attributes
     ----------
@@ -272,38 +270,38 @@ class _Cnn:
         Whether products are computed in the lower precision of autocast.
     """
 
-    def __init__(self, n_epochs: int, left_out: int, memory: _Memory, map_tiles: _Map) -> None:
+    def __init__(self, n_epochs: int, left_out: int, memory: _Memory, share: _Share) -> None:
         self._n_epochs = n_epochs
         self._left_out = left_out
         self._memory = memory
-        self._map_tiles = map_tiles
+        self._share = share
         # A layer is read while the next one is written.
         self._names = cycle(["outputs", "next outputs"])
         self._names_of_skipped = cycle(["skipped", "next skipped"])
         self.is_lower = torch.is_autocast_enabled("cpu")
         self._dtype = torch.get_autocast_dtype("cpu") if self.is_lower else torch.float32
 
-    def run(self, encoder: SignalEncoder, x_T: Tensor) -> Tensor:
+    def run(self, encoder: SignalEncoder, x_T: Tensor) -> _Array:
         """Map samples of shape (T,) to the vectors of epochs, shape (4 * S, C)."""
         first, *others = cast("Iterable[ResidualBlock]", encoder.cnn)
         skipped_TC = self._lend_skipped(first, len(x_T))
         weight_C = first.downsample.weight[:, 0, 0]
-        torch.mul(x_T[::2, None], weight_C, out=skipped_TC)
+        torch.mul(x_T[::2, None], weight_C, out=torch.from_numpy(skipped_TC))
         layer = self._end(first, self._begin(first.conv1, x_T), skipped_TC)
         for block in others:
             skipped_TC = self._lend_skipped(block, layer.shape[0])
             begun = self._convolve(block.conv1, layer, (block.downsample.weight, skipped_TC))
             layer = self._end(block, begun, skipped_TC)
-        y_TC = layer.outputs.new_empty(layer.shape)
+        y_TC = np.empty(layer.shape, np.float32)
         layer.read(0, len(y_TC), y_TC)
         return y_TC
 
-    def _lend_skipped(self, block: ResidualBlock, n_samples: int) -> Tensor:
+    def _lend_skipped(self, block: ResidualBlock, n_samples: int) -> _Array:
         """Lend memory for the outputs of a residual connection."""
         name = next(self._names_of_skipped)
         return self._memory.lend(name, n_samples // 2, block.downsample.out_channels)
 
-    def _end(self, block: ResidualBlock, layer: _Layer, skipped_TC: Tensor) -> _StoredLayer:
+    def _end(self, block: ResidualBlock, layer: _Layer, skipped_TC: _Array) -> _StoredLayer:
         """Run a residual block after its first layer."""
         layer = self._convolve(block.conv2, layer)
         return replace(self._convolve(block.conv3, layer), skipped=skipped_TC)
@@ -311,23 +309,23 @@ class _Cnn:
     def _begin(self, conv: Conv, x_T: Tensor) -> _FirstLayer:
         """Find the statistics of the first layer from those of its input."""
         right = int(conv.conv.padding[0])
-        padded_T = functional.pad(x_T, (conv.left + right, right))
+        # Instance norm removes what this subtracts. It makes constant padding 0, so that the
+        # padding that is left out adds nothing to sums.
+        padded_T = functional.pad(x_T, (conv.left + right, right)) - x_T[-1]
         kernel_CK = conv.conv.weight[:, 0]
         padded = padded_T.double()
         taps = [padded[k : k + len(x_T)] for k in range(kernel_CK.shape[1])]
-        # Where the input is constant, so are the products of its taps.
-        more, last = self._left_out * (len(x_T) // self._n_epochs), float(x_T[-1])
-        count = len(x_T) + more
-        mean_K = (torch.stack([tap.sum() for tap in taps]) + more * last) / count
+        count = len(x_T) // self._n_epochs * (self._n_epochs + self._left_out)
+        mean_K = torch.stack([tap.sum() for tap in taps]) / count
         products_KK = torch.stack([torch.stack([a.dot(b) for b in taps]) for a in taps])
-        covariance_KK = (products_KK + more * last**2) / count - mean_K.outer(mean_K)
-        mean_C = kernel_CK.double() @ mean_K
+        covariance_KK = products_KK / count - mean_K.outer(mean_K)
         variance_C = ((kernel_CK.double() @ covariance_KK) * kernel_CK).sum(1)
-        scale_C, shift_C = _fold(mean_C, variance_C)
-        return _FirstLayer(padded_T, kernel_CK * scale_C[:, None], shift_C)
+        scale_C = _invert(variance_C)
+        shift_C = (-(kernel_CK.double() @ mean_K) * scale_C).float()
+        return _FirstLayer(padded_T, kernel_CK * scale_C[:, None].float(), shift_C)
 
     def _convolve(
-        self, conv: Conv, layer: _Layer, skip: tuple[Tensor, Tensor] | None = None
+        self, conv: Conv, layer: _Layer, skip: tuple[Tensor, _Array] | None = None
     ) -> _StoredLayer:
         """Run the convolution of a layer.
 
@@ -337,7 +335,7 @@ class _Cnn:
             The convolution.
         layer : _Layer
             The layer before.
-        skip : (Tensor, Tensor), optional
+        skip : (Tensor, array of float32), optional
             Weights of the residual connection that begins with the layer, and memory for its
             outputs.
         """
@@ -349,59 +347,42 @@ class _Cnn:
         y_TC = self._memory.lend(next(self._names), n_samples // stride, n_out)
         # An even number of samples each.
         size = max(_VALUES_PER_TILE // n_out // 2, 1) * 2
-        # Instance norm removes the bias, which keeps the outputs near 0. Squares in float32 would
-        # not tell small deviations from a large mean.
-        middle = (n_samples // 2 + 1) // 2 * 2
-        few_TC = self._read(layer, middle - left, min(middle + _N_TRIED, n_samples) + right)
-        out_TC = y_TC[: (len(few_TC) - left - right) // stride]
-        kernel.apply(few_TC, out_TC)
-        kernel.bias_O = -out_TC.mean(0)
-        firsts = range(0, n_samples, size)
-        sums_N2C = y_TC.new_empty((len(firsts), 2, n_out))
 
-        def convolve(first: int) -> None:
-            """Compute a tile, and the sums of its outputs and of their squares."""
+        def convolve(first: int) -> NDArray[np.float64]:
+            """Compute a tile, and return the sums of its outputs and of their squares."""
             last = min(first + size, n_samples)
             out_TC = y_TC[first // stride : last // stride]
-            x_TC = self._read(layer, first - left, last + right)
-            kernel.apply(x_TC, out_TC)
-            if skip is not None and down is not None:
-                down.apply(x_TC[left : left + last - first], skip[1][first // 2 : last // 2])
-            squares_TC = self._memory.lend("squares", *out_TC.shape, thread=threading.get_ident())
-            sums_2C = sums_N2C[first // size]
-            torch.sum(out_TC, 0, out=sums_2C[0])
-            torch.sum(torch.mul(out_TC, out_TC, out=squares_TC), 0, out=sums_2C[1])
+            with torch.inference_mode():  # modes are those of a thread
+                x_TC = torch.from_numpy(self._read(layer, first - left, last + right))
+                kernel.apply(x_TC, torch.from_numpy(out_TC))
+                if skip is not None and down is not None:
+                    skipped_TC = torch.from_numpy(skip[1][first // 2 : last // 2])
+                    down.apply(x_TC[left : left + last - first], skipped_TC)
+            sums_2C = np.empty((2, n_out))
+            load_kernels().add_up(out_TC.reshape(-1), sums_2C)
+            return sums_2C
 
-        list(self._map_tiles(convolve, firsts))
-        sums_2C = sums_N2C.double().sum(0)
+        sums_2C = np.sum(self._share(convolve, range(0, n_samples, size)), axis=0)
         per_epoch = len(y_TC) // self._n_epochs
         if self._left_out:
             typical = int((self._n_epochs - _PADDED_EPOCHS + _TYPICAL + 0.5) * per_epoch)
-            typical_C = y_TC[typical].double()
-            sums_2C += self._left_out * per_epoch * torch.stack([typical_C, typical_C**2])
+            typical_C = y_TC[typical].astype(np.float64)
+            sums_2C += self._left_out * per_epoch * np.stack([typical_C, typical_C**2])
         mean_C, square_C = sums_2C / ((self._n_epochs + self._left_out) * per_epoch)
-        return _StoredLayer(y_TC, *_fold(mean_C, square_C - mean_C**2))
+        scale_C = _invert(torch.from_numpy(square_C - mean_C**2)).float().numpy()
+        return _StoredLayer(y_TC, mean_C.astype(np.float32), scale_C)
 
-    def _read(self, layer: _Layer, first: int, last: int) -> Tensor:
+    def _read(self, layer: _Layer, first: int, last: int) -> _Array:
         """Read samples of a layer, with zeros before the first and after the last."""
         n_samples, n_channels = layer.shape
         thread = threading.get_ident()
         x_TC = self._memory.lend("input", last - first, n_channels, thread=thread)
         before, after = max(-first, 0), max(last - n_samples, 0)
-        if before or after:
-            x_TC[:before], x_TC[len(x_TC) - after :] = 0.0, 0.0
-            layer.read(first + before, last - after, x_TC[before : len(x_TC) - after])
-        else:
-            layer.read(first, last, x_TC)
+        x_TC[:before], x_TC[len(x_TC) - after :] = 0.0, 0.0
+        layer.read(first + before, last - after, x_TC[before : len(x_TC) - after])
         return x_TC
 
 
-def _gelu(x: Tensor) -> None:
-    """Compute GELU in place."""
-    torch.ops.aten.gelu_(x)
-
-
-def _fold(mean_C: Tensor, variance_C: Tensor) -> tuple[Tensor, Tensor]:
-    """Express instance norm by the factor of each channel, and what is added to the product."""
-    scale_C = torch.rsqrt(variance_C.clamp(min=0.0) + INSTANCE_NORM_EPS)
-    return scale_C.float(), (-mean_C * scale_C).float()
+def _invert(variance_C: Tensor) -> Tensor:
+    """Compute the factors of instance norm."""
+    return torch.rsqrt(variance_C.clamp(min=0.0) + INSTANCE_NORM_EPS)

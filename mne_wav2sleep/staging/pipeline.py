@@ -346,6 +346,7 @@ def _prepare_inputs(
     # Readers of MNE may share what they read from.
     n_threads = _N_READ_AT_ONCE if recording.reader.is_by_channel else 1
     with compute_ahead(tasks, n_threads) as results:
+        engine.warm_up()
         yield from chain.from_iterable(results)
 
 
