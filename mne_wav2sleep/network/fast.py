@@ -118,7 +118,8 @@ class _Memory:
 
 def _encode(encoder: SignalEncoder, x_BT: Tensor, memory: _Memory, share: _Share) -> Tensor:
     """Run an encoder, one recording at a time."""
-    if encoder.chunked:  # epochs are encoded separately, so that there is nothing to tile
+    # Epochs that are encoded separately leave nothing to tile; networks are trained in float64 too.
+    if encoder.chunked or encoder.linear.weight.dtype != torch.float32:
         return encoder(x_BT)
     return torch.cat([_encode_one(encoder, x_T, memory, share) for x_T in x_BT])
 

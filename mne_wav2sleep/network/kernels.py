@@ -106,9 +106,7 @@ def _repeat(values: NDArray[np.float32]) -> NDArray[np.float32]:  # pragma: no c
 def _gelu(x: np.float32) -> np.float32:  # pragma: no cover
     """Compute GELU, and NaN for NaN."""
     z = x * _ROOT_HALF
-    z = _END if z > _END else z
-    z = -_END if z < -_END else z
-    u = z * z
+    u = min(z * z, _END * _END)
     p = _P[5] + u * _P[6]
     p = _P[4] + u * p
     p = _P[3] + u * p
@@ -119,7 +117,10 @@ def _gelu(x: np.float32) -> np.float32:  # pragma: no cover
     q = _Q[2] + u * q
     q = _Q[1] + u * q
     q = _Q[0] + u * q
-    return _HALF * x * (_ONE + z * p / q)
+    erf = z * p / q
+    erf = _ONE if z > _END else erf
+    erf = -_ONE if z < -_END else erf
+    return _HALF * x * (_ONE + erf)
 
 
 def _activate(

@@ -132,6 +132,13 @@ def test_small_deviations_from_a_large_mean_are_kept():
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=limit)
 
 
+def test_a_network_in_float64_is_run_as_it_is():
+    network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval().double()
+    x = {"ABD": torch.randn(1, 8 * 256, dtype=torch.float64)}
+    with torch.inference_mode():
+        assert torch.equal(fast.FastWav2Sleep(network).encode(x)["ABD"], network.encode(x)["ABD"])
+
+
 def test_weights_are_shared_with_the_network():
     network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval().requires_grad_(False)
     x = {"ABD": torch.randn(1, 2 * 256)}
