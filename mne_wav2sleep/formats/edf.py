@@ -29,6 +29,7 @@ LONGEST_GAP_S = 48 * 3600.0
 _N_SCALED = 2**16
 """Samples that are scaled at once, which stay in the cache."""
 _SMALL = 1e-15
+"""Step of samples whose square is far from the limits of float32; likewise its inverse."""
 _ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 _VOLTS = {"µV": 1e-6, "μV": 1e-6, "\x83\xcaV": 1e-6, "uV": 1e-6, "mV": 1e-3}
 """Factors of the units that MNE converts to volts; the third unit is Shift JIS."""
