@@ -5,7 +5,8 @@ returns a network with its calibration and preprocessing, :func:`list_weights` l
 bundled weights, and an :class:`Engine` runs a network on a device.
 
     config     architecture and preprocessing
-    model      the network, as in training; fast: the same numbers on a CPU, sooner
+    model      the network, as in training; fast: the same numbers on a CPU, sooner, from layers
+               in tiles, whose loops LLVM compiles from instructions
     weights    the values WeightsInfo and LoadedWeights; lineage: what they were fine-tuned from
     extend     weights for more stages or signals
     seen       the nights of training, by their hashes

@@ -18,7 +18,7 @@ from ..progress import track
 from ..verbosity import check_option, check_type
 from .fast import FastWav2Sleep
 from .forking import leave_lost_threads
-from .kernels import load_kernels
+from .loops import load_loops
 from .model import Wav2Sleep
 
 Subset = tuple[str, ...]
@@ -181,7 +181,7 @@ class Engine:
     def warm_up(self) -> None:
         """Load what the first recording in a process would have to wait for."""
         if self.device.type == "cpu":
-            load_kernels()
+            load_loops()
 
     def encode(self, x: Mapping[str, NDArray[np.float32] | Tensor]) -> dict[str, Tensor]:
         """Run the encoders.

@@ -6,21 +6,26 @@ from threading import Thread
 import pytest
 import torch
 
-from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig, fast
+from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig, fast, layers
 from mne_wav2sleep.network.backends import choose_backend
 
 
-@pytest.mark.parametrize("values_per_tile", [3 * 256, 2**17])
+@pytest.mark.parametrize(
+    ("values_per_tile", "values_per_chunk"), [(3 * 256, 2**15), (3 * 256, 300), (2**17, 2**12)]
+)
 @pytest.mark.parametrize(
     "options",
     [{}, {"encoder_causal": True}, {"encoder_causal": True, "chunk_causal": True}],
     ids=["centered", "causal", "chunked"],
 )
-def test_tiles_give_the_same_features_as_the_plain_network(options, values_per_tile, monkeypatch):
+def test_tiles_give_the_same_features_as_the_plain_network(
+    options, values_per_tile, values_per_chunk, monkeypatch
+):
     torch.manual_seed(0)
     network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"}, **options)).eval()
     x = {"ABD": torch.randn(2, 20 * 256).cumsum(1)}
     monkeypatch.setattr(fast, "_VALUES_PER_TILE", values_per_tile)
+    monkeypatch.setattr(layers, "_VALUES_PER_CHUNK", values_per_chunk)
     with torch.inference_mode():
         expected = network.encode(x)["ABD"]
         found = fast.FastWav2Sleep(network).encode(x)["ABD"]
@@ -41,6 +46,26 @@ def test_padding_that_is_encoded_once_has_the_features_of_all_of_it(causal, n_re
         exact = network.double().encode({name: one.double() for name, one in x.items()})
     for name in x:
         torch.testing.assert_close(found[name].double(), exact[name], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_channels", [1, 8, 20])
+def test_any_number_of_channels(n_channels):
+    torch.manual_seed(0)
+    config = Wav2SleepConfig({"ABD": "ABD"}, initial_channels=n_channels, max_channels=40)
+    network = Wav2Sleep(config).eval()
+    x = {"ABD": torch.randn(1, 20 * 256)}
+    with torch.inference_mode():
+        expected = network.encode(x)["ABD"]
+        found = fast.FastWav2Sleep(network).encode(x)["ABD"]
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+def test_samples_need_not_be_contiguous():
+    network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval()
+    x = torch.randn(2, 8 * 256, 2)[..., 1]
+    with torch.inference_mode():
+        encode = fast.FastWav2Sleep(network).encode
+        assert torch.equal(encode({"ABD": x})["ABD"], encode({"ABD": x.contiguous()})["ABD"])
 
 
 def test_padding_is_not_encoded_again_and_again(monkeypatch):
@@ -90,7 +115,7 @@ def test_an_error_in_a_thread_is_raised(n_threads, monkeypatch):
     def fail(*args):
         raise RuntimeError("a tile failed")
 
-    monkeypatch.setattr(fast._Kernel, "apply", fail)
+    monkeypatch.setattr(fast.Convolution, "run", fail)
     torch.set_num_threads(n_threads)
     with pytest.raises(RuntimeError, match="a tile failed"):
         fast.FastWav2Sleep(network).encode({"ABD": torch.randn(1, 2 * 256)})

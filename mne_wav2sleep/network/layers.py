@@ -1,0 +1,279 @@
+"""Layers of an encoder, computed a tile at a time.
+
+PyTorch normalizes, activates and convolves one after the other, and each reads and writes all
+outputs of a layer. Here, a few thousand samples pass through all of them at a time, and stay in the
+caches of a core.
+
+Arrays are time-major: all channels of the first sample, then of the second. Numbers of channels are
+multiples of :data:`~mne_wav2sleep.network.instructions.LANES`. Shape suffixes are those of
+``model``, O and I for channels of outputs and inputs, K for the taps of a kernel, P for panels of
+LANES channels of outputs, and L for the channels of a panel.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .instructions import LANES
+from .loops import Call, Place, activate, load_loops
+from .loops import add_up as plan_sums
+
+Array = NDArray[np.float32]
+
+_VALUES_PER_CHUNK = 2**15
+"""128 kB of inputs or outputs, which stay in a core's own cache."""
+
+_ALIGNMENT = 16
+"""Values in a line of the caches of most processors. A vector that spans two takes longer."""
+
+
+class Memory:
+    """Memory that is used again and again for arrays of different shapes."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, int], Array] = {}
+
+    def lend(self, name: str, n_samples: int, n_channels: int, *, thread: int = 0) -> Array:
+        """Lend an array of shape (T, C) until the same name and thread ask for one again."""
+        size = n_samples * n_channels
+        if (name, thread) not in self._arrays or self._arrays[name, thread].size < size:
+            # NumPy asks the system for large pages, which are cleared faster; torch does not.
+            values = np.empty(size + _ALIGNMENT, np.float32)
+            self._arrays[name, thread] = values[-(find(values).address // 4) % _ALIGNMENT :]
+        return self._arrays[name, thread][:size].reshape(n_samples, n_channels)
+
+
+class Layer(Protocol):
+    """A layer, whose activated outputs are computed whenever they are read."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples and of channels."""
+        ...
+
+    def read(self, first: int, n_samples: int, out: Place, step: int = 0) -> list[Call]:
+        """Plan to write samples from ``first`` on; ``step`` later ones in the next repetition."""
+        ...
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """The first layer: it is cheap to compute anew, and its outputs are the largest of all.
+
+    Attributes
+    ----------
+    x : array of float32, shape (n_samples + 2,)
+        The input, padded for the kernel.
+    kernel : array of float32, shape (P, 1, 3, L)
+        The kernel.
+    mean, scale : array of float32, shape (n_channels,)
+        Means and factors of instance norm.
+    """
+
+    x: Array
+    kernel: Array
+    mean: Array
+    scale: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples and of channels."""
+        return len(self.x) - 2, len(self.mean)
+
+    def read(self, first: int, n_samples: int, out: Place, step: int = 0) -> list[Call]:
+        """Plan to write samples from ``first`` on; ``step`` later ones in the next repetition."""
+        n_panels = len(self.kernel)
+        places = find(self.x, first, step), find(self.kernel), out
+        norm = out, find(self.mean), find(self.scale)
+        return [
+            load_loops().convolve(places, (1, n_panels, n_samples), 3, 1),
+            activate(norm, None, out, (n_samples, n_panels)),
+        ]
+
+
+@dataclass(frozen=True)
+class FirstSkip:
+    """The residual connection of the first block, which is computed anew whenever it is read.
+
+    Attributes
+    ----------
+    x : array of float32, shape (2 * n_samples,)
+        The input.
+    kernel : array of float32, shape (P, 1, 1, L)
+        The kernel.
+    """
+
+    x: Array
+    kernel: Array
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """A layer whose convolution has been computed.
+
+    Attributes
+    ----------
+    outputs : array of float32, shape (n_samples, n_channels)
+        The outputs of the convolution.
+    mean, scale : array of float32, shape (n_channels,)
+        Means and factors of instance norm.
+    skipped : array of float32, shape (n_samples, n_channels), FirstSkip, or None
+        The outputs of the residual connection, if the layer is the last of a block.
+    """
+
+    outputs: Array
+    mean: Array
+    scale: Array
+    skipped: Array | FirstSkip | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples and of channels."""
+        n_samples, n_channels = self.outputs.shape
+        return n_samples, n_channels
+
+    def read(self, first: int, n_samples: int, out: Place, step: int = 0) -> list[Call]:
+        """Plan to write samples from ``first`` on; ``step`` later ones in the next repetition."""
+        n_panels = len(self.mean) // LANES
+        calls, skipped = [], None
+        if isinstance(self.skipped, FirstSkip):
+            places = find(self.skipped.x, 2 * first, 2 * step), find(self.skipped.kernel), out
+            calls.append(load_loops().convolve(places, (1, n_panels, n_samples), 1, 2))
+            skipped = out
+        elif self.skipped is not None:
+            skipped = find(self.skipped, first, step)
+        norm = find(self.outputs, first, step), find(self.mean), find(self.scale)
+        return [*calls, activate(norm, skipped, out, (n_samples, n_panels))]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of three taps, and the residual connection that begins with it.
+
+    Attributes
+    ----------
+    kernel : array of float32, shape (P, I, 3, L)
+        The kernel.
+    skip_kernel : array of float32, shape (P, I, 1, L), or None
+        The kernel of the residual connection.
+    stride : int
+        1 or 2.
+    before : int
+        Samples before those that are convolved which are also read.
+    """
+
+    kernel: Array
+    skip_kernel: Array | None
+    stride: int
+    before: int
+
+    def run(
+        self,
+        layer: Layer,
+        span: tuple[int, int],
+        memory: Memory,
+        out_TC: Array,
+        skipped_TC: Array | None,
+    ) -> NDArray[np.float64]:
+        """Convolve samples of a layer, a few at a time.
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer.
+        span : tuple of int
+            The first sample, and the one after the last; both are even numbers.
+        memory : Memory
+            Memory for what is read.
+        out_TC : array of float32, shape (n_samples / stride, n_channels)
+            Where the outputs of the layer's samples are written.
+        skipped_TC : array of float32, shape (n_samples / 2, n_channels), or None
+            Where those of the residual connection are written.
+
+        Returns
+        -------
+        sums_2C : array of float64, shape (2, n_channels)
+            The sums of the outputs and of their squares.
+        """
+        n_samples, n_in = layer.shape
+        n_out = out_TC.shape[1]
+        size = max(_VALUES_PER_CHUNK // max(n_in, n_out) // 2, 1) * 2
+        x_TC = memory.lend("input", size + 2, n_in, thread=threading.get_ident())
+        sums_2C = np.zeros((2, n_out))
+        for first, last, n_times in _split(*span, size, n_samples):
+            calls = read_padded(layer, first - self.before, last - first + 2, x_TC)
+            n_rows = (last - first) // self.stride
+            out = find(out_TC, first // self.stride, n_rows)
+            sizes = n_in, n_out // LANES, n_rows
+            places = find(x_TC), find(self.kernel), out
+            calls.append(load_loops().convolve(places, sizes, 3, self.stride))
+            if self.skip_kernel is not None and skipped_TC is not None:
+                n_skipped = (last - first) // 2
+                to = find(skipped_TC, first // 2, n_skipped)
+                places = find(x_TC, self.before), find(self.skip_kernel), to
+                sizes = n_in, n_out // LANES, n_skipped
+                calls.append(load_loops().convolve(places, sizes, 1, 2))
+            sums = find(sums_2C), find(sums_2C, 1)
+            calls.append(plan_sums(out, *sums, (n_rows, n_out // LANES)))
+            load_loops().run(calls, n_times)
+        return sums_2C
+
+
+def add_up(y_TC: Array) -> NDArray[np.float64]:
+    """Add up outputs and their squares, shape (2, n_channels)."""
+    n_samples, n_channels = y_TC.shape
+    sums_2C = np.zeros((2, n_channels))
+    sums = find(sums_2C), find(sums_2C, 1)
+    load_loops().run([plan_sums(find(y_TC), *sums, (n_samples, n_channels // LANES))])
+    return sums_2C
+
+
+def _split(first: int, last: int, size: int, n_samples: int) -> Iterator[tuple[int, int, int]]:
+    """Split a span into chunks: the first and last sample of the first, and how many follow it."""
+    while first < last:
+        end = min(first + size, last)
+        n_times = 1
+        if first > 0 and end < n_samples:
+            # As many as are whole, and do not touch the end.
+            n_times = max((min(last, n_samples - 1) - first) // size, 1)
+        yield first, end, n_times
+        first += n_times * (end - first)
+
+
+def read_padded(layer: Layer, first: int, n_read: int, x_TC: Array) -> list[Call]:
+    """Plan to read samples of a layer, with zeros before the first and after the last."""
+    n_samples, _ = layer.shape
+    before, after = max(-first, 0), max(first + n_read - n_samples, 0)
+    x_TC[:before], x_TC[n_read - after : n_read] = 0.0, 0.0
+    return layer.read(first + before, n_read - before - after, find(x_TC, before), n_read - 2)
+
+
+def pad_channels(n_channels: int) -> int:
+    """Find the number of channels with those that fill the last vector."""
+    return -(-n_channels // LANES) * LANES
+
+
+def pad(weight_OIK: Array, *, reads_signal: bool = False) -> Array:
+    """Add zeros for the channels that fill the last vector, except to the one of a signal."""
+    n_out, n_in, _ = weight_OIK.shape
+    more_in = 0 if reads_signal else pad_channels(n_in) - n_in
+    return np.pad(weight_OIK, ((0, pad_channels(n_out) - n_out), (0, more_in), (0, 0)))
+
+
+def pack(weight_OIK: Array) -> Array:
+    """Order padded weights as they are read, to shape (P, I, K, L)."""
+    n_out, n_in, n_taps = weight_OIK.shape
+    weight_PLIK = weight_OIK.reshape(n_out // LANES, LANES, n_in, n_taps)
+    return np.ascontiguousarray(weight_PLIK.transpose(0, 2, 3, 1))
+
+
+def find(array: NDArray[np.floating], row: int = 0, step: int = 0) -> Place:
+    """Find where a row of an array begins, which moves by ``step`` rows when calls are repeated."""
+    if not array.flags.c_contiguous:
+        raise ValueError("Compiled loops cannot read an array with gaps between its values.")
+    address, size = array.__array_interface__["data"][0], array.strides[0]
+    return Place(address + row * size, step * size)
