@@ -75,6 +75,28 @@ WAVES = {
 COLUMNS = ("rate", "irregularity", "likeness", "noise", "upright", "plausible", "background")
 
 
+@dataclass(frozen=True)
+class Excerpts:
+    """Selected epochs of a channel, with what surrounds them.
+
+    Attributes
+    ----------
+    rows : array, shape (n_epochs, n_samples)
+        The samples that are analyzed, as recorded.
+    epochs : array of int, shape (n_epochs,)
+        Numbers of the epochs.
+    sfreq : float
+        Sampling rate in Hz.
+    modality : str
+        The modality.
+    """
+
+    rows: NDArray[np.floating]
+    epochs: NDArray[np.integer]
+    sfreq: float
+    modality: str
+
+
 def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd.DataFrame:
     """Find the heart beats or breaths in selected epochs of a channel.
 
@@ -117,26 +139,62 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
     >>> find_beats(signal, "THX", np.arange(2))["rate"].tolist()
     [15.0, 15.0]
     """
-    found = np.full((epochs.size, len(COLUMNS)), np.nan)
+    firsts = range(0, max(epochs.size, 1), _ROWS)
+    parts = (epochs[first : first + _ROWS] for first in firsts)
+    return pd.concat([describe(cut_out(signal, modality, part)) for part in parts])
+
+
+def cut_out(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> Excerpts:
+    """Cut selected epochs out of a channel, so that the rest of it need not be kept.
+
+    Parameters
+    ----------
+    signal, modality, epochs
+        As in :func:`find_beats`.
+
+    Returns
+    -------
+    excerpts : Excerpts
+        What :func:`describe` analyzes.
+    """
     sfreq = signal.sfreq
-    if modality in WAVES and sfreq >= MODALITIES[modality].lowest_sfreq:
+    span_s = WAVES[modality].span_s if modality in WAVES else 0.0
+    within = np.arange(min(int(span_s * sfreq), signal.data.size))
+    begin = (epochs + 0.5) * EPOCH_S - span_s / 2
+    starts = np.clip(np.round(begin * sfreq), 0, signal.data.size - within.size)
+    rows = signal.data[starts.astype(np.int64)[:, None] + within]
+    return Excerpts(rows, epochs, sfreq, modality)
+
+
+def describe(excerpts: Excerpts) -> pd.DataFrame:
+    """Find the heart beats or breaths in excerpts, and describe them as :func:`find_beats` does.
+
+    Parameters
+    ----------
+    excerpts : Excerpts
+        The excerpts, all of which are filtered at once.
+
+    Returns
+    -------
+    beats : pandas.DataFrame, shape (n, 7)
+        One row per epoch, with the columns of :func:`find_beats`.
+    """
+    epochs, sfreq, modality = excerpts.epochs, excerpts.sfreq, excerpts.modality
+    found = np.full((epochs.size, len(COLUMNS)), np.nan)
+    is_analyzed = modality in WAVES and sfreq >= MODALITIES[modality].lowest_sfreq
+    if epochs.size and is_analyzed:
         wave = WAVES[modality]
         band = (wave.band[0], min(wave.band[1], 0.45 * sfreq))
         sos = scipy_signal.butter(2, band, "bandpass", fs=sfreq, output="sos")
-        within = np.arange(min(int(wave.span_s * sfreq), signal.data.size))
-        begin = (epochs + 0.5) * EPOCH_S - wave.span_s / 2
-        starts = np.clip(np.round(begin * sfreq), 0, signal.data.size - within.size)
         step = max(int(sfreq // _RATE), 1)
-        for first in range(0, epochs.size, _ROWS):
-            chosen = starts.astype(np.int64)[first : first + _ROWS, None] + within
-            rows = signal.data[chosen].astype(np.float64)
-            # In extreme units, squares would overflow.
-            rows = rows / max(float(np.abs(rows).max()), np.finfo(float).tiny)
-            rows = rows - rows.mean(1, keepdims=True)
-            waves = scipy_signal.sosfiltfilt(sos, rows, axis=1)
-            background = _measure_background(rows, waves, sfreq, modality)
-            for i, row in enumerate(waves[:, ::step], start=first):
-                found[i] = *_describe(row, sfreq / step, modality), background[i - first]
+        rows = excerpts.rows.astype(np.float64)
+        # In extreme units, squares would overflow.
+        rows = rows / max(float(np.abs(rows).max()), np.finfo(float).tiny)
+        rows = rows - rows.mean(1, keepdims=True)
+        waves = scipy_signal.sosfiltfilt(sos, rows, axis=1)
+        background = _measure_background(rows, waves, sfreq, modality)
+        for i, row in enumerate(waves[:, ::step]):
+            found[i] = *_describe_row(row, sfreq / step, modality), background[i]
     return pd.DataFrame(found, index=pd.Index(epochs, name="Epoch"), columns=list(COLUMNS))
 
 
@@ -168,7 +226,7 @@ def _find_peaks(row: NDArray[np.float64], sfreq: float, modality: str) -> NDArra
     )
 
 
-def _describe(row: NDArray[np.float64], sfreq: float, modality: str) -> tuple[float, ...]:
+def _describe_row(row: NDArray[np.float64], sfreq: float, modality: str) -> tuple[float, ...]:
     """Describe one filtered epoch, in the order of :data:`COLUMNS`, without the background."""
     nothing = (np.nan,) * 5 + (0.0,)
     upright = np.nan

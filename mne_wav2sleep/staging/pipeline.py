@@ -1,9 +1,7 @@
 """A recording through all steps, window by window, with each encoder run once per window."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,28 +19,20 @@ from ..progress import track
 from ..recordings import Channel, Recording
 from ..recordings.reading import (
     fill_in,
-    group_channels,
     is_in_volts,
     iterate_signals,
     read_recorded,
     warn_of_slow_channels,
 )
-from ..signals import Reason, Signal, Validity
+from ..signals import Reason, Validity
 from ..signals.batch import make_batch
 from ..signals.beats import choose_epochs, find_beats
 from ..signals.quality import find_bursts, find_doubts
 from ..verbosity import check_type
-from .ahead import compute_ahead
+from .inputs import Beats, find_span, prepare_inputs
 from .provenance import make_provenance
 from .result import EncodedWindow, StagingResult
 from .windows import blend, divide, join, plan_windows
-
-_N_INSPECTED = 60
-"""Epochs of a window in which beats and breaths are searched while staging: enough to notice a
-channel without any, and few enough to add no noticeable time."""
-
-_N_READ_AT_ONCE = 2
-"""Channels that are read at once: more would take more memory."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +111,10 @@ def stage_recording(
     hum: dict[str, list[float]] = {channel.modality: [] for channel in channels}
     for window in track(windows, "Staging", "window"):
         reasons, features, available = {}, {}, {}
-        for one in _prepare_inputs(recording, channels, validity, weights, engine, window):
-            beats[one.name].append(one.beats)
+        for one in prepare_inputs(recording, channels, validity, weights, engine, window):
+            if isinstance(one, Beats):
+                beats[one.name].append(one.table)
+                continue
             bursts[one.name].append(one.bursts)
             hum[one.name] = sorted({*hum[one.name], *one.hum})
             reasons[one.name] = one.epochs
@@ -213,7 +205,7 @@ def find_all_beats(
     windows = plan_windows(recording.n_epochs)
     found: dict[str, list[pd.DataFrame]] = {channel.modality: [] for channel in channels}
     for window in track(windows, "Finding beats", "window"):
-        start, stop = _find_span(recording, window)
+        start, stop = find_span(recording, window)
         signals = iterate_signals(recording, channels, validity, start=start, stop=stop)
         for name, signal in signals:
             beats = find_beats(signal, name, choose_epochs(signal))
@@ -261,7 +253,7 @@ def read_epoch(
         )
     windows = plan_windows(recording.n_epochs)
     number = next(i for i, (_, end) in enumerate(divide(windows)) if epoch < end)
-    start, stop = _find_span(recording, windows[number])
+    start, stop = find_span(recording, windows[number])
     with keep_cautions([], show=False):
         recorded = dict(read_recorded(recording, channels, validity, start=start, stop=stop))
         signals = {name: fill_in(one, validity) for name, one in recorded.items()}
@@ -284,78 +276,6 @@ def read_epoch(
             availability=availability.loc[epoch, name],
         )
     return found
-
-
-def _find_span(recording: Recording, window: tuple[int, int]) -> tuple[float, float | None]:
-    """Find the seconds that a window spans; None for the end of the recording."""
-    first, last = window
-    return first * EPOCH_S, None if last == recording.n_epochs else last * EPOCH_S
-
-
-@dataclass(frozen=True)
-class _Input:
-    """A modality in a window, prepared for the network.
-
-    Attributes
-    ----------
-    name : str
-        The modality.
-    epochs : array of int8, shape (n_epochs,)
-        Whether each epoch was measured, or why not, as a value of
-        :class:`~mne_wav2sleep.signals.Reason`.
-    x, available : dict
-        What the network reads, from :func:`~mne_wav2sleep.signals.batch.make_batch`; empty if it
-        reads nothing.
-    beats, bursts
-        What was found in it, from :func:`~mne_wav2sleep.signals.beats.find_beats` and
-        :func:`~mne_wav2sleep.signals.quality.find_bursts`.
-    hum : tuple of float
-        Frequencies in Hz at which hum was removed.
-    """
-
-    name: str
-    epochs: NDArray[np.int8]
-    x: dict[str, NDArray[np.float32]]
-    available: dict[str, NDArray[np.bool_]]
-    beats: pd.DataFrame
-    bursts: NDArray[np.float64]
-    hum: tuple[float, ...]
-
-
-def _prepare_inputs(
-    recording: Recording,
-    channels: Sequence[Channel],
-    validity: Validity,
-    weights: LoadedWeights,
-    engine: Engine,
-    window: tuple[int, int],
-) -> Iterator[_Input]:
-    """Prepare the mapped channels in a window, each while the engine encodes the one before it."""
-    start, stop = _find_span(recording, window)
-
-    def prepare(group: Sequence[Channel]) -> list[_Input]:
-        """Prepare channels one by one, as a night of one has 60 MB and more."""
-        signals = iterate_signals(recording, group, validity, start=start, stop=stop)
-        return [_prepare_input(*one, weights.preprocessing) for one in signals]
-
-    groups = group_channels(recording.reader, channels)
-    tasks = [partial(prepare, group) for group in groups]
-    if engine.is_alone:
-        yield from chain.from_iterable(task() for task in tasks)
-        return
-    # Readers of MNE may share what they read from.
-    n_threads = _N_READ_AT_ONCE if recording.reader.is_by_channel else 1
-    with compute_ahead(tasks, n_threads) as results:
-        engine.warm_up()
-        yield from chain.from_iterable(results)
-
-
-def _prepare_input(name: str, signal: Signal, preprocessing: Preprocessing) -> _Input:
-    """Prepare a modality for the network, and look at some of its beats or breaths."""
-    x, available = make_batch({name: signal}, padded_epochs=preprocessing.padded_epochs)
-    beats = find_beats(signal, name, choose_epochs(signal, _N_INSPECTED))
-    bursts = find_bursts(signal, name)
-    return _Input(name, signal.epochs, x, available, beats, bursts, signal.hum)
 
 
 def _tabulate(reasons: Mapping[str, NDArray[np.int8]], used: Container[str]) -> pd.DataFrame:

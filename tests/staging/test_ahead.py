@@ -13,7 +13,7 @@ def test_warnings_are_kept_in_the_order_of_results():
     def work(i):
         time.sleep(0.02 * (3 - i))  # the last one ends first
         warn(f"caution {i}")
-        return i
+        yield i
 
     kept = []
     tasks = [lambda i=i: work(i) for i in range(3)]
@@ -27,7 +27,7 @@ def test_warnings_are_kept_in_the_order_of_results():
 def test_warnings_point_to_the_code_that_asks():
     with (
         pytest.warns(RuntimeWarning, match="a flat belt") as caught,
-        compute_ahead([lambda: warn("a flat belt")], 1) as results,
+        compute_ahead([lambda: [warn("a flat belt")]], 1) as results,
     ):
         list(results)
     assert caught[0].filename == __file__
@@ -40,11 +40,31 @@ def test_an_error_is_raised_after_the_warnings_of_its_task():
 
     kept = []
     with keep_cautions(kept, show=False):
-        with compute_ahead([lambda: 1, fail, lambda: 3], 2) as results:
+        with compute_ahead([lambda: [1], fail, lambda: [3]], 2) as results:
             assert next(results) == 1
             with pytest.raises(ValueError, match="no signal"):
                 next(results)
         assert kept == ["a flat belt"]
+
+
+def test_a_task_may_have_more_results_while_one_is_in_use():
+    used = threading.Event()
+
+    def work():
+        yield "first"
+        warn("a slow belt")
+        yield "second" if used.wait(10) else "too late"
+        warn("the end")
+
+    kept = []
+    with keep_cautions(kept, show=False), compute_ahead([work, lambda: []], 1) as results:
+        assert next(results) == "first"
+        assert not kept
+        used.set()
+        assert next(results) == "second"
+        assert kept == ["a slow belt"]
+        assert list(results) == []
+    assert kept == ["a slow belt", "the end"]
 
 
 def test_tasks_that_have_not_begun_never_do():
@@ -53,6 +73,7 @@ def test_tasks_that_have_not_begun_never_do():
     def work(i):
         begun.append(i)
         release.wait(10)
+        return []
 
     before = threading.active_count()
     tasks = [lambda i=i: work(i) for i in range(5)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mne_wav2sleep import SleepStagerW2S, simulate_night
-from mne_wav2sleep.staging import pipeline
+from mne_wav2sleep.staging import inputs, pipeline
 from mne_wav2sleep.staging.windows import LONGEST, blend, divide, plan_windows
 
 pytestmark = toy_recordings
@@ -73,13 +73,13 @@ def test_days_are_staged_window_by_window(small_folder, monkeypatch):
     off = slice(round(13 * HOUR * SFREQ), round(14 * HOUR * SFREQ))
     raw._data[:, off] = 0.0
     raw._data[0, round(20 * HOUR * SFREQ) :] = np.nan
-    lengths, make_batch = [], pipeline.make_batch
+    lengths, make_batch = [], inputs.make_batch
 
     def watch(signals, *args, **kwargs):
         lengths.extend(signal.data.size for signal in signals.values())
         return make_batch(signals, *args, **kwargs)
 
-    monkeypatch.setattr(pipeline, "make_batch", watch)
+    monkeypatch.setattr(inputs, "make_batch", watch)
     with pytest.warns(RuntimeWarning, match=r"lasts 30\.0 h and is staged in overlapping windows"):
         stager = SleepStagerW2S(raw, weights=small_folder)
     with pytest.warns(RuntimeWarning) as caught:
