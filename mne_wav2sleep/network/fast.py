@@ -29,6 +29,7 @@ from .layers import (
     FirstSkip,
     Layer,
     Memory,
+    SecondLayer,
     StoredLayer,
     add_up,
     find,
@@ -158,7 +159,7 @@ class _LowerPrecision:
         self._dtype = torch.get_autocast_dtype("cpu")
         self._weight_OIHK = self._prepare(weight_OIK)
         self._skip_weight_OIHK = None if skip_weight_OIK is None else self._prepare(skip_weight_OIK)
-        self._stride, self._before = stride, before
+        self.n_out, self.stride, self._before = len(weight_OIK), stride, before
 
     def _prepare(self, weight_OIK: Array) -> Tensor:
         """Prepare weights for conv2d."""
@@ -169,7 +170,7 @@ class _LowerPrecision:
         layer: Layer,
         span: tuple[int, int],
         memory: Memory,
-        out_TC: Array,
+        out_TC: Array | None,
         skipped_TC: Array | None,
     ) -> NDArray[np.float64]:
         """Convolve samples of a layer, as :meth:`Convolution.run` does."""
@@ -177,10 +178,12 @@ class _LowerPrecision:
         n_read = last - first + 2
         x_TC = memory.lend("input", n_read, layer.shape[1], thread=threading.get_ident())
         load_loops().run(read_padded(layer, first - self._before, n_read, x_TC))
-        rows_TC = out_TC[first // self._stride : last // self._stride]
+        rows = slice(first // self.stride, last // self.stride)
+        whole_TC = np.empty((rows.stop, self.n_out), np.float32) if out_TC is None else out_TC
+        rows_TC = whole_TC[rows]
         with torch.inference_mode():  # modes are those of a thread
             x = torch.from_numpy(x_TC).to(self._dtype)
-            self._convolve(x, self._weight_OIHK, self._stride, rows_TC)
+            self._convolve(x, self._weight_OIHK, self.stride, rows_TC)
             if self._skip_weight_OIHK is not None and skipped_TC is not None:
                 others_TC = skipped_TC[first // 2 : last // 2]
                 self._convolve(x[self._before :], self._skip_weight_OIHK, 2, others_TC)
@@ -229,23 +232,18 @@ class _Cnn:
         first, *others = cast("Iterable[ResidualBlock]", encoder.cnn)
         weight_OIK = pad(_to_array(first.downsample.weight), reads_signal=True)
         skip = FirstSkip(x_T.numpy(), pack(weight_OIK))
-        layer = self._end(first, self._begin(first.conv1, x_T), skip)
+        second = self._continue(first.conv2, self._begin(first.conv1, x_T))
+        layer = replace(self._convolve(first.conv3, second), skipped=skip)
         for block in others:
             n_channels = pad_channels(block.downsample.out_channels)
             name, n_samples = next(self._names_of_skipped), layer.shape[0] // 2
             skipped_TC = self._memory.lend(name, n_samples, n_channels)
             begun = self._convolve(block.conv1, layer, (block.downsample, skipped_TC))
-            layer = self._end(block, begun, skipped_TC)
+            second = self._convolve(block.conv2, begun)
+            layer = replace(self._convolve(block.conv3, second), skipped=skipped_TC)
         y_TC = np.empty(layer.shape, np.float32)
         load_loops().run(layer.read(0, len(y_TC), find(y_TC)))
         return y_TC[:, : block.downsample.out_channels]
-
-    def _end(
-        self, block: ResidualBlock, layer: Layer, skipped_TC: Array | FirstSkip
-    ) -> StoredLayer:
-        """Run a residual block after its first layer."""
-        second = self._convolve(block.conv2, layer)
-        return replace(self._convolve(block.conv3, second), skipped=skipped_TC)
 
     def _begin(self, conv: Conv, x_T: Tensor) -> FirstLayer:
         """Find the statistics of the first layer from those of its input."""
@@ -265,6 +263,14 @@ class _Cnn:
         mean_C = (kernel_CK @ mean_K).float().numpy()
         return FirstLayer(padded_T.numpy(), pack(weight_OIK), mean_C, _invert(variance_C))
 
+    def _continue(self, conv: Conv, layer: FirstLayer) -> Layer:
+        """Find the statistics of the second layer, whose outputs need not be stored."""
+        kernel = self._make_kernel(conv)
+        if not isinstance(kernel, Convolution):
+            return self._convolve(conv, layer)
+        mean, scale = self._run(kernel, layer, None)
+        return SecondLayer(layer, kernel, mean, scale, self._memory)
+
     def _convolve(
         self, conv: Conv, layer: Layer, skip: tuple[nn.Conv1d, Array] | None = None
     ) -> StoredLayer:
@@ -279,35 +285,51 @@ class _Cnn:
         skip : (Conv1d, array of float32), optional
             The residual connection that begins with the layer, and memory for its outputs.
         """
-        right, stride = int(conv.conv.padding[0]), conv.conv.stride[0]
-        left = conv.left + right
+        downsample, skipped_TC = skip or (None, None)
+        kernel = self._make_kernel(conv, downsample)
+        n_out = pad_channels(conv.conv.out_channels)
+        y_TC = self._memory.lend(next(self._names), layer.shape[0] // kernel.stride, n_out)
+        return StoredLayer(y_TC, *self._run(kernel, layer, y_TC, skipped_TC))
+
+    def _make_kernel(
+        self, conv: Conv, downsample: nn.Conv1d | None = None
+    ) -> Convolution | _LowerPrecision:
+        """Prepare a convolution, and the residual connection that begins with it."""
+        stride, before = conv.conv.stride[0], conv.left + int(conv.conv.padding[0])
         weight_OIK = pad(_to_array(conv.conv.weight))
-        skip_weight_OIK = None if skip is None else pad(_to_array(skip[0].weight))
-        kernel: Convolution | _LowerPrecision
+        skip_weight_OIK = None if downsample is None else pad(_to_array(downsample.weight))
         if self.is_lower:
-            kernel = _LowerPrecision(weight_OIK, skip_weight_OIK, stride, left)
-        else:
-            skip_kernel = None if skip_weight_OIK is None else pack(skip_weight_OIK)
-            kernel = Convolution(pack(weight_OIK), skip_kernel, stride, left)
-        n_samples, n_out = layer.shape[0], len(weight_OIK)
-        y_TC = self._memory.lend(next(self._names), n_samples // stride, n_out)
+            return _LowerPrecision(weight_OIK, skip_weight_OIK, stride, before)
+        skip_kernel = None if skip_weight_OIK is None else pack(skip_weight_OIK)
+        return Convolution(pack(weight_OIK), skip_kernel, stride, before)
+
+    def _run(
+        self,
+        kernel: Convolution | _LowerPrecision,
+        layer: Layer,
+        y_TC: Array | None,
+        skipped_TC: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """Convolve a layer, and return the means and the factors of instance norm."""
+        n_samples = layer.shape[0]
         # An even number of samples each.
-        size = max(_VALUES_PER_TILE // n_out // 2, 1) * 2
+        size = max(_VALUES_PER_TILE // kernel.n_out // 2, 1) * 2
 
-        def convolve(first: int) -> NDArray[np.float64]:
+        def convolve(first: int, last: int) -> NDArray[np.float64]:
             """Compute a tile, and return the sums of its outputs and of their squares."""
-            span = first, min(first + size, n_samples)
-            return kernel.run(layer, span, self._memory, y_TC, None if skip is None else skip[1])
+            return kernel.run(layer, (first, last), self._memory, y_TC, skipped_TC)
 
-        sums_2C = np.sum(self._share(convolve, range(0, n_samples, size)), axis=0)
-        per_epoch = len(y_TC) // self._n_epochs
+        tiles = self._share(
+            lambda first: convolve(first, min(first + size, n_samples)), range(0, n_samples, size)
+        )
+        sums_2C = np.sum(tiles, axis=0)
+        per_epoch = n_samples // self._n_epochs
         if self._left_out:
-            typical = int((self._n_epochs - _PADDED_EPOCHS + _TYPICAL + 0.5) * per_epoch)
-            typical_C = y_TC[typical].astype(np.float64)
-            sums_2C += self._left_out * per_epoch * np.stack([typical_C, typical_C**2])
-        mean_C, square_C = sums_2C / ((self._n_epochs + self._left_out) * per_epoch)
-        scale_C = _invert(torch.from_numpy(square_C - mean_C**2))
-        return StoredLayer(y_TC, mean_C.astype(np.float32), scale_C)
+            at = int((self._n_epochs - _PADDED_EPOCHS + _TYPICAL + 0.5) * per_epoch) // 2 * 2
+            sums_2C += self._left_out * per_epoch / 2 * convolve(at, at + 2)
+        n_outputs = (self._n_epochs + self._left_out) * per_epoch // kernel.stride
+        mean_C, square_C = sums_2C / n_outputs
+        return mean_C.astype(np.float32), _invert(torch.from_numpy(square_C - mean_C**2))
 
 
 def _invert(variance_C: Tensor) -> Array:

@@ -27,6 +27,9 @@ Array = NDArray[np.float32]
 _VALUES_PER_CHUNK = 2**15
 """128 kB of inputs or outputs, which stay in a core's own cache."""
 
+_SMALLEST_CHUNK = 8
+"""Samples of a chunk at least, so that only the first and the last one reach beyond the ends."""
+
 _ALIGNMENT = 16
 """Values in a line of the caches of most processors. A vector that spans two takes longer."""
 
@@ -91,6 +94,47 @@ class FirstLayer:
         norm = out, find(self.mean), find(self.scale)
         return [
             load_loops().convolve(places, (1, n_panels, n_samples), 3, 1),
+            activate(norm, None, out, (n_samples, n_panels)),
+        ]
+
+
+@dataclass(frozen=True)
+class SecondLayer:
+    """The second layer, computed anew as well: to move its outputs would take as long.
+
+    Attributes
+    ----------
+    first : FirstLayer
+        The layer before.
+    convolution : Convolution
+        The convolution of the layer.
+    mean, scale : array of float32, shape (n_channels,)
+        Means and factors of instance norm.
+    memory : Memory
+        Memory for what is read of the layer before.
+    """
+
+    first: FirstLayer
+    convolution: "Convolution"
+    mean: Array
+    scale: Array
+    memory: Memory
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples and of channels."""
+        return self.first.shape
+
+    def read(self, first: int, n_samples: int, out: Place, step: int = 0) -> list[Call]:
+        """Plan to write samples from ``first`` on; ``step`` later ones in the next repetition."""
+        convolution, thread = self.convolution, threading.get_ident()
+        x_TC = self.memory.lend("first input", n_samples + 2, self.shape[1], thread=thread)
+        begin = first - convolution.before
+        n_panels = len(self.mean) // LANES
+        norm = out, find(self.mean), find(self.scale)
+        return [
+            *read_padded(self.first, begin, n_samples + 2, x_TC, step),
+            *convolution.plan(x_TC, n_samples, out),
             activate(norm, None, out, (n_samples, n_panels)),
         ]
 
@@ -171,12 +215,31 @@ class Convolution:
     stride: int
     before: int
 
+    @property
+    def n_out(self) -> int:
+        """Number of channels of the outputs."""
+        return len(self.kernel) * LANES
+
+    def plan(
+        self, x_TC: Array, n_samples: int, out: Place, skipped: Place | None = None
+    ) -> list[Call]:
+        """Plan the convolution of padded samples, and the residual connection."""
+        n_panels, n_in = self.kernel.shape[:2]
+        sizes = n_in, n_panels, n_samples // self.stride
+        places = find(x_TC), find(self.kernel), out
+        calls = [load_loops().convolve(places, sizes, 3, self.stride)]
+        if self.skip_kernel is not None and skipped is not None:
+            sizes = n_in, n_panels, n_samples // 2
+            places = find(x_TC, self.before), find(self.skip_kernel), skipped
+            calls.append(load_loops().convolve(places, sizes, 1, 2))
+        return calls
+
     def run(
         self,
         layer: Layer,
         span: tuple[int, int],
         memory: Memory,
-        out_TC: Array,
+        out_TC: Array | None,
         skipped_TC: Array | None,
     ) -> NDArray[np.float64]:
         """Convolve samples of a layer, a few at a time.
@@ -189,8 +252,8 @@ class Convolution:
             The first sample, and the one after the last; both are even numbers.
         memory : Memory
             Memory for what is read.
-        out_TC : array of float32, shape (n_samples / stride, n_channels)
-            Where the outputs of the layer's samples are written.
+        out_TC : array of float32, shape (n_samples / stride, n_channels), or None
+            Where the outputs of the layer's samples are written; None if only sums are wanted.
         skipped_TC : array of float32, shape (n_samples / 2, n_channels), or None
             Where those of the residual connection are written.
 
@@ -200,25 +263,24 @@ class Convolution:
             The sums of the outputs and of their squares.
         """
         n_samples, n_in = layer.shape
-        n_out = out_TC.shape[1]
-        size = max(_VALUES_PER_CHUNK // max(n_in, n_out) // 2, 1) * 2
-        x_TC = memory.lend("input", size + 2, n_in, thread=threading.get_ident())
+        n_out, thread = self.n_out, threading.get_ident()
+        size = max(_VALUES_PER_CHUNK // max(n_in, n_out) // 2, _SMALLEST_CHUNK // 2) * 2
+        x_TC = memory.lend("input", size + 2, n_in, thread=thread)
+        y_TC = memory.lend("output", size, n_out, thread=thread)
         sums_2C = np.zeros((2, n_out))
+        sums = find(sums_2C), find(sums_2C, 1)
         for first, last, n_times in _split(*span, size, n_samples):
-            calls = read_padded(layer, first - self.before, last - first + 2, x_TC)
-            n_rows = (last - first) // self.stride
-            out = find(out_TC, first // self.stride, n_rows)
-            sizes = n_in, n_out // LANES, n_rows
-            places = find(x_TC), find(self.kernel), out
-            calls.append(load_loops().convolve(places, sizes, 3, self.stride))
-            if self.skip_kernel is not None and skipped_TC is not None:
-                n_skipped = (last - first) // 2
-                to = find(skipped_TC, first // 2, n_skipped)
-                places = find(x_TC, self.before), find(self.skip_kernel), to
-                sizes = n_in, n_out // LANES, n_skipped
-                calls.append(load_loops().convolve(places, sizes, 1, 2))
-            sums = find(sums_2C), find(sums_2C, 1)
-            calls.append(plan_sums(out, *sums, (n_rows, n_out // LANES)))
+            n_convolved, n_rows = last - first, (last - first) // self.stride
+            out, skipped = find(y_TC), None
+            if out_TC is not None:
+                out = find(out_TC, first // self.stride, n_rows)
+            if skipped_TC is not None:
+                skipped = find(skipped_TC, first // 2, n_convolved // 2)
+            calls = [
+                *read_padded(layer, first - self.before, n_convolved + 2, x_TC, n_convolved),
+                *self.plan(x_TC, n_convolved, out, skipped),
+                plan_sums(out, *sums, (n_rows, n_out // LANES)),
+            ]
             load_loops().run(calls, n_times)
         return sums_2C
 
@@ -244,12 +306,12 @@ def _split(first: int, last: int, size: int, n_samples: int) -> Iterator[tuple[i
         first += n_times * (end - first)
 
 
-def read_padded(layer: Layer, first: int, n_read: int, x_TC: Array) -> list[Call]:
+def read_padded(layer: Layer, first: int, n_read: int, x_TC: Array, step: int = 0) -> list[Call]:
     """Plan to read samples of a layer, with zeros before the first and after the last."""
     n_samples, _ = layer.shape
     before, after = max(-first, 0), max(first + n_read - n_samples, 0)
     x_TC[:before], x_TC[n_read - after : n_read] = 0.0, 0.0
-    return layer.read(first + before, n_read - before - after, find(x_TC, before), n_read - 2)
+    return layer.read(first + before, n_read - before - after, find(x_TC, before), step)
 
 
 def pad_channels(n_channels: int) -> int:
