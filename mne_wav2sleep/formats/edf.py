@@ -151,10 +151,7 @@ class EdfFile:
         """
         channel = self.signals[signal]
         count = self.counts[channel]
-        first = start // count
-        encoded = self._records.read(self._find_bytes(channel), first, -(-stop // count))
-        digital = decode(encoded, self.sample_size)
-        digital = digital[start - first * count : stop - first * count]
+        stop = max(min(stop, self.count_samples(signal)), start)
         low, high, digital_low, digital_high = self.ranges[:, channel]
         digital_range = digital_high - digital_low
         if not np.isfinite(digital_range) or digital_range == 0:
@@ -162,12 +159,20 @@ class EdfFile:
         gain = ((high - low) or 1.0) / digital_range
         offset, unit = low - digital_low * gain, _VOLTS.get(self.units[channel], 1.0)
         # The order of operations is MNE's, so that results are equal to the last bit.
-        samples = np.empty(digital.size, self._choose_type(gain * unit, offset * unit))
-        for first in range(0, digital.size, _N_SCALED):
-            part = digital[first : first + _N_SCALED] * gain
-            part += offset
-            part *= unit
-            samples[first : first + _N_SCALED] = part
+        samples = np.empty(stop - start, self._choose_type(gain * unit, offset * unit))
+        at = start // count * count
+        for encoded in self._records.iterate(
+            self._find_bytes(channel), at // count, -(-stop // count)
+        ):
+            digital = decode(encoded, self.sample_size)
+            inside = digital[max(start - at, 0) : max(stop - at, 0)]
+            to = samples[max(at - start, 0) :]
+            for first in range(0, inside.size, _N_SCALED):
+                part = inside[first : first + _N_SCALED] * gain
+                part += offset
+                part *= unit
+                to[first : first + part.size] = part
+            at += digital.size
         return samples
 
     def _choose_type(self, gain: float, offset: float) -> type[np.floating]:

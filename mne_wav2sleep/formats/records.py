@@ -1,6 +1,7 @@
 """The records of an EDF or BDF file, as bytes."""
 
 import mmap
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BYTES_AT_ONCE = 2**24
+_BYTES_AT_ONCE = 2**22
 """Bytes of a file that are read at once."""
 
 
@@ -62,17 +63,36 @@ class Records:
         """
         last = self._count if last is None else min(last, self._count)
         found = np.empty((max(last - first, 0), span.stop - span.start), dtype=np.uint8)
+        at = 0
+        for part in self.iterate(span, first, last):
+            found[at : at + len(part)] = part
+            at += len(part)
+        return found
+
+    def iterate(self, span: slice, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
+        """Read the same bytes of successive records, as many records at a time as are 4 MB.
+
+        Parameters
+        ----------
+        span, first, last
+            As in :meth:`read`.
+
+        Yields
+        ------
+        part : array of uint8, shape (n_records, n_bytes)
+            The bytes of records, which are those of the file until the next ones are asked for.
+        """
         step = max(_BYTES_AT_ONCE // self._size, 1)
+        last = min(last, self._count)
         for begin in range(first, last, step):
             end = min(begin + step, last)
             offset, count = self._offset + begin * self._size, (end - begin) * self._size
             records = np.frombuffer(self._map, np.uint8, count, offset).reshape(-1, self._size)
-            found[begin - first : end - first] = records[:, span]
+            yield records[:, span]
             # What was read of the file counts as memory of the process until it is released.
             if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
                 page = offset // mmap.PAGESIZE * mmap.PAGESIZE
                 self._map.madvise(mmap.MADV_DONTNEED, page, offset + count - page)
-        return found
 
 
 def decode(samples: NDArray[np.uint8], size: int) -> NDArray[np.int16] | NDArray[np.int32]:

@@ -4,7 +4,6 @@ import csv
 from os import PathLike
 from pathlib import Path
 
-import edfio
 import numpy as np
 import pandas as pd
 import yasa
@@ -143,6 +142,8 @@ def write_hypnogram(
 
 def _write_edf(hyp: yasa.Hypnogram, path: Path) -> None:
     """Write an EDF+ file of annotations without signals."""
+    import edfio  # which staging does not need
+
     runs = [edfio.EdfAnnotation(*run) for run in zip(*find_runs(hyp), strict=True)]
     start = NO_DATE if hyp.start is None else hyp.start
     day = None if start.date() == NO_DATE.date() else start.date()

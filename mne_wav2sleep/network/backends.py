@@ -174,9 +174,14 @@ class Engine:
         self._network = copy.deepcopy(network).eval()
 
     @property
-    def is_alone(self) -> bool:
-        """Whether the engine computes in the only thread that PyTorch may use on the CPU."""
-        return self.device.type == "cpu" and torch.get_num_threads() == 1
+    def n_others(self) -> int:
+        """Number of threads that may well prepare other signals while the engine computes.
+
+        As few as possible, since each holds a channel in memory: none if PyTorch may use a single
+        thread, and otherwise one for two of its threads.
+        """
+        n_threads = torch.get_num_threads()
+        return n_threads // 2 if self.device.type == "cpu" else n_threads
 
     def warm_up(self) -> None:
         """Load what the first recording in a process would have to wait for."""

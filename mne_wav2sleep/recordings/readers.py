@@ -178,7 +178,7 @@ class RawReader:
             end = min(end, round(stop * sfreq) + 1)
         if not gaps:
             rows = self._get_samples(names, begin, end)
-            return dict(zip(names, rows, strict=True)), np.ones(end - begin, dtype=bool)
+            return dict(zip(names, rows, strict=True)), np.broadcast_to(np.True_, end - begin)
         pieces = [
             (max(first + moved, begin), min(last + moved, end), moved)
             for first, last, moved in zip([0, *ends], ends, moves, strict=False)

@@ -154,11 +154,13 @@ def read_recorded(
         sfreq = together[0].sfreq
         names = sorted({name for channel in together for name in channel.electrodes})
         data, recorded = recording.reader.read(names, start, stop)
-        known = (~recorded).view(np.int8) * np.int8(Reason.NOT_RECORDED)
+        known = np.zeros(recorded.size, dtype=np.int8)  # takes no memory before it is changed
+        if not recorded.all():
+            known[~recorded] = Reason.NOT_RECORDED
         for channel in together:
             first, *second = channel.electrodes
             wave = data[first] - data[second[0]] if second else data[first]
-            reasons = known.copy()
+            reasons = known.copy() if known.any() or len(together) > 1 else known
             _mark_bad(reasons, channel, bad, start)
             reasons = find_invalid(wave, sfreq, channel.modality, validity, reasons)
             name = f"{channel.modality} (channel {channel.name!r}{when})"
@@ -292,10 +294,10 @@ def fill_in(recorded: RecordedSignal, validity: Validity) -> Signal:
     n_measured = int((epochs == Reason.MEASURED).sum())
     is_left_out = n_measured < max(validity.night_share * n_epochs, 1)
     _report_lost(recorded, n_measured, is_left_out=is_left_out)
-    measured = reasons == Reason.MEASURED
     if is_left_out:
         epochs[epochs == Reason.MEASURED] = Reason.LEFT_OUT
-    elif not measured.all():
+    elif reasons.any():
+        measured = reasons == Reason.MEASURED
         wave = np.where(measured, wave, wave[measured].mean())
     if not is_left_out and (count := _count_extreme(wave)):
         warn(
@@ -319,7 +321,9 @@ def fill_in(recorded: RecordedSignal, validity: Validity) -> Signal:
 def _report_lost(recorded: RecordedSignal, n_measured: int, *, is_left_out: bool) -> None:
     """Warn of, or log, how long a modality was not measured, and why."""
     n_epochs, sfreq = recorded.n_epochs, recorded.sfreq
-    lost = recorded.reasons[recorded.reasons != Reason.MEASURED]
+    lost = recorded.reasons[:0]
+    if recorded.reasons.any():
+        lost = recorded.reasons[recorded.reasons != Reason.MEASURED]
     seconds = np.bincount(lost, minlength=len(Reason)) / sfreq
     missing = n_epochs * EPOCH_S - recorded.reasons.size / sfreq
     # The tolerance of count_epochs.

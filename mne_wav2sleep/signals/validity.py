@@ -211,13 +211,16 @@ def find_invalid(
     >>> [Reason(code).label for code in np.unique(reasons)]
     ['measured', 'flat']
     """
-    reasons = np.full(data.size, Reason.MEASURED, dtype=np.int8) if known is None else known.copy()
+    # Zeros stand for MEASURED, and take no memory before they are changed.
+    reasons = np.zeros(data.size, np.int8)
+    if known is not None and known.any():
+        reasons[:] = known
     # The sum of a channel is finite if its samples are, unless these are huge.
     if not np.isfinite(data.sum()):
         finite = np.isfinite(data)
         reasons[~finite & (reasons == Reason.MEASURED)] = Reason.NOT_FINITE
     is_whole = not reasons.any()
-    measured = reasons == Reason.MEASURED
+    measured = np.broadcast_to(np.True_, data.size) if is_whole else reasons == Reason.MEASURED
     if not data.size or (not is_whole and (not measured.any() or is_constant(data[measured]))):
         reasons[measured] = Reason.FLAT
         return reasons

@@ -24,7 +24,7 @@ _N_INSPECTED = 60
 channel without any, and few enough to add no noticeable time."""
 
 _N_READ_AT_ONCE = 2
-"""Channels that are read at once: more would take more memory."""
+"""Channels that are read at once at most: more would take more memory."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ def prepare_inputs(
 
     groups = group_channels(recording.reader, channels)
     tasks = [partial(prepare, group) for group in groups]
-    if engine.is_alone:
+    if not engine.n_others:
         yield from chain.from_iterable(task() for task in tasks)
         return
     # Readers of MNE may share what they read from.
-    n_threads = _N_READ_AT_ONCE if recording.reader.is_by_channel else 1
+    n_threads = min(engine.n_others, _N_READ_AT_ONCE) if recording.reader.is_by_channel else 1
     with compute_ahead(tasks, n_threads) as results:
         engine.warm_up()
         yield from results
