@@ -56,8 +56,8 @@ class SleepStagerW2S:
     device : str or torch.device
         ``"auto"`` (CUDA, else MPS, else the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision : str
-        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast, which is faster only on
-        devices that compute in that type: a CPU limited to AVX2 becomes slower.
+        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast, which saves time on a GPU
+        alone.
     verbose : bool, str, int or None
         MNE's verbosity, for the constructor and all methods.
 

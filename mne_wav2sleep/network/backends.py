@@ -144,7 +144,8 @@ class Engine:
     Notes
     -----
     On a CPU, encoders run in tiles, which takes less time; their features agree with those of
-    :class:`Wav2Sleep` to about 3e-5.
+    :class:`Wav2Sleep` to about 3e-5. Their convolutions are in float32, whatever the precision,
+    as those of PyTorch in lower precision take longer.
 
     Autocast, default devices and modes of gradients that are in effect where an engine is used do
     not apply to it.

@@ -5,13 +5,12 @@ moving such outputs. Here, a night is encoded in tiles that stay in the caches: 
 activated and convolved, and what instance norm needs of the result is added up, before the next one
 is begun. Outputs are written to memory that is used again, since fresh memory has to be cleared
 first. The padding of a recording, which is constant, is encoded once. Training has to keep the
-outputs of all layers, so it uses the plain network. Shape suffixes are those of ``kernels``.
+outputs of all layers, so it uses the plain network. Shape suffixes are those of ``layers``.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import cycle
 from typing import Protocol, TypeVar, cast
@@ -31,12 +30,10 @@ from .layers import (
     Memory,
     SecondLayer,
     StoredLayer,
-    add_up,
     find,
     pack,
     pad,
     pad_channels,
-    read_padded,
 )
 from .loops import load_loops
 from .model import INSTANCE_NORM_EPS, Conv, ResidualBlock, SignalEncoder, Wav2Sleep
@@ -64,7 +61,8 @@ class FastWav2Sleep:
     Notes
     -----
     Features agree with those of the plain network to about 3e-5, because sums are computed in a
-    different order. They are equal to the last bit for any number of threads.
+    different order. They are equal to the last bit for any number of threads. Convolutions are
+    computed in float32 also within autocast, which takes longer.
     """
 
     def __init__(self, network: Wav2Sleep) -> None:
@@ -96,23 +94,13 @@ class _Share(Protocol):
 
 @contextmanager
 def _start_threads() -> Iterator[_Share]:
-    """Start as many threads as torch uses, which wait for each other at the end of a layer.
-
-    Torch's own threads would wait after each operation, and keep their cores busy meanwhile, also
-    if there is other work for these.
-    """
+    """Start as many threads as torch uses, which wait for each other at the end of a layer."""
     n_threads = torch.get_num_threads()
     if n_threads == 1:
         yield lambda task, firsts: [task(first) for first in firsts]
         return
-    try:
-        # Torch has a number of threads for each thread that calls it.
-        with ThreadPoolExecutor(
-            n_threads, "encode", initializer=torch.set_num_threads, initargs=(1,)
-        ) as threads:
-            yield lambda task, firsts: list(threads.map(task, firsts))
-    finally:
-        torch.set_num_threads(n_threads)  # also that of threads which are started later
+    with ThreadPoolExecutor(n_threads, "encode") as threads:
+        yield lambda task, firsts: list(threads.map(task, firsts))
 
 
 def _encode(encoder: SignalEncoder, x_BT: Tensor, memory: Memory, share: _Share) -> Tensor:
@@ -131,8 +119,7 @@ def _encode_one(encoder: SignalEncoder, x_T: Tensor, memory: Memory, share: _Sha
     left_out = max(n_constant // encoder.samples_per_epoch - _PADDED_EPOCHS, 0)
     n_epochs = len(x_T) // encoder.samples_per_epoch - left_out
     cnn = _Cnn(n_epochs, left_out, memory, share)
-    no_autocast = torch.autocast("cpu", enabled=False) if cnn.is_lower else nullcontext()
-    with torch.no_grad(), no_autocast:
+    with torch.no_grad():
         x_T = x_T[: n_epochs * encoder.samples_per_epoch].float().contiguous()
         y_TC = cnn.run(encoder, x_T)
     z_BSF = encoder.embed(torch.from_numpy(y_TC).reshape(1, n_epochs, -1))
@@ -140,61 +127,6 @@ def _encode_one(encoder: SignalEncoder, x_T: Tensor, memory: Memory, share: _Sha
         return z_BSF
     typical = n_epochs - _PADDED_EPOCHS + _TYPICAL
     return z_BSF[:, [*range(typical), *[typical] * left_out, *range(typical, n_epochs)]]
-
-
-class _LowerPrecision:
-    """A convolution in the lower precision of autocast, which PyTorch computes.
-
-    Parameters
-    ----------
-    weight_OIK, skip_weight_OIK : array of float32, shape (n_outputs, n_inputs, n_taps)
-        The padded weights of the convolution, and of the residual connection that begins with it.
-    stride, before : int
-        As in :class:`Convolution`.
-    """
-
-    def __init__(
-        self, weight_OIK: Array, skip_weight_OIK: Array | None, stride: int, before: int
-    ) -> None:
-        self._dtype = torch.get_autocast_dtype("cpu")
-        self._weight_OIHK = self._prepare(weight_OIK)
-        self._skip_weight_OIHK = None if skip_weight_OIK is None else self._prepare(skip_weight_OIK)
-        self.n_out, self.stride, self._before = len(weight_OIK), stride, before
-
-    def _prepare(self, weight_OIK: Array) -> Tensor:
-        """Prepare weights for conv2d."""
-        return torch.from_numpy(weight_OIK).to(self._dtype).unsqueeze(2)
-
-    def run(
-        self,
-        layer: Layer,
-        span: tuple[int, int],
-        memory: Memory,
-        out_TC: Array | None,
-        skipped_TC: Array | None,
-    ) -> NDArray[np.float64]:
-        """Convolve samples of a layer, as :meth:`Convolution.run` does."""
-        first, last = span
-        n_read = last - first + 2
-        x_TC = memory.lend("input", n_read, layer.shape[1], thread=threading.get_ident())
-        load_loops().run(read_padded(layer, first - self._before, n_read, x_TC))
-        rows = slice(first // self.stride, last // self.stride)
-        whole_TC = np.empty((rows.stop, self.n_out), np.float32) if out_TC is None else out_TC
-        rows_TC = whole_TC[rows]
-        with torch.inference_mode():  # modes are those of a thread
-            x = torch.from_numpy(x_TC).to(self._dtype)
-            self._convolve(x, self._weight_OIHK, self.stride, rows_TC)
-            if self._skip_weight_OIHK is not None and skipped_TC is not None:
-                others_TC = skipped_TC[first // 2 : last // 2]
-                self._convolve(x[self._before :], self._skip_weight_OIHK, 2, others_TC)
-        return add_up(rows_TC)
-
-    def _convolve(self, x_TC: Tensor, weight_OIHK: Tensor, stride: int, out_TC: Array) -> None:
-        """Write a convolution to ``out_TC``."""
-        # conv2d sees time-major memory as channels-last, the layout of its fastest kernels.
-        x_BCHT = x_TC[None, None].permute(0, 3, 1, 2)
-        y_BCHT = functional.conv2d(x_BCHT, weight_OIHK, stride=(1, stride))
-        torch.from_numpy(out_TC).copy_(y_BCHT[0, :, 0, : len(out_TC)].T)
 
 
 class _Cnn:
@@ -210,11 +142,6 @@ class _Cnn:
         Memory for the outputs of layers.
     share : _Share
         What shares tiles among threads.
-
-    Attributes
-    ----------
-    is_lower : bool
-        Whether products are computed in the lower precision of autocast.
     """
 
     def __init__(self, n_epochs: int, left_out: int, memory: Memory, share: _Share) -> None:
@@ -225,7 +152,6 @@ class _Cnn:
         # A layer is read while the next one is written.
         self._names = cycle(["outputs", "next outputs"])
         self._names_of_skipped = cycle(["skipped", "next skipped"])
-        self.is_lower = torch.is_autocast_enabled("cpu")
 
     def run(self, encoder: SignalEncoder, x_T: Tensor) -> Array:
         """Map samples of shape (T,) to the vectors of epochs, shape (4 * S, C)."""
@@ -239,8 +165,8 @@ class _Cnn:
             name, n_samples = next(self._names_of_skipped), layer.shape[0] // 2
             skipped_TC = self._memory.lend(name, n_samples, n_channels)
             begun = self._convolve(block.conv1, layer, (block.downsample, skipped_TC))
-            second = self._convolve(block.conv2, begun)
-            layer = replace(self._convolve(block.conv3, second), skipped=skipped_TC)
+            middle = self._convolve(block.conv2, begun)
+            layer = replace(self._convolve(block.conv3, middle), skipped=skipped_TC)
         y_TC = np.empty(layer.shape, np.float32)
         load_loops().run(layer.read(0, len(y_TC), find(y_TC)))
         return y_TC[:, : block.downsample.out_channels]
@@ -263,11 +189,9 @@ class _Cnn:
         mean_C = (kernel_CK @ mean_K).float().numpy()
         return FirstLayer(padded_T.numpy(), pack(weight_OIK), mean_C, _invert(variance_C))
 
-    def _continue(self, conv: Conv, layer: FirstLayer) -> Layer:
+    def _continue(self, conv: Conv, layer: FirstLayer) -> SecondLayer:
         """Find the statistics of the second layer, whose outputs need not be stored."""
-        kernel = self._make_kernel(conv)
-        if not isinstance(kernel, Convolution):
-            return self._convolve(conv, layer)
+        kernel = _make_kernel(conv)
         mean, scale = self._run(kernel, layer, None)
         return SecondLayer(layer, kernel, mean, scale, self._memory)
 
@@ -286,26 +210,14 @@ class _Cnn:
             The residual connection that begins with the layer, and memory for its outputs.
         """
         downsample, skipped_TC = skip or (None, None)
-        kernel = self._make_kernel(conv, downsample)
+        kernel = _make_kernel(conv, downsample)
         n_out = pad_channels(conv.conv.out_channels)
         y_TC = self._memory.lend(next(self._names), layer.shape[0] // kernel.stride, n_out)
         return StoredLayer(y_TC, *self._run(kernel, layer, y_TC, skipped_TC))
 
-    def _make_kernel(
-        self, conv: Conv, downsample: nn.Conv1d | None = None
-    ) -> Convolution | _LowerPrecision:
-        """Prepare a convolution, and the residual connection that begins with it."""
-        stride, before = conv.conv.stride[0], conv.left + int(conv.conv.padding[0])
-        weight_OIK = pad(_to_array(conv.conv.weight))
-        skip_weight_OIK = None if downsample is None else pad(_to_array(downsample.weight))
-        if self.is_lower:
-            return _LowerPrecision(weight_OIK, skip_weight_OIK, stride, before)
-        skip_kernel = None if skip_weight_OIK is None else pack(skip_weight_OIK)
-        return Convolution(pack(weight_OIK), skip_kernel, stride, before)
-
     def _run(
         self,
-        kernel: Convolution | _LowerPrecision,
+        kernel: Convolution,
         layer: Layer,
         y_TC: Array | None,
         skipped_TC: Array | None = None,
@@ -330,6 +242,17 @@ class _Cnn:
         n_outputs = (self._n_epochs + self._left_out) * per_epoch // kernel.stride
         mean_C, square_C = sums_2C / n_outputs
         return mean_C.astype(np.float32), _invert(torch.from_numpy(square_C - mean_C**2))
+
+
+def _make_kernel(conv: Conv, downsample: nn.Conv1d | None = None) -> Convolution:
+    """Prepare a convolution, and the residual connection that begins with it."""
+    skip_kernel = None if downsample is None else pack(pad(_to_array(downsample.weight)))
+    return Convolution(
+        kernel=pack(pad(_to_array(conv.conv.weight))),
+        skip_kernel=skip_kernel,
+        stride=conv.conv.stride[0],
+        before=conv.left + int(conv.conv.padding[0]),
+    )
 
 
 def _invert(variance_C: Tensor) -> Array:

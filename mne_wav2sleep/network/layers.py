@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .instructions import LANES
-from .loops import Call, Place, activate, load_loops
-from .loops import add_up as plan_sums
+from .loops import Call, Place, activate, add_up, load_loops
 
 Array = NDArray[np.float32]
 
@@ -279,19 +278,10 @@ class Convolution:
             calls = [
                 *read_padded(layer, first - self.before, n_convolved + 2, x_TC, n_convolved),
                 *self.plan(x_TC, n_convolved, out, skipped),
-                plan_sums(out, *sums, (n_rows, n_out // LANES)),
+                add_up(out, *sums, (n_rows, n_out // LANES)),
             ]
             load_loops().run(calls, n_times)
         return sums_2C
-
-
-def add_up(y_TC: Array) -> NDArray[np.float64]:
-    """Add up outputs and their squares, shape (2, n_channels)."""
-    n_samples, n_channels = y_TC.shape
-    sums_2C = np.zeros((2, n_channels))
-    sums = find(sums_2C), find(sums_2C, 1)
-    load_loops().run([plan_sums(find(y_TC), *sums, (n_samples, n_channels // LANES))])
-    return sums_2C
 
 
 def _split(first: int, last: int, size: int, n_samples: int) -> Iterator[tuple[int, int, int]]:

@@ -132,7 +132,7 @@ def test_values_that_are_not_finite_are_not_hidden():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_lower_precision_is_that_of_autocast(dtype):
+def test_convolutions_are_in_float32_within_autocast(dtype):
     torch.manual_seed(0)
     network = Wav2Sleep(Wav2SleepConfig({"ABD": "ABD"})).eval()
     x = {"ABD": torch.randn(1, 20 * 256)}
@@ -141,7 +141,7 @@ def test_lower_precision_is_that_of_autocast(dtype):
         with torch.autocast("cpu", dtype):
             plain = network.encode(x)["ABD"].float()
             found = fast.FastWav2Sleep(network).encode(x)["ABD"].float()
-    assert 0 < (found - exact).abs().max() <= 2 * (plain - exact).abs().max()
+    assert 0 < (found - exact).abs().max() <= (plain - exact).abs().max()
 
 
 def test_small_deviations_from_a_large_mean_are_kept():
