@@ -1,4 +1,4 @@
-"""Find the coefficients of GELU in network/loops.py: python benchmarks/fit_gelu.py.
+"""Find the coefficients of GELU in network/instructions.py: python benchmarks/fit_gelu.py.
 
 GELU is x F(x), where F is the standard normal distribution function. (F(x) - 1/2) / x is fitted by
 a polynomial in t = 2 x² / END² - 1 for 0 < x < END: least squares, of which the weights grow where

@@ -56,8 +56,8 @@ class SleepStagerW2S:
     device : str or torch.device
         ``"auto"`` (CUDA, else MPS, else the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision : str
-        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast, which saves time on a GPU
-        alone.
+        ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast, which saves time only on a
+        GPU; on a CPU, the convolutions of the encoders stay in float32.
     verbose : bool, str, int or None
         MNE's verbosity, for the constructor and all methods.
 

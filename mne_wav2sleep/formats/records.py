@@ -74,8 +74,10 @@ class Records:
 
         Parameters
         ----------
-        span, first, last
-            As in :meth:`read`.
+        span : slice
+            The bytes.
+        first, last : int
+            First record, and the one after the last.
 
         Yields
         ------

@@ -175,11 +175,12 @@ class Engine:
         self._network = copy.deepcopy(network).eval()
 
     @property
-    def n_others(self) -> int:
-        """Number of threads that may well prepare other signals while the engine computes.
+    def n_spare_threads(self) -> int:
+        """Number of threads for other work while the engine computes.
 
-        As few as possible, since each holds a channel in memory: none if PyTorch may use a single
-        thread, and otherwise one for two of its threads.
+        PyTorch's number of threads says how many may be busy. On the CPU, half as many gain as much
+        as more would, which compete with those of the engine, and take more memory; a GPU needs
+        none of them.
         """
         n_threads = torch.get_num_threads()
         return n_threads // 2 if self.device.type == "cpu" else n_threads

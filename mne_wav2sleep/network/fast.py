@@ -1,11 +1,11 @@
 """A faster forward pass for CPUs.
 
 The output of a layer for a whole night has 80 MB, and a plain network spends most of its time on
-moving such outputs. Here, a night is encoded in tiles that stay in the caches: each is normalized,
-activated and convolved, and what instance norm needs of the result is added up, before the next one
-is begun. Outputs are written to memory that is used again, since fresh memory has to be cleared
-first. The padding of a recording, which is constant, is encoded once. Training has to keep the
-outputs of all layers, so it uses the plain network. Shape suffixes are those of ``layers``.
+moving such outputs. Here, threads take tiles of a night, of which a few samples at a time are
+normalized, activated and convolved, and what instance norm needs of the result is added up. Outputs
+are written to memory that is used again, since fresh memory has to be cleared first. The padding of
+a recording, which is constant, is encoded once. Training has to keep the outputs of all layers, so
+it uses the plain network. Shape suffixes are those of ``layers``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,7 +30,7 @@ from .layers import (
     Memory,
     SecondLayer,
     StoredLayer,
-    find,
+    locate,
     pack,
     pad,
     pad_channels,
@@ -39,7 +39,7 @@ from .loops import load_loops
 from .model import INSTANCE_NORM_EPS, Conv, ResidualBlock, SignalEncoder, Wav2Sleep
 
 _VALUES_PER_TILE = 2**19
-"""2 MB. Smaller tiles are in closer caches, but more of them take more time of Python, which runs
+"""2 MB. More tiles would be shared more evenly by threads, but take more time of Python, which runs
 in one thread at a time."""
 _PADDED_EPOCHS = 4
 """Epochs of constant padding that are encoded. What precedes the padding has an effect on its first
@@ -61,8 +61,8 @@ class FastWav2Sleep:
     Notes
     -----
     Features agree with those of the plain network to about 3e-5, because sums are computed in a
-    different order. They are equal to the last bit for any number of threads. Convolutions are
-    computed in float32 also within autocast, which takes longer.
+    different order. They are equal to the last bit for any number of threads. Convolutions are in
+    float32 within autocast as well, since those of PyTorch in lower precision take longer.
     """
 
     def __init__(self, network: Wav2Sleep) -> None:
@@ -72,6 +72,7 @@ class FastWav2Sleep:
         """Run the encoders, as :meth:`Wav2Sleep.encode` does."""
         encoders = self._network.signal_encoders
         found = {}
+        load_loops()  # before there are several threads, each of which would compile them
         with _start_threads() as share:
             memory = Memory()
             for name in sorted(x):
@@ -168,8 +169,8 @@ class _Cnn:
             middle = self._convolve(block.conv2, begun)
             layer = replace(self._convolve(block.conv3, middle), skipped=skipped_TC)
         y_TC = np.empty(layer.shape, np.float32)
-        load_loops().run(layer.read(0, len(y_TC), find(y_TC)))
-        return y_TC[:, : block.downsample.out_channels]
+        load_loops().run(layer.read(0, len(y_TC), locate(y_TC)))
+        return y_TC[:, : encoder.linear.in_features * self._n_epochs // len(y_TC)]
 
     def _begin(self, conv: Conv, x_T: Tensor) -> FirstLayer:
         """Find the statistics of the first layer from those of its input."""

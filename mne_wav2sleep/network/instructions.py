@@ -13,7 +13,7 @@ _VALUE = ir.FloatType()
 VECTOR = ir.VectorType(_VALUE, LANES)
 DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 
-# The standard normal distribution function is 1/2 + x Q(2 x² / END² - 1) for |x| < END and constant
+# The standard normal distribution function is 1/2 + x Q(2 x² / END² - 1) for |x| < END, and 0 or 1
 # beyond it, within 1e-7; benchmarks/fit_gelu.py finds the coefficients of Q.
 _END = 5.2
 _Q = (
@@ -102,7 +102,11 @@ class Emitter:
         # Even and odd powers apart, since half of the steps wait for each other then.
         even, odd = (self._evaluate(t_squared, _Q[first::2]) for first in (0, 1))
         q = self.multiply_add(odd, t, even)
-        return self._builder.fmul(x, self.multiply_add(clipped, q, self.make_vector(0.5)))
+        distribution = self.multiply_add(clipped, q, self.make_vector(0.5))
+        # Exactly 0 there, as its error would be multiplied by x.
+        is_below = self._builder.fcmp_ordered("<", x, self.make_vector(-_END))
+        distribution = self._builder.select(is_below, self.make_vector(0.0), distribution)
+        return self._builder.fmul(x, distribution)
 
     def _evaluate(self, x: ir.Value, coefficients: tuple[float, ...]) -> ir.Value:
         """Evaluate a polynomial, given from its constant on."""
@@ -164,7 +168,7 @@ class Emitter:
         phis, starts, ends = [number, *now], [first, *vectors], [next_number, *following]
         for phi, start, end in zip(phis, starts, ends, strict=True):
             phi.add_incoming(start, before)
-            phi.add_incoming(end, body)
+            phi.add_incoming(end, builder.block)
         builder.cbranch(builder.icmp_signed("<", next_number, n_steps), body, after)
         builder.position_at_end(after)
         return following

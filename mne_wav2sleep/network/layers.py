@@ -1,8 +1,9 @@
-"""Layers of an encoder, computed a tile at a time.
+"""Layers of an encoder, computed a chunk at a time.
 
 PyTorch normalizes, activates and convolves one after the other, and each reads and writes all
-outputs of a layer. Here, a few thousand samples pass through all of them at a time, and stay in the
-caches of a core.
+outputs of a layer. Here, a chunk of a few hundred samples passes through all of them, and stays in
+the caches of a core. The outputs of the first two layers, the largest of all, are not even stored:
+they are computed anew whenever they are read. A tile is the chunks that a thread takes at a time.
 
 Arrays are time-major: all channels of the first sample, then of the second. Numbers of channels are
 multiples of :data:`~mne_wav2sleep.network.instructions.LANES`. Shape suffixes are those of
@@ -27,7 +28,7 @@ _VALUES_PER_CHUNK = 2**15
 """128 kB of inputs or outputs, which stay in a core's own cache."""
 
 _SMALLEST_CHUNK = 8
-"""Samples of a chunk at least, so that only the first and the last one reach beyond the ends."""
+"""Samples of a chunk at least, so that those in the middle do not reach beyond the ends."""
 
 _ALIGNMENT = 16
 """Values in a line of the caches of most processors. A vector that spans two takes longer."""
@@ -45,7 +46,7 @@ class Memory:
         if (name, thread) not in self._arrays or self._arrays[name, thread].size < size:
             # NumPy asks the system for large pages, which are cleared faster; torch does not.
             values = np.empty(size + _ALIGNMENT, np.float32)
-            self._arrays[name, thread] = values[-(find(values).address // 4) % _ALIGNMENT :]
+            self._arrays[name, thread] = values[-(locate(values).address // 4) % _ALIGNMENT :]
         return self._arrays[name, thread][:size].reshape(n_samples, n_channels)
 
 
@@ -58,7 +59,11 @@ class Layer(Protocol):
         ...
 
     def read(self, first: int, n_samples: int, out: Place, step: int = 0) -> list[Call]:
-        """Plan to write samples from ``first`` on; ``step`` later ones in the next repetition."""
+        """Plan to write samples from ``first`` on; ``step`` later ones in the next repetition.
+
+        The calls are to run in this thread before it reads anything else, because they use memory
+        that is lent to it.
+        """
         ...
 
 
@@ -89,8 +94,8 @@ class FirstLayer:
     def read(self, first: int, n_samples: int, out: Place, step: int = 0) -> list[Call]:
         """Plan to write samples from ``first`` on; ``step`` later ones in the next repetition."""
         n_panels = len(self.kernel)
-        places = find(self.x, first, step), find(self.kernel), out
-        norm = out, find(self.mean), find(self.scale)
+        places = locate(self.x, first, step), locate(self.kernel), out
+        norm = out, locate(self.mean), locate(self.scale)
         return [
             load_loops().convolve(places, (1, n_panels, n_samples), 3, 1),
             activate(norm, None, out, (n_samples, n_panels)),
@@ -130,7 +135,7 @@ class SecondLayer:
         x_TC = self.memory.lend("first input", n_samples + 2, self.shape[1], thread=thread)
         begin = first - convolution.before
         n_panels = len(self.mean) // LANES
-        norm = out, find(self.mean), find(self.scale)
+        norm = out, locate(self.mean), locate(self.scale)
         return [
             *read_padded(self.first, begin, n_samples + 2, x_TC, step),
             *convolution.plan(x_TC, n_samples, out),
@@ -184,12 +189,12 @@ class StoredLayer:
         n_panels = len(self.mean) // LANES
         calls, skipped = [], None
         if isinstance(self.skipped, FirstSkip):
-            places = find(self.skipped.x, 2 * first, 2 * step), find(self.skipped.kernel), out
+            places = locate(self.skipped.x, 2 * first, 2 * step), locate(self.skipped.kernel), out
             calls.append(load_loops().convolve(places, (1, n_panels, n_samples), 1, 2))
             skipped = out
         elif self.skipped is not None:
-            skipped = find(self.skipped, first, step)
-        norm = find(self.outputs, first, step), find(self.mean), find(self.scale)
+            skipped = locate(self.skipped, first, step)
+        norm = locate(self.outputs, first, step), locate(self.mean), locate(self.scale)
         return [*calls, activate(norm, skipped, out, (n_samples, n_panels))]
 
 
@@ -225,11 +230,11 @@ class Convolution:
         """Plan the convolution of padded samples, and the residual connection."""
         n_panels, n_in = self.kernel.shape[:2]
         sizes = n_in, n_panels, n_samples // self.stride
-        places = find(x_TC), find(self.kernel), out
+        places = locate(x_TC), locate(self.kernel), out
         calls = [load_loops().convolve(places, sizes, 3, self.stride)]
         if self.skip_kernel is not None and skipped is not None:
             sizes = n_in, n_panels, n_samples // 2
-            places = find(x_TC, self.before), find(self.skip_kernel), skipped
+            places = locate(x_TC, self.before), locate(self.skip_kernel), skipped
             calls.append(load_loops().convolve(places, sizes, 1, 2))
         return calls
 
@@ -267,31 +272,37 @@ class Convolution:
         x_TC = memory.lend("input", size + 2, n_in, thread=thread)
         y_TC = memory.lend("output", size, n_out, thread=thread)
         sums_2C = np.zeros((2, n_out))
-        sums = find(sums_2C), find(sums_2C, 1)
+        sums, squares = (locate(sums_2C, row, dtype=np.float64) for row in (0, 1))
         for first, last, n_times in _split(*span, size, n_samples):
             n_convolved, n_rows = last - first, (last - first) // self.stride
-            out, skipped = find(y_TC), None
+            out, skipped = locate(y_TC), None
             if out_TC is not None:
-                out = find(out_TC, first // self.stride, n_rows)
+                out = locate(out_TC, first // self.stride, n_rows)
             if skipped_TC is not None:
-                skipped = find(skipped_TC, first // 2, n_convolved // 2)
+                skipped = locate(skipped_TC, first // 2, n_convolved // 2)
             calls = [
                 *read_padded(layer, first - self.before, n_convolved + 2, x_TC, n_convolved),
                 *self.plan(x_TC, n_convolved, out, skipped),
-                add_up(out, *sums, (n_rows, n_out // LANES)),
+                add_up(out, sums, squares, (n_rows, n_out // LANES)),
             ]
             load_loops().run(calls, n_times)
         return sums_2C
 
 
 def _split(first: int, last: int, size: int, n_samples: int) -> Iterator[tuple[int, int, int]]:
-    """Split a span into chunks: the first and last sample of the first, and how many follow it."""
+    """Split a span of even numbers into chunks, of which those in the middle are repetitions.
+
+    Yields
+    ------
+    first, last : int
+        The first sample of a chunk, and the one after its last.
+    n_times : int
+        How many such chunks follow each other. If there are several, none is within two samples of
+        the ends of the recording, since up to two are read beyond a chunk.
+    """
     while first < last:
         end = min(first + size, last)
-        n_times = 1
-        if first > 0 and end < n_samples:
-            # As many as are whole, and do not touch the end.
-            n_times = max((min(last, n_samples - 1) - first) // size, 1)
+        n_times = max((min(last, n_samples - 2) - first) // size, 1) if first > 0 else 1
         yield first, end, n_times
         first += n_times * (end - first)
 
@@ -301,7 +312,7 @@ def read_padded(layer: Layer, first: int, n_read: int, x_TC: Array, step: int = 
     n_samples, _ = layer.shape
     before, after = max(-first, 0), max(first + n_read - n_samples, 0)
     x_TC[:before], x_TC[n_read - after : n_read] = 0.0, 0.0
-    return layer.read(first + before, n_read - before - after, find(x_TC, before), step)
+    return layer.read(first + before, n_read - before - after, locate(x_TC, before), step)
 
 
 def pad_channels(n_channels: int) -> int:
@@ -323,9 +334,17 @@ def pack(weight_OIK: Array) -> Array:
     return np.ascontiguousarray(weight_PLIK.transpose(0, 2, 3, 1))
 
 
-def find(array: NDArray[np.floating], row: int = 0, step: int = 0) -> Place:
+def locate(
+    array: NDArray[np.floating],
+    row: int = 0,
+    step: int = 0,
+    dtype: type[np.floating] = np.float32,
+) -> Place:
     """Find where a row of an array begins, which moves by ``step`` rows when calls are repeated."""
-    if not array.flags.c_contiguous:
-        raise ValueError("Compiled loops cannot read an array with gaps between its values.")
+    if not array.flags.c_contiguous or array.dtype != dtype:
+        raise ValueError(
+            f"Compiled loops read contiguous {dtype.__name__}, not {array.dtype} with strides of "
+            f"{array.strides} bytes."
+        )
     address, size = array.__array_interface__["data"][0], array.strides[0]
     return Place(address + row * size, step * size)

@@ -31,7 +31,7 @@ _Emit = Callable[[ir.IRBuilder, Sequence[ir.Value]], None]
 
 
 class Place(NamedTuple):
-    """Where an array begins.
+    """Where an array begins. It does not keep the array, which has to exist until calls have run.
 
     Attributes
     ----------
@@ -185,7 +185,7 @@ def add_up(y: Place, sums: Place, squares: Place, sizes: tuple[int, int]) -> Cal
 
 @cache
 def load_loops() -> Loops:
-    """Compile the loops, once in a process."""
+    """Compile the loops, once in a process if it is called before there are several threads."""
     return Loops()
 
 
@@ -194,7 +194,7 @@ def _describe_cpu() -> tuple[str, str]:
     try:
         return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
     except RuntimeError:  # LLVM does not know the features of this kind of processor
-        return binding.get_host_cpu_name(), ""
+        return "", ""
 
 
 def _compile(functions: dict[str, _Emit], cpu: str, features: str) -> binding.ExecutionEngine:

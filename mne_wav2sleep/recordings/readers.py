@@ -159,7 +159,7 @@ class RawReader:
             is in a gap. The sample at ``stop`` is included if it exists, because the network's grid
             includes the end of the last epoch.
         recorded : array of bool, shape (n_samples,)
-            False in gaps.
+            False in gaps; not to be changed, as it may be a single value for all.
 
         Raises
         ------

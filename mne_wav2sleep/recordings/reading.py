@@ -157,18 +157,19 @@ def read_recorded(
         known = np.zeros(recorded.size, dtype=np.int8)  # takes no memory before it is changed
         if not recorded.all():
             known[~recorded] = Reason.NOT_RECORDED
-        for channel in together:
+        for position, channel in enumerate(together, start=1):
             first, *second = channel.electrodes
             wave = data[first] - data[second[0]] if second else data[first]
-            reasons = known.copy() if known.any() or len(together) > 1 else known
+            reasons = known.copy() if len(together) > 1 else known
             _mark_bad(reasons, channel, bad, start)
             reasons = find_invalid(wave, sfreq, channel.modality, validity, reasons)
             name = f"{channel.modality} (channel {channel.name!r}{when})"
-            yield (
-                channel.modality,
-                RecordedSignal(wave, sfreq, reasons, n_epochs, channel.modality, name),
-            )
-        del data, wave  # before others are read
+            found = [RecordedSignal(wave, sfreq, reasons, n_epochs, channel.modality, name)]
+            # This generator waits while the signal is used, and should not keep it meanwhile.
+            needed = {one for later in together[position:] for one in later.electrodes}
+            data = {one: samples for one, samples in data.items() if one in needed}
+            del wave, reasons
+            yield channel.modality, found.pop()
 
 
 def group_channels(reader: RawReader, channels: Sequence[Channel]) -> list[list[Channel]]:

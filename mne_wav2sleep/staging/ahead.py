@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import NamedTuple, TypeVar
+from threading import Event
+from typing import Any, NamedTuple, TypeVar
 
 from ..cautions import keep_cautions, warn
 
@@ -16,8 +17,8 @@ class _Step(NamedTuple):
     """What a task did since its last result: warnings, and a result, an error, or the end."""
 
     kept: list[str]
-    results: list
-    error: Exception | None = None
+    results: list[Any]  # a result, or none at the end
+    error: BaseException | None = None
 
 
 @contextmanager
@@ -48,16 +49,18 @@ def compute_ahead(
     """
     threads = ThreadPoolExecutor(n_threads, "compute_ahead")
     queues: list[SimpleQueue[_Step]] = [SimpleQueue() for _ in tasks]
+    is_over = Event()
     try:
         for task, queue in zip(tasks, queues, strict=True):
             # Each task in a context of its own, which one thread at a time may enter.
-            threads.submit(copy_context().run, _run, task, queue)
+            threads.submit(copy_context().run, _run, task, queue, is_over)
         yield _collect(queues)
     finally:
+        is_over.set()
         threads.shutdown(cancel_futures=True)
 
 
-def _run(task: Callable[[], Iterable[_T]], queue: "SimpleQueue[_Step]") -> None:
+def _run(task: Callable[[], Iterable[_T]], queue: "SimpleQueue[_Step]", is_over: Event) -> None:
     """Run a task, and catch its warnings and its error."""
     kept: list[str] = []
     n_sent = 0
@@ -66,13 +69,16 @@ def _run(task: Callable[[], Iterable[_T]], queue: "SimpleQueue[_Step]") -> None:
             for result in task():
                 queue.put(_Step(kept[n_sent:], [result]))
                 n_sent = len(kept)
-        except Exception as error:
+                del result  # which would be kept until there is another one
+                if is_over.is_set():
+                    break
+        except BaseException as error:  # whoever waits for a result would wait forever
             queue.put(_Step(kept[n_sent:], [], error))
         else:
             queue.put(_Step(kept[n_sent:], []))
 
 
-def _collect(queues: "list[SimpleQueue[_Step]]") -> Iterator:
+def _collect(queues: "list[SimpleQueue[_Step]]") -> Iterator[Any]:
     """Wait for results, show their warnings, and raise their errors."""
     for queue in queues:
         is_done = False

@@ -110,11 +110,12 @@ def prepare_inputs(
 
     groups = group_channels(recording.reader, channels)
     tasks = [partial(prepare, group) for group in groups]
-    if not engine.n_others:
+    if not engine.n_spare_threads:
         yield from chain.from_iterable(task() for task in tasks)
         return
     # Readers of MNE may share what they read from.
-    n_threads = min(engine.n_others, _N_READ_AT_ONCE) if recording.reader.is_by_channel else 1
+    at_once = _N_READ_AT_ONCE if recording.reader.is_by_channel else 1
+    n_threads = min(engine.n_spare_threads, at_once)
     with compute_ahead(tasks, n_threads) as results:
         engine.warm_up()
         yield from results
@@ -125,6 +126,7 @@ def _prepare(name: str, signal: Signal, preprocessing: Preprocessing) -> Iterato
     x, available = make_batch({name: signal}, padded_epochs=preprocessing.padded_epochs)
     excerpts = cut_out(signal, name, choose_epochs(signal, _N_INSPECTED))
     bursts, epochs, hum = find_bursts(signal, name), signal.epochs, signal.hum
-    del signal
-    yield Input(name, epochs, x, available, bursts, hum)
+    found = [Input(name, epochs, x, available, bursts, hum)]
+    del signal, x, available  # this generator waits while the network reads them
+    yield found.pop()
     yield Beats(name, describe(excerpts))

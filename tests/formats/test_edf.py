@@ -8,6 +8,7 @@ import pytest
 from builders import write_discontinuous, write_edf
 
 from mne_wav2sleep import read_hypnogram
+from mne_wav2sleep.formats import records
 from mne_wav2sleep.formats.edf import open_edf
 from mne_wav2sleep.recordings import open_recording
 
@@ -67,9 +68,13 @@ def write_noise(path, record_s, n_records, signals=SIGNALS):
     return path
 
 
+@pytest.mark.parametrize("n_bytes", [2**22, 100_000, 1], ids="{} bytes at once".format)
 @pytest.mark.parametrize("record_s", [0.25, 1.0, 2.5, 7.0])
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])
-def test_samples_equal_those_of_mne_to_the_last_bit_of_their_type(suffix, record_s, tmp_path):
+def test_samples_equal_those_of_mne_to_the_last_bit_of_their_type(
+    suffix, record_s, n_bytes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(records, "_BYTES_AT_ONCE", n_bytes)
     n_records = round(70 / record_s)
     path = write_noise(tmp_path / f"night{suffix}", record_s, n_records)
     file = open_edf(path)

@@ -67,6 +67,31 @@ def test_a_task_may_have_more_results_while_one_is_in_use():
     assert kept == ["a slow belt", "the end"]
 
 
+def test_an_exit_in_a_task_does_not_hang():
+    def leave():
+        yield 1
+        raise SystemExit(3)
+
+    with compute_ahead([leave], 1) as results:
+        assert next(results) == 1
+        with pytest.raises(SystemExit):
+            next(results)
+
+
+def test_a_task_that_nobody_waits_for_ends_at_its_next_result():
+    computed = []
+
+    def work():
+        for i in range(100):
+            computed.append(i)
+            yield i
+            time.sleep(0.01)
+
+    with compute_ahead([work], 1) as results:
+        next(results)
+    assert len(computed) < 50
+
+
 def test_tasks_that_have_not_begun_never_do():
     begun, release = [], threading.Event()
 
