@@ -11,6 +11,7 @@ depend on their values.
 
 import argparse
 import json
+import multiprocessing
 import os
 import resource
 import statistics
@@ -52,6 +53,15 @@ def write_night(path: Path, hours: float = 8) -> None:
     # With annotations, MNE reads the whole file whenever it is opened.
     lights = [edfio.EdfAnnotation(60 * i, None, "Lights off") for i in range(100)]
     edfio.Edf(signals, annotations=lights).write(path)
+
+
+def write_apart(path: Path, hours: float = 8) -> None:
+    """Write the EDF in a process of its own: others inherit the peak memory of the one before."""
+    writer = multiprocessing.get_context("spawn").Process(target=write_night, args=(path, hours))
+    writer.start()
+    writer.join()
+    if writer.exitcode:
+        raise RuntimeError(f"{path} was not written.")
 
 
 def write_weights(folder: Path) -> str:
@@ -211,7 +221,7 @@ def run_all(folder: Path, trees: dict[str, Path], options: argparse.Namespace) -
     """Measure everything, and print it."""
     weights = options.weights or write_weights(folder / "weights")
     night = str(folder / "night.edf")
-    write_night(Path(night))
+    write_apart(Path(night))
     measurements = [["stage", night, weights], ["steps", night, weights]]
     measurements += [["network", weights, n, "float32", "whole"] for n in ("1", "2")]
     measurements += [["network", weights, "2", "float32", "padded"]]
@@ -239,7 +249,7 @@ def scale(folder: Path, weights: str, hours: list[float], tree: Path) -> None:
     found = []
     for one in hours:
         night = folder / "scaled.edf"
-        write_night(night, one)
+        write_apart(night, one)
         found.append(measure(["stage", str(night), weights], tree))
         print(f"{one:g} h: " + ", ".join(f"{k} {v:.3g}" for k, v in found[-1].items()), flush=True)
     for what in found[0] if len(found) > 1 else ():
