@@ -26,8 +26,6 @@ _JUMP_S = 1.0
 """Shortest jump in seconds of the time stamps of a continuous file that counts as a pause."""
 LONGEST_GAP_S = 48 * 3600.0
 """Longest plausible gap in seconds; a longer one means that the clock was changed."""
-_N_SCALED = 2**16
-"""Samples that are scaled at once, which stay in the cache."""
 _SMALL = 1e-15
 """Step of samples whose square is far from the limits of float32; likewise its inverse."""
 _ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
@@ -165,13 +163,11 @@ class EdfFile:
             self._find_bytes(channel), at // count, -(-stop // count)
         ):
             digital = decode(encoded, self.sample_size)
-            inside = digital[max(start - at, 0) : max(stop - at, 0)]
-            to = samples[max(at - start, 0) :]
-            for first in range(0, inside.size, _N_SCALED):
-                part = inside[first : first + _N_SCALED] * gain
-                part += offset
-                part *= unit
-                to[first : first + part.size] = part
+            part = digital[max(start - at, 0) : max(stop - at, 0)] * gain
+            part += offset
+            part *= unit
+            first = max(at - start, 0)
+            samples[first : first + part.size] = part
             at += digital.size
         return samples
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy import signal as scipy_signal
 
 from ..modalities import EPOCH_S, MODALITIES
@@ -193,8 +194,17 @@ def describe(excerpts: Excerpts) -> pd.DataFrame:
         rows = rows - rows.mean(1, keepdims=True)
         waves = scipy_signal.sosfiltfilt(sos, rows, axis=1)
         background = _measure_background(rows, waves, sfreq, modality)
-        for i, row in enumerate(waves[:, ::step]):
-            found[i] = *_describe_row(row, sfreq / step, modality), background[i]
+        waves, sfreq = waves[:, ::step], sfreq / step
+        upright = np.full(epochs.size, np.nan)
+        if modality == "PPG":
+            # A pulse rises faster than it falls; an upright one has a sharp peak.
+            rise = np.diff(waves)
+            upright = (np.mean(rise * rise * rise, axis=1) > 0).astype(float)
+            waves = np.where(upright[:, None] > 0, waves, -waves)
+        heights, rises = _measure_heights(waves, sfreq, modality)
+        for i, row in enumerate(waves):
+            peaks = _find_peaks(heights[i], float(rises[i]), sfreq, modality)
+            found[i] = *_describe_row(row, peaks, upright[i], sfreq, modality), background[i]
     return pd.DataFrame(found, index=pd.Index(epochs, name="Epoch"), columns=list(COLUMNS))
 
 
@@ -211,30 +221,39 @@ def _measure_background(
     return np.asarray(rest / np.maximum(height, np.finfo(float).tiny))
 
 
-def _find_peaks(row: NDArray[np.float64], sfreq: float, modality: str) -> NDArray[np.int64]:
-    """Find the peaks of beats, pulses or breaths in one epoch."""
-    height = row
-    if modality == "ECG":
-        # The energy of a QRS complex, whatever its polarity.
-        width = max(round(0.1 * sfreq), 1)
-        height = np.sqrt(np.convolve(row**2, np.ones(width) / width, "same"))
+def _measure_heights(
+    waves: NDArray[np.float64], sfreq: float, modality: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure in what beats, pulses or breaths have peaks, and how high ordinary ones rise."""
     # Relative to ordinary beats, not to the maximum, which may be an artifact.
-    rise = np.quantile(height, 0.98) if modality == "ECG" else np.ptp(np.quantile(row, [0.1, 0.9]))
+    if modality != "ECG":
+        return waves, np.ptp(np.quantile(waves, [0.1, 0.9], axis=1), axis=0)
+    # The energy of a QRS complex, whatever its polarity.
+    width = max(round(0.1 * sfreq), 1)
+    energy = ndimage.uniform_filter1d(waves**2, width, axis=1, mode="constant")
+    heights = np.sqrt(np.maximum(energy, 0.0))  # a moving sum may end a little below 0
+    return heights, np.quantile(heights, 0.98, axis=1)
+
+
+def _find_peaks(
+    height: NDArray[np.float64], rise: float, sfreq: float, modality: str
+) -> NDArray[np.int64]:
+    """Find the peaks of beats, pulses or breaths in one epoch."""
     shortest = 0.75 * 60 / WAVES[modality].rates[1]
     return np.asarray(
         scipy_signal.find_peaks(height, distance=max(shortest * sfreq, 1), prominence=0.4 * rise)[0]
     )
 
 
-def _describe_row(row: NDArray[np.float64], sfreq: float, modality: str) -> tuple[float, ...]:
+def _describe_row(
+    row: NDArray[np.float64],
+    peaks: NDArray[np.int64],
+    upright: float,
+    sfreq: float,
+    modality: str,
+) -> tuple[float, ...]:
     """Describe one filtered epoch, in the order of :data:`COLUMNS`, without the background."""
     nothing = (np.nan,) * 5 + (0.0,)
-    upright = np.nan
-    if modality == "PPG":
-        # A pulse rises faster than it falls; an upright one has a sharp peak.
-        upright = float(np.mean(np.diff(row) ** 3) > 0)
-        row = row if upright else -row
-    peaks = _find_peaks(row, sfreq, modality)
     if peaks.size < 3:
         return nothing
     wave = WAVES[modality]

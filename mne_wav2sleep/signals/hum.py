@@ -99,7 +99,8 @@ def find_hum(data: NDArray[np.floating], sfreq: float, modality: str) -> dict[fl
         row = data[epoch * size : (epoch + 1) * size].astype(np.float64)
         row = row - row.mean()
         row /= max(float(np.abs(row).max()), np.finfo(float).tiny)  # squares would overflow
-        power = np.abs(np.fft.rfft(row * window)) ** 2
+        spectrum = np.fft.rfft(row * window)
+        power = spectrum.real**2 + spectrum.imag**2
         total = power.sum()
         if not total:
             continue
