@@ -22,6 +22,14 @@ def golden():
     return golden_recipe
 
 
+@pytest.fixture
+def threads():
+    """Reset the number of torch's threads, which a test may change."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def golden_model(golden):
     """The released architecture with the deterministic weights of the golden numbers."""

@@ -72,7 +72,6 @@ class FastWav2Sleep:
         """Run the encoders, as :meth:`Wav2Sleep.encode` does."""
         encoders = self._network.signal_encoders
         found = {}
-        load_loops()  # before there are several threads, each of which would compile them
         with _start_threads() as share:
             memory = Memory()
             for name in sorted(x):
@@ -109,6 +108,7 @@ def _encode(encoder: SignalEncoder, x_BT: Tensor, memory: Memory, share: _Share)
     # Epochs that are encoded separately leave nothing to tile; networks are trained in float64 too.
     if encoder.chunked or encoder.linear.weight.dtype != torch.float32:
         return encoder(x_BT)
+    load_loops()  # before several threads ask for them, each of which would compile them
     return torch.cat([_encode_one(encoder, x_T, memory, share) for x_T in x_BT])
 
 
@@ -212,8 +212,8 @@ class _Cnn:
         """
         downsample, skipped_TC = skip or (None, None)
         kernel = _make_kernel(conv, downsample)
-        n_out = pad_channels(conv.conv.out_channels)
-        y_TC = self._memory.lend(next(self._names), layer.shape[0] // kernel.stride, n_out)
+        n_samples = layer.shape[0] // kernel.stride
+        y_TC = self._memory.lend(next(self._names), n_samples, kernel.n_out)
         return StoredLayer(y_TC, *self._run(kernel, layer, y_TC, skipped_TC))
 
     def _run(

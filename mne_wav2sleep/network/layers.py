@@ -137,7 +137,7 @@ class SecondLayer:
         n_panels = len(self.mean) // LANES
         norm = out, locate(self.mean), locate(self.scale)
         return [
-            *read_padded(self.first, begin, n_samples + 2, x_TC, step),
+            *_read_padded(self.first, begin, n_samples + 2, x_TC, step),
             *convolution.plan(x_TC, n_samples, out),
             activate(norm, None, out, (n_samples, n_panels)),
         ]
@@ -281,7 +281,7 @@ class Convolution:
             if skipped_TC is not None:
                 skipped = locate(skipped_TC, first // 2, n_convolved // 2)
             calls = [
-                *read_padded(layer, first - self.before, n_convolved + 2, x_TC, n_convolved),
+                *_read_padded(layer, first - self.before, n_convolved + 2, x_TC, n_convolved),
                 *self.plan(x_TC, n_convolved, out, skipped),
                 add_up(out, sums, squares, (n_rows, n_out // LANES)),
             ]
@@ -307,7 +307,7 @@ def _split(first: int, last: int, size: int, n_samples: int) -> Iterator[tuple[i
         first += n_times * (end - first)
 
 
-def read_padded(layer: Layer, first: int, n_read: int, x_TC: Array, step: int = 0) -> list[Call]:
+def _read_padded(layer: Layer, first: int, n_read: int, x_TC: Array, step: int = 0) -> list[Call]:
     """Plan to read samples of a layer, with zeros before the first and after the last."""
     n_samples, _ = layer.shape
     before, after = max(-first, 0), max(first + n_read - n_samples, 0)

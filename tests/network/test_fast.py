@@ -81,14 +81,6 @@ def test_padding_is_not_encoded_again_and_again(monkeypatch):
     assert encoded == [(34, 1166)]
 
 
-@pytest.fixture
-def threads():
-    """Reset the number of torch's threads, which a test may change."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("threads")
 def test_any_number_of_threads_gives_the_same_bits():
     torch.manual_seed(0)

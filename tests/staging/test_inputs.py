@@ -14,14 +14,6 @@ from mne_wav2sleep.recordings.opening import set_rates
 from mne_wav2sleep.staging.inputs import Beats, Input, prepare_inputs
 
 
-@pytest.fixture
-def threads():
-    """Reset the number of torch's threads, which a test may change."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(("n_threads", "n_spare"), [(1, 0), (2, 1), (3, 1), (8, 4)])
 def test_half_of_the_threads_may_prepare_what_comes_next(n_threads, n_spare, small_folder):
