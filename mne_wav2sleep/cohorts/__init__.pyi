@@ -2,14 +2,17 @@ from .calibration import calibrate, measure_reliability, plot_reliability
 from .evaluation import Evaluation, evaluate
 from .nights import Night, PreparedNight, open_night
 from .preparing import prepare_nights
+from .results import Cohort, load_cohort
 from .table import read_nights
 
 __all__ = [
+    "Cohort",
     "Evaluation",
     "Night",
     "PreparedNight",
     "calibrate",
     "evaluate",
+    "load_cohort",
     "measure_reliability",
     "open_night",
     "plot_reliability",

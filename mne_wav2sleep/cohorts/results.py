@@ -1,0 +1,125 @@
+"""What staging a cohort leaves in a folder, read back."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yasa
+
+from ..hypnograms import read_hypnogram
+from ..staging.provenance import provenance_path
+
+TABLE = "nights.csv"
+"""Name of the table of a cohort: one row a night."""
+HYPNOGRAMS = "hypnograms"
+"""Name of the folder with a hypnogram in YASA's format, and its provenance, for each night."""
+STAGED, FAILED = "staged", "failed"
+"""Values of the column ``status``."""
+
+
+class Hypnograms(Mapping[str, yasa.Hypnogram]):
+    """The hypnograms of a cohort, each read from its file when it is asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the cohort.
+    nights : sequence of str
+        The nights that were staged.
+    """
+
+    def __init__(self, folder: Path, nights: list[str]) -> None:
+        self._folder = folder
+        self._nights = dict.fromkeys(nights)
+
+    def __getitem__(self, night: str) -> yasa.Hypnogram:
+        """Read the hypnogram of a night."""
+        if night not in self._nights:
+            raise KeyError(night)
+        return read_hypnogram(hypnogram_path(self._folder, night))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nights)
+
+    def __len__(self) -> int:
+        return len(self._nights)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A cohort that was staged.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder that was written.
+    table : pandas.DataFrame
+        One row per night, by its name (``night``): ``status`` (``"staged"`` or ``"failed"``),
+        ``reason``, ``recording``, ``subject``, ``dataset``, ``hypnogram`` (the scorer's, if
+        there is one), channels, what was measured, quality, warnings, and sleep statistics with
+        intervals.
+    hypnograms : mapping of str to yasa.Hypnogram
+        Night -> hypnogram of each night that was staged, read when it is asked for.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+    hypnograms: Mapping[str, yasa.Hypnogram]
+
+    def provenance(self, night: str) -> dict[str, Any]:
+        """Read where the stages of a night come from.
+
+        Parameters
+        ----------
+        night : str
+            Name of the night.
+
+        Returns
+        -------
+        provenance : dict
+            As from :meth:`SleepStagerW2S.provenance <mne_wav2sleep.SleepStagerW2S.provenance>`.
+        """
+        path = provenance_path(hypnogram_path(self.folder, night))
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+
+def hypnogram_path(folder: Path, night: str) -> Path:
+    """Get the path of the hypnogram of a night."""
+    return folder / HYPNOGRAMS / f"{night}.json"
+
+
+def load_cohort(out_dir: str | Path) -> Cohort:
+    """Load a cohort that was staged.
+
+    Parameters
+    ----------
+    out_dir : str or Path
+        The folder that :func:`stage_cohort` wrote.
+
+    Returns
+    -------
+    cohort : Cohort
+        Its table and hypnograms.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no table of nights.
+    """
+    folder = Path(out_dir).expanduser()
+    path = folder / TABLE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no {TABLE} in {folder}, so that it is not a staged cohort. Give the folder "
+            "that stage_cohort (mne-wav2sleep cohort --out) wrote."
+        )
+    text = ["night", "subject", "dataset", "recording", "hypnogram", "reason", "status"]
+    # A subject "NA" is not missing.
+    table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""])
+    table = table.set_index("night")
+    staged = list(table.index[table["status"] == STAGED])
+    return Cohort(folder, table, Hypnograms(folder, staged))
