@@ -1,5 +1,6 @@
 from .calibration import calibrate, measure_reliability, plot_reliability
 from .evaluation import Evaluation, evaluate
+from .finding import find_recordings, pair_hypnograms
 from .nights import Night, PreparedNight, open_night
 from .preparing import prepare_nights
 from .results import Cohort, load_cohort
@@ -12,9 +13,11 @@ __all__ = [
     "PreparedNight",
     "calibrate",
     "evaluate",
+    "find_recordings",
     "load_cohort",
     "measure_reliability",
     "open_night",
+    "pair_hypnograms",
     "plot_reliability",
     "prepare_nights",
     "read_nights",
