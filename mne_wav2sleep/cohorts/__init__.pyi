@@ -1,3 +1,4 @@
+from .bids import read_bids, read_participants
 from .calibration import calibrate, measure_reliability, plot_reliability
 from .evaluation import Evaluation, evaluate
 from .finding import find_recordings, pair_hypnograms
@@ -20,5 +21,7 @@ __all__ = [
     "pair_hypnograms",
     "plot_reliability",
     "prepare_nights",
+    "read_bids",
     "read_nights",
+    "read_participants",
 ]
