@@ -10,7 +10,10 @@ import mne
 import pandas as pd
 import pytest
 
-from mne_wav2sleep import simulate_night
+from mne_wav2sleep import SleepStagerW2S, simulate_night, write_hypnogram
+from mne_wav2sleep.cohorts import load_cohort
+from mne_wav2sleep.cohorts.results import FAILED, HYPNOGRAMS, STAGED, TABLE, hypnogram_path
+from mne_wav2sleep.staging.provenance import write_provenance
 
 MINUTES = 10
 NIGHTS = (("01", "1"), ("01", "2"), ("02", None))
@@ -52,3 +55,25 @@ def list_errors(root):
     errors = [(one["code"], one.get("location")) for one in issues if one["severity"] == "error"]
     assert bool(errors) == bool(result.returncode)
     return errors
+
+
+def write_cohort(folder, weights, rows):
+    """Write a cohort as staging does: for each row, a recording, or a reason why it failed."""
+    (folder / HYPNOGRAMS).mkdir(parents=True)
+    staged = {}
+    for row in rows:
+        row.setdefault("dataset", "study")
+        row.setdefault("status", FAILED if row.get("reason") else STAGED)
+        if row["status"] == FAILED:
+            continue
+        source = row.pop("staged", row["recording"])
+        if source not in staged:
+            stager = SleepStagerW2S(source, weights, verbose="error")
+            staged[source] = stager.predict(), stager.provenance()
+        hyp, provenance = staged[source]
+        path = hypnogram_path(folder, row["night"])
+        write_hypnogram(hyp, path)
+        write_provenance(provenance, path)
+        row |= {"hours": MINUTES / 60, "TST": 8.5, "TST_low": 7.0, "%REM": None, "channel_ECG": "E"}
+    pd.DataFrame(rows).set_index("night").to_csv(folder / TABLE)
+    return load_cohort(folder)

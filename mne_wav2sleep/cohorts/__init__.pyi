@@ -1,5 +1,6 @@
 from .bids import read_bids, read_participants
 from .calibration import calibrate, measure_reliability, plot_reliability
+from .derivatives import write_bids_derivatives
 from .evaluation import Evaluation, evaluate
 from .finding import find_recordings, pair_hypnograms
 from .nights import Night, PreparedNight, open_night
@@ -24,4 +25,5 @@ __all__ = [
     "read_bids",
     "read_nights",
     "read_participants",
+    "write_bids_derivatives",
 ]

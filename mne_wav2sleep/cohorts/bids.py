@@ -20,7 +20,7 @@ DESCRIPTION = "dataset_description.json"
 """Name of the file that makes a folder a dataset."""
 _LARGEST = 2**20
 """Size in bytes of a description at most."""
-_DATATYPES = ("eeg", "emg", "ieeg", "meg", "nirs")
+DATATYPES = ("eeg", "emg", "ieeg", "meg", "nirs")
 """Folders of recordings, and their suffixes."""
 _NO_NAME = "[Unspecified]"
 """Name that MNE-BIDS gives to datasets that are not named; two of them are not one."""
@@ -70,6 +70,7 @@ def read_bids(
     See Also
     --------
     read_participants : Read the table of participants.
+    write_bids_derivatives : Write a staged cohort as a dataset.
     write_bids_derivatives : Write staged nights as a dataset.
 
     Notes
@@ -85,7 +86,7 @@ def read_bids(
     Onsets in ``events.tsv`` count from the start of the recording, whose file may have a date. The
     ``acq_time`` of ``scans.tsv`` is not used, because BIDS allows it to be shifted.
     """
-    root = _check_root(root)
+    root = check_root(root)
     wanted = {
         "subjects": _list_labels(subjects, "subjects", "sub-"),
         "sessions": _list_labels(sessions, "sessions", "ses-"),
@@ -115,8 +116,24 @@ def read_bids(
     return nights
 
 
-def _check_root(root: str | Path) -> Path:
-    """Check that a folder is a dataset."""
+def check_root(root: str | Path) -> Path:
+    """Check that a folder is a dataset.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder.
+
+    Returns
+    -------
+    root : Path
+        The folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none, or it is not a dataset.
+    """
     check_type(root, ("path-like",), "root")
     root = Path(root).expanduser()
     if not root.is_dir():
@@ -138,9 +155,9 @@ def _list_labels(labels: Labels, name: str, prefix: str) -> list[str] | None:
         check_type(label, (str,), f"each of {name}")  # 1 and "01" are not the same
     if not given:
         raise ValueError(f"{name} is empty, so that nothing would be read. Use None for all.")
-    if name == "datatypes" and (unknown := sorted(set(given) - set(_DATATYPES))):
+    if name == "datatypes" and (unknown := sorted(set(given) - set(DATATYPES))):
         raise ValueError(
-            f"datatypes contains {quote(unknown[0])}; recordings are in {', '.join(_DATATYPES)}."
+            f"datatypes contains {quote(unknown[0])}; recordings are in {', '.join(DATATYPES)}."
         )
     return [label.removeprefix(prefix) for label in given]
 
@@ -209,7 +226,7 @@ def _find_recordings(
     """Find the recordings that match, with their entities."""
     # Not mne_bids.find_matching_paths, which leaves out recordings with an entity that it does not
     # know without a word, fails if a label has a hyphen, and takes only one datatype up to 0.16.
-    datatypes = wanted["datatypes"] or _DATATYPES
+    datatypes = wanted["datatypes"] or DATATYPES
     named, misnamed = {}, []
     for datatype in datatypes:
         for path in (
@@ -224,7 +241,7 @@ def _find_recordings(
                 named[path] = fields
     if misnamed:
         warn(
-            f"{len(misnamed)} {pluralize(len(misnamed), 'recording')} in {root.name} "
+            f"{len(misnamed)} recording{pluralize(misnamed)} in {root.name} "
             f"{'is' if len(misnamed) == 1 else 'are'} not named as in BIDS and left out, such as "
             f"{min(misnamed).relative_to(root)}. Rename or remove them."
         )
@@ -302,9 +319,8 @@ def _warn_of_changes(root: Path, choices: Sequence[Choice]) -> None:
         which = ", ".join(f"{modality} ({n})" for modality, n in sorted(counts.items()))
         warn(
             f"The tables of channels (channels.tsv) of {len(concerned)} "
-            f"{pluralize(len(concerned), 'recording')} in "
-            f"{root.name} {text}: {which}. See ch_names of the nights, and change it if it is "
-            "wrong."
+            f"recording{pluralize(concerned)} in {root.name} {text}: {which}. See ch_names of the "
+            "nights, and change it if it is wrong."
         )
 
 
@@ -330,7 +346,7 @@ def read_participants(root: str | Path) -> pd.DataFrame:
     ValueError
         If the table cannot be read, has no participants, or has one twice.
     """
-    path = _check_root(root) / "participants.tsv"
+    path = check_root(root) / "participants.tsv"
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no {path.name} in {path.parent}. Write one, with the column "

@@ -116,6 +116,15 @@ def test_misnamed_recordings_are_told(name, dataset):
         assert len(read_bids(dataset)) == 3
 
 
+def test_several_misnamed_recordings_are_counted(dataset):
+    for name in ("a.edf", "b.edf"):
+        (dataset / "sub-02/eeg" / name).touch()
+    with pytest.warns(
+        RuntimeWarning, match=r"^2 recordings in study are not .* sub-02/eeg/a\.edf\."
+    ):
+        read_bids(dataset)
+
+
 def test_labels_and_entities_need_not_be_known(dataset):
     name = "sub-01_ses-1_task-a-b_new-1_eeg.edf"
     (dataset / "sub-01/ses-1/eeg" / name).touch()
