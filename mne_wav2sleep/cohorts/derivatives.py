@@ -254,7 +254,10 @@ def _write_statistics(folder: Path, cohort: Cohort, names: Mapping[str, BidsName
     """Write the sleep statistics and the quality of each night that was staged, by session."""
     table = cohort.table.drop(columns=list(_LEFT_OUT), errors="ignore")
     table = table.loc[list(cohort.hypnograms)].dropna(axis="columns", how="all")
-    table["recording"] = [Path(str(path)).name for path in table["recording"]]
+    if "recording" in table:  # else all of them were in memory
+        table["recording"] = [
+            Path(one).name if isinstance(one, str) else None for one in table["recording"]
+        ]
     paths = [names[night].path for night in table.index]
     table.insert(0, "filename", [f"{path.parent.name}/{path.name}_events.tsv" for path in paths])
     # A Series, as pandas takes a list of one night for a list of keys.

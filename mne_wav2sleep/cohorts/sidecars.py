@@ -3,8 +3,9 @@
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import mne
@@ -149,7 +150,7 @@ def choose_channels(path: Path) -> Choice:
     status = table.get("status", pd.Series("", table.index)).str.strip().str.lower()
     types = table.get("type", pd.Series("", table.index)).str.strip().str.upper()
     bads = table.loc[status == "bad", "name"].tolist()
-    plain, by_label = _map(names), _map(names, bads)
+    plain, by_label = _map(tuple(names)), _map(tuple(names), tuple(bads))
     ch_names: dict[str, ChannelName] = {}
     changes, bad, typed, ambiguous = [], [], [], []
     for modality, channel in plain.items():
@@ -180,7 +181,8 @@ def _fits(name: str, modality: str) -> bool:
     return find_modality(name) in (None, modality) and not find_lookalike(name)
 
 
-def _map(names: Sequence[str], bads: Sequence[str] = ()) -> dict[str, Channel]:
+@lru_cache(256)  # most recordings of a dataset have the same channels
+def _map(names: tuple[str, ...], bads: tuple[str, ...] = ()) -> Mapping[str, Channel]:
     """Map channels by their labels, as those of a file without types."""
     if not names:
         return {}

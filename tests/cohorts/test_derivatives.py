@@ -176,6 +176,14 @@ def test_people_with_one_label_stay_two(small_folder, recording, tmp_path):
     assert table.loc[:, "source_subject"].tolist() == ["1", "1", "P1", "p.1"]
 
 
+def test_recordings_in_memory_have_no_name(small_folder, recording, tmp_path):
+    rows = [{"night": "p1", "recording": None, "staged": recording, "subject": "p1"}]
+    cohort = write_cohort(tmp_path / "staged", small_folder, rows)
+    out = write_bids_derivatives(cohort, tmp_path / "out")
+    assert list_events(out) == ["sub-p1_task-sleep_desc-wav2sleep_events.tsv"]
+    assert "recording" not in (out / "sub-p1/sub-p1_scans.tsv").read_text()
+
+
 def test_two_nights_of_one_name_are_told(small_folder, recording, tmp_path):
     name = "/d/sub-1/eeg/sub-1_task-sleep_eeg"
     rows = [
