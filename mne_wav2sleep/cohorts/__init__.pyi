@@ -1,8 +1,10 @@
 from .calibration import calibrate, measure_reliability, plot_reliability
+from .collecting import find_nights, preview_nights
 from .evaluation import Evaluation, evaluate
 from .nights import Night, PreparedNight, open_night
 from .preparing import prepare_nights
 from .results import Cohort, load_cohort
+from .staging import stage_cohort
 from .table import read_nights
 
 __all__ = [
@@ -12,10 +14,13 @@ __all__ = [
     "PreparedNight",
     "calibrate",
     "evaluate",
+    "find_nights",
     "load_cohort",
     "measure_reliability",
     "open_night",
     "plot_reliability",
     "prepare_nights",
+    "preview_nights",
     "read_nights",
+    "stage_cohort",
 ]

@@ -10,6 +10,7 @@ import pandas as pd
 import yasa
 
 from ..hypnograms import read_hypnogram
+from ..hypnograms.tables import expose_formula
 from ..staging.provenance import provenance_path
 
 TABLE = "nights.csv"
@@ -117,9 +118,13 @@ def load_cohort(out_dir: str | Path) -> Cohort:
             f"There is no {TABLE} in {folder}, so that it is not a staged cohort. Give the folder "
             "that stage_cohort (mne-wav2sleep cohort --out) wrote."
         )
-    text = ["night", "subject", "dataset", "recording", "hypnogram", "reason", "status"]
-    # A subject "NA" is not missing.
-    table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""])
+    texts = ["night", "subject", "dataset", "recording", "hypnogram", "reason", "status"]
+    # A subject "NA" is not missing, and "001" is not 1.
+    table = pd.read_csv(
+        path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""]
+    )
+    for name in table.columns:
+        table[name] = [expose_formula(x) if isinstance(x, str) else x for x in table[name]]
     table = table.set_index("night")
     staged = list(table.index[table["status"] == STAGED])
     return Cohort(folder, table, Hypnograms(folder, staged))
