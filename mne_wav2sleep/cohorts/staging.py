@@ -4,17 +4,20 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import joblib
 import torch
 
 from ..cautions import warn
 from ..errors import shorten, summarize_error
 from ..hypnograms.statistics import check_ci
 from ..modalities import PRECISIONS
-from ..network import LoadedWeights, load_weights
+from ..network import Engine, LoadedWeights, load_weights
 from ..network.backends import choose_device
+from ..network.serving import EngineServer
 from ..output import remove_leftovers, write_whole
 from ..progress import track
 from ..signals import Validity
@@ -105,6 +108,9 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
     row of a night last, so that a run can be stopped at any time: only nights that are being staged
     are lost.
 
+    On a GPU, the processes of one machine read the recordings, and this one stages what they have
+    read, several nights at a time.
+
     With ``n_jobs``, joblib divides the CPUs among processes. ``joblib.parallel_config`` takes the
     nights to a cluster, whose machines must see the recordings and ``out_dir`` by the same paths::
 
@@ -133,7 +139,7 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
     check_n_jobs(n_jobs)
     check_option("precision", precision, list(PRECISIONS))
     check_type(validity, (Validity, None), "validity")
-    choose_device(device)
+    choose_device(device)  # which raises an error if there is none
     named = collect(nights)
     folder = Path(out_dir).expanduser().absolute()
     loaded = load_weights(weights)
@@ -156,7 +162,8 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
             remove_leftovers(one)
         todo = _plan(named, settings, retry_failed=retry_failed)
         _say_plan(named, todo, log)
-        _stage_all({name: named[name] for name in todo}, settings, n_jobs, log)
+        with _serve(loaded, settings, n_jobs) as served:
+            _stage_all({name: named[name] for name in todo}, served, n_jobs, log)
         return _finish(named, settings, log)
 
 
@@ -245,6 +252,25 @@ def _open_log(path: Path) -> Iterator[logging.Logger]:
         raise
     finally:
         handler.close()
+
+
+@contextmanager
+def _serve(weights: LoadedWeights, settings: Settings, n_jobs: int | None) -> Iterator[Settings]:
+    """Serve one engine to all processes if it is on a GPU, so that these only read."""
+    if not _is_shared(settings.device, n_jobs):
+        yield settings
+        return
+    engine = Engine(weights.network, settings.device, settings.precision)
+    with EngineServer(engine) as server:
+        yield replace(settings, served=server.address)
+
+
+def _is_shared(device: str | torch.device, n_jobs: int | None) -> bool:
+    """Whether several processes of this machine would compute on one GPU."""
+    if choose_device(device).type == "cpu" or joblib.effective_n_jobs(n_jobs) == 1:
+        return False
+    backend, _ = joblib.parallel.get_active_backend()
+    return type(backend).__name__ in ("LokyBackend", "MultiprocessingBackend")
 
 
 def _stage_all(

@@ -17,7 +17,8 @@ import torch
 
 from ..errors import FileWriteError, WeightsError, describe_error, find_full_disk
 from ..hypnograms import write_hypnogram
-from ..network import LoadedWeights, load_weights
+from ..network import Engine, LoadedWeights, load_weights
+from ..network.serving import Address, RemoteEngine
 from ..progress import show_bars
 from ..signals import Validity
 from ..stager import SleepStagerW2S
@@ -56,6 +57,8 @@ class Settings:
         Coverage of the intervals.
     parent : int
         Number of the process that runs the cohort.
+    served : Address or None
+        Where that process serves an engine on a GPU; None if each process has its own engine.
     """
 
     folder: Path
@@ -66,6 +69,7 @@ class Settings:
     precision: str
     ci: float
     parent: int
+    served: Address | None = None
 
     def describe(self, night: Night) -> dict[str, Any]:
         """Describe the parameters with which a night is staged, ready for JSON."""
@@ -140,6 +144,24 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+class _Reader(SleepStagerW2S):
+    """A stager that reads a recording, which an engine in another process stages."""
+
+    def __init__(self, *args: Any, engine: RemoteEngine, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._engine = engine
+
+    def _load(self) -> tuple[LoadedWeights, Engine]:
+        """Load the weights, whose network is in the other process."""
+        return load_weights(self._weights), self._engine
+
+
+@cache
+def _connect(served: Address) -> RemoteEngine:
+    """Connect to the engine of another process, once in each process."""
+    return RemoteEngine(served)
+
+
 @cache
 def _load(weights: str | Path, fingerprint: str) -> LoadedWeights:
     """Load weights, once in each process."""
@@ -205,14 +227,13 @@ def _stage(
     name: str, night: Night, weights: LoadedWeights, settings: Settings, cautions: list[str]
 ) -> Row:
     """Stage a night, write its hypnogram and provenance, and give its row without a key."""
-    stager = SleepStagerW2S(
-        night.recording,
-        weights,
-        ch_names=night.ch_names,
-        validity=settings.validity,
-        device=settings.device,
-        precision=settings.precision,
-    )
+    options: dict[str, Any] = {"ch_names": night.ch_names, "validity": settings.validity}
+    if settings.served is None:
+        options |= {"device": settings.device, "precision": settings.precision}
+        stager = SleepStagerW2S(night.recording, weights, **options)
+    else:
+        engine = _connect(settings.served)
+        stager = _Reader(night.recording, weights, engine=engine, device="cpu", **options)
     try:
         hyp = stager.predict()
         statistics = stager.statistics(settings.ci)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import START, make_raw, toy_recordings, write_edf
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_wav2sleep import SleepStagerW2S, load_weights
 from mne_wav2sleep.cohorts import (
@@ -177,6 +177,19 @@ def test_what_failed_for_a_while_is_tried_again(tmp_path, small_folder, monkeypa
 def test_processes_give_the_same_as_one(whole, recordings, small_folder, tmp_path):
     stage_cohort(recordings, tmp_path / "out", weights=small_folder, n_jobs=2)
     assert read_all(tmp_path / "out") == read_all(whole.folder)
+
+
+@FAILED_NIGHTS
+def test_processes_that_only_read_give_the_same(
+    whole, recordings, small_folder, tmp_path, monkeypatch
+):
+    # As with a GPU.
+    monkeypatch.setattr("mne_wav2sleep.cohorts.staging._is_shared", lambda *_: True)
+    out = tmp_path / "out"
+    table = stage_cohort(recordings, out, weights=small_folder, n_jobs=2).table
+    pd.testing.assert_frame_equal(table, whole.table, rtol=0, atol=2e-4)
+    for name, hyp in load_cohort(out).hypnograms.items():
+        assert_allclose(hyp.proba, whole.hypnograms[name].proba, rtol=0, atol=1e-5)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
