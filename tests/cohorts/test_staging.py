@@ -14,6 +14,7 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from builders import START, make_raw, toy_recordings, write_edf
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -25,6 +26,7 @@ from mne_wav2sleep.cohorts import (
     preview_nights,
     stage_cohort,
 )
+from mne_wav2sleep.cohorts.staging import _is_shared
 
 pytestmark = toy_recordings
 FAILED_NIGHTS = pytest.mark.filterwarnings(r"ignore:\d+ of \d+ nights? could not be staged")
@@ -190,6 +192,15 @@ def test_processes_that_only_read_give_the_same(
     pd.testing.assert_frame_equal(table, whole.table, rtol=0, atol=2e-4)
     for name, hyp in load_cohort(out).hypnograms.items():
         assert_allclose(hyp.proba, whole.hypnograms[name].proba, rtol=0, atol=1e-5)
+
+
+def test_a_gpu_is_shared_by_processes_of_one_machine(monkeypatch):
+    monkeypatch.setattr("mne_wav2sleep.cohorts.staging.choose_device", torch.device)
+    assert _is_shared("cuda", 2)
+    assert not _is_shared("cpu", 2)
+    assert not _is_shared("cuda", 1)
+    with joblib.parallel_config(backend="threading"):
+        assert not _is_shared("cuda", 2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
