@@ -34,8 +34,8 @@ nights = find_nights(folder)
 preview_nights(nights, "mini", verbose="error")
 
 # %%
-# Stage them. With ``n_jobs=-1``, all CPUs are used. ``mini`` is for trying out; for results, use the
-# released weights, the default. If this is interrupted, run it again.
+# Stage them. With ``n_jobs=-1``, all CPUs are used. ``mini`` is for trying out; for results, use
+# the released weights, the default. If this is interrupted, run it again.
 
 from mne_wav2sleep.cohorts import stage_cohort
 

@@ -1,6 +1,8 @@
+from .bids import read_bids, read_participants
 from .calibration import calibrate, measure_reliability, plot_reliability
 from .collecting import find_nights, preview_nights
 from .evaluation import Evaluation, evaluate
+from .finding import find_recordings, pair_hypnograms
 from .nights import Night, PreparedNight, open_night
 from .preparing import prepare_nights
 from .results import Cohort, load_cohort
@@ -15,12 +17,16 @@ __all__ = [
     "calibrate",
     "evaluate",
     "find_nights",
+    "find_recordings",
     "load_cohort",
     "measure_reliability",
     "open_night",
+    "pair_hypnograms",
     "plot_reliability",
     "prepare_nights",
     "preview_nights",
+    "read_bids",
     "read_nights",
+    "read_participants",
     "stage_cohort",
 ]

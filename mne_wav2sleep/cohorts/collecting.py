@@ -16,12 +16,16 @@ from ..progress import track
 from ..recordings import open_recording
 from ..recordings.channels import ChannelName, map_channels
 from ..verbosity import Verbosity, check_type, use_log_level, verbose
+from .bids import read_bids
 from .finding import find_recordings, pair_hypnograms
 from .identity import check_nights
 from .naming import name_nights
 from .nights import Night
 from .parallel import run_tasks
 from .table import read_nights
+
+_BIDS = "dataset_description.json"
+"""File by which a folder is known to be a BIDS dataset."""
 
 
 def find_nights(
@@ -63,7 +67,12 @@ def find_nights(
     path = Path(source).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"There is no folder or table of nights at {path}. Check the path.")
-    nights = _search(path) if path.is_dir() else read_nights(path)
+    if not path.is_dir():
+        nights = read_nights(path)
+    elif (path / _BIDS).is_file():
+        nights = read_bids(path)
+    else:
+        nights = _search(path)
     named = ch_names or {}
     return [replace(night, ch_names={**named, **night.ch_names}) for night in nights]
 
