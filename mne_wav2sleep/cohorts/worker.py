@@ -29,8 +29,8 @@ from .results import hypnogram_path
 from .rows import Row, describe_failure, describe_night, write_row
 from .sources import hash_file, hash_raw
 
-_PASSING = (MemoryError, OSError)
-"""Errors after which the same night may be staged, unless the file is not there."""
+_PASSING = (MemoryError, OSError, EOFError, torch.AcceleratorError)
+"""Errors of the machine, after which the same night may be staged, unless its file is not there."""
 _WATCH_S = 1.0
 """Seconds from one look at the parent of a process to the next."""
 

@@ -332,6 +332,18 @@ def test_folders_of_others_are_left_alone(small_folder, tmp_path, recordings):
         load_cohort(tmp_path)
 
 
+def test_tables_of_others_are_refused(tmp_path, whole):
+    path = tmp_path / "nights.csv"
+    path.write_text("recording,subject\na.edf,a\n")
+    with pytest.raises(ValueError, match="lacks the column 'night', so that it is not the table"):
+        load_cohort(tmp_path)
+    text = (whole.folder / "nights.csv").read_text()
+    path.write_text(text.replace("\np1,", "\n../../p1,"))
+    with pytest.raises(ValueError, match=r"has the night '\.\./\.\./p1', which cannot be"):
+        load_cohort(tmp_path)
+    assert repr(whole) == f"<Cohort | 3 staged, 1 failed, {whole.folder}>"
+
+
 @pytest.mark.parametrize(
     ("nights", "error", "message"),
     [
