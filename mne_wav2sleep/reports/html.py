@@ -25,6 +25,7 @@ from ..verbosity import pluralize
 from .rendering import (
     CITATIONS,
     CSS,
+    JS,
     escape_html,
     render_list,
     render_paragraphs,
@@ -190,6 +191,7 @@ def make_report(
     name = Path(files[0]).name if files else "a night"
     report = mne.Report(title=f"Sleep stages of {escape_hidden(name)}", verbose="error")
     report.add_custom_css(CSS)
+    report.add_custom_js(JS)
     summary = render_paragraphs(*_summarize(hyp, provenance))
     if cautions := provenance["cautions"]:
         summary += "<p><strong>Warnings</strong></p>" + render_list(cautions)
