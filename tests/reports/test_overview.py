@@ -172,6 +172,7 @@ def test_texts_of_strangers_are_escaped():
     for column in ("subject", "dataset", "recording", "warnings", "time_in_bed"):
         table[column] = evil
     table["reason"] = [None, None, None, evil]
+    table.loc["night1", "dataset"] = "another"
     weights = {"weights": {"name": evil, "sha256": evil}, evil: evil, "version": evil}
     report = make_overview(table, hyps, title=evil, parameters=weights)
     page = "".join(report.html) + report.title.replace("<", "&lt;")
@@ -192,6 +193,16 @@ def test_a_cohort_may_have_nothing_but_a_status(n_nights):
     assert "No night has statistics." in text
     assert ("No reason is known." in text) == (n_nights == 2)
     assert ("on the time since the start" in text) == (n_nights > 0) or n_nights == 0
+
+
+def test_nights_beyond_the_axis_are_counted():
+    table, hyps = make_cohort(3)
+    hyps["night1"] = yasa.simulate_hypnogram(tib=30 * 60, seed=0, start="2024-03-01 20:00")
+    text = read_text(make_overview(table, hyps, title="Cohort"))
+    assert "1 night began or ended beyond the axis." in text
+    assert "30.0 h from 20:00, not all of it shown" in text
+    table, hyps = make_cohort(3)
+    assert "beyond the axis" not in read_text(make_overview(table, hyps, title="Cohort"))
 
 
 def test_a_hypnogram_that_is_lost_is_said():
