@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import torch
@@ -20,6 +21,7 @@ from ..network.backends import choose_device
 from ..network.serving import EngineServer
 from ..output import remove_leftovers, write_whole
 from ..progress import track
+from ..reports.html import write_report
 from ..signals import Validity
 from ..verbosity import Verbosity, check_option, check_type, logger, pluralize, verbose
 from .collecting import collect
@@ -164,7 +166,7 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
         _say_plan(named, todo, log)
         with _serve(loaded, settings, n_jobs) as served:
             _stage_all({name: named[name] for name in todo}, served, n_jobs, log)
-        return _finish(named, settings, log)
+        return _finish(named, settings, loaded, log)
 
 
 def _create(folder: Path) -> None:
@@ -293,12 +295,22 @@ def _stage_all(
 def _finish(
     named: Mapping[str, Night],
     settings: Settings,
+    weights: LoadedWeights,
     log: logging.Logger,
 ) -> Cohort:
-    """Write the table."""
+    """Write the table and the overview."""
+    from ..reports.cohort import make_overview
+
     with write_whole(settings.folder / TABLE, overwrite=True) as unfinished:
         tabulate_rows(named, settings.folder).to_csv(unfinished)
     cohort = load_cohort(settings.folder)
+    report = make_overview(
+        cohort.table,
+        cohort.hypnograms,
+        title=settings.folder.name,
+        parameters=_describe(settings, weights),
+    )
+    write_report(report, settings.folder / "report.html", overwrite=True)
     failed = list(cohort.table.index[cohort.table["status"] == FAILED])
     n_staged = len(named) - len(failed)
     _say(log, f"{n_staged} staged, {len(failed)} failed: {settings.folder / TABLE}")
@@ -309,3 +321,12 @@ def _finish(
             f"The column 'reason' of {settings.folder / TABLE} says why."
         )
     return cohort
+
+
+def _describe(settings: Settings, weights: LoadedWeights) -> dict[str, Any]:
+    """Describe how the cohort was staged, ready for JSON."""
+    return {
+        "weights": {"name": weights.name, "sha256": weights.sha256, "scorer": weights.scorer},
+        "precision": settings.precision,
+        "ci": settings.ci,
+    }
