@@ -30,6 +30,10 @@ from .screening import Kind, get_numbers, get_texts, group_sentences, is_failed
 
 _MOST_NAMES = 200
 """Number of names of nights that are listed at most."""
+_CAPTION = (
+    "Black lines are medians. Boxes, if there are several datasets, extend from the first to the "
+    "third quartile, and whiskers by up to 1.5 times the interquartile range."
+)
 _SEPARATOR = " | "
 """What the table joins warnings with."""
 
@@ -113,7 +117,7 @@ def _add_figure(report: mne.Report, figure: Figure | None, title: str, tag: str)
     with catch_warnings():
         # Names of datasets in other scripts can be read in the tables.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
-        report.add_figure(figure, title, tags=(tag,), image_format="png")
+        report.add_figure(figure, title, tags=(tag,), image_format="png", caption=_CAPTION)
 
 
 def _render_numbers(table: pd.DataFrame) -> str:
@@ -123,7 +127,7 @@ def _render_numbers(table: pd.DataFrame) -> str:
 
 def _describe_range(table: pd.DataFrame) -> str:
     """Say what the statistics are over."""
-    sources = get_texts(table, "time_in_bed")
+    sources = get_texts(table, "time_in_bed").replace("recording", "")
     counts = sources[sources != ""].value_counts()
     if not len(counts):
         return "over the whole recordings, as no time in bed is known"
