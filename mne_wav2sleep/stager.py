@@ -182,8 +182,8 @@ class SleepStagerW2S:
                 self._loaded = weights, Engine(weights.network, self._device, self._precision)
             return self._loaded
 
-    def _stage(self) -> StagingResult:
-        """Stage the recording, once."""
+    def result(self) -> StagingResult:
+        """Give all that staging found, from which other methods take what they return."""
         with self._steps.run():
             if self._result is None:
                 loaded = self._load()
@@ -209,7 +209,7 @@ class SleepStagerW2S:
             probabilities (``hyp.proba``, one row per epoch that sums to 1). If the recording has a
             date, the hypnogram starts at its first sample, after any cropping.
         """
-        return self._stage().make_hypnogram()
+        return self.result().make_hypnogram()
 
     def availability(self) -> pd.DataFrame:
         """Tell whether each modality was measured in each epoch, and if not, why.
@@ -221,7 +221,7 @@ class SleepStagerW2S:
             ``"flat"``, ``"saturated"``, or ``"left out"`` if the epoch was measured, but so few
             others were that the modality is not used.
         """
-        return self._stage().availability.copy()
+        return self.result().availability.copy()
 
     def provenance(self) -> dict[str, Any]:
         """Describe where the stages come from, ready for JSON.
@@ -233,7 +233,7 @@ class SleepStagerW2S:
             each, the parameters, the versions of the packages, and the time, all as they were when
             the recording was staged; and the :attr:`cautions` so far.
         """
-        return copy.deepcopy(dict(self._stage().provenance)) | {"cautions": self.cautions}
+        return copy.deepcopy(dict(self.result().provenance)) | {"cautions": self.cautions}
 
     def audit(self) -> Audit:
         """Stage the recording from every subset of its signals, and compare.
@@ -246,7 +246,7 @@ class SleepStagerW2S:
             the same stages, not that these are correct.
         """
         with self._steps.run():
-            result = self._stage()
+            result = self.result()
             return compare_subsets(stage_subsets(result, *self._load()), result.measured)
 
     def quality(self) -> pd.DataFrame:

@@ -1,11 +1,13 @@
 from .bids import read_bids, read_participants
 from .calibration import calibrate, measure_reliability, plot_reliability
+from .collecting import find_nights, preview_nights
 from .derivatives import write_bids_derivatives
 from .evaluation import Evaluation, evaluate
 from .finding import find_recordings, pair_hypnograms
 from .nights import Night, PreparedNight, open_night
 from .preparing import prepare_nights
 from .results import Cohort, load_cohort
+from .staging import stage_cohort
 from .table import read_nights
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "PreparedNight",
     "calibrate",
     "evaluate",
+    "find_nights",
     "find_recordings",
     "load_cohort",
     "measure_reliability",
@@ -22,8 +25,10 @@ __all__ = [
     "pair_hypnograms",
     "plot_reliability",
     "prepare_nights",
+    "preview_nights",
     "read_bids",
     "read_nights",
     "read_participants",
+    "stage_cohort",
     "write_bids_derivatives",
 ]
