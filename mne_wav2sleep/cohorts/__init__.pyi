@@ -1,6 +1,7 @@
 from .bids import read_bids, read_participants
 from .calibration import calibrate, measure_reliability, plot_reliability
 from .collecting import find_nights, preview_nights
+from .diary import DiaryEntry, add_diary, read_diary
 from .evaluation import Evaluation, evaluate
 from .finding import find_recordings, pair_hypnograms
 from .nights import Night, PreparedNight, open_night
@@ -11,9 +12,11 @@ from .table import read_nights
 
 __all__ = [
     "Cohort",
+    "DiaryEntry",
     "Evaluation",
     "Night",
     "PreparedNight",
+    "add_diary",
     "calibrate",
     "evaluate",
     "find_nights",
@@ -26,6 +29,7 @@ __all__ = [
     "prepare_nights",
     "preview_nights",
     "read_bids",
+    "read_diary",
     "read_nights",
     "read_participants",
     "stage_cohort",
