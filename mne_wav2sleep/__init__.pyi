@@ -1,6 +1,6 @@
 from . import cohorts, hypnograms, network, recordings, reports, signals, simulation, staging
 from .errors import WeightsError
-from .hypnograms import align_hypnogram, read_hypnogram, write_hypnogram
+from .hypnograms import align_hypnogram, fold_hypnogram, read_hypnogram, write_hypnogram
 from .network import list_weights, load_weights, save_weights
 from .recordings import match_channels
 from .reports import plot_agreement
@@ -15,6 +15,7 @@ __all__ = [
     "WeightsError",
     "align_hypnogram",
     "cohorts",
+    "fold_hypnogram",
     "hypnograms",
     "list_weights",
     "load_weights",

@@ -22,6 +22,9 @@ _RECORDINGS = (
 HYPNOGRAM_SUFFIXES = (".json", ".csv", ".tsv", ".edf", ".txt")
 """Suffixes of the files that :func:`~mne_wav2sleep.write_hypnogram` writes."""
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+"""Suffixes of tables of epochs."""
+
 _written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
 
 

@@ -36,6 +36,7 @@ def cohort_command(
     ] = False,
     weights: WeightsOption = "wav2sleep",
     ch_name: ChannelOption = None,
+    diary: Annotated[Path | None, typer.Option(help="Table of lights_off and lights_on.")] = None,
     jobs: Annotated[
         int, typer.Option(metavar="N", help="Nights staged at once; -1: all CPUs.")
     ] = 1,
@@ -58,10 +59,12 @@ def cohort_command(
         )
     ch_names = read_ch_names(ch_name)
     with clean_errors("info", debug=debug):
-        from ..cohorts import find_nights, preview_nights, stage_cohort
+        from ..cohorts import add_diary, find_nights, preview_nights, stage_cohort
         from ..signals import Validity
 
         found = find_nights(nights, ch_names=ch_names)
+        if diary is not None:
+            found = add_diary(found, diary)
         if out is None or dry_run:
             preview = preview_nights(found, weights, n_jobs=jobs)
         else:

@@ -2,6 +2,7 @@ from .bids import read_bids, read_participants
 from .calibration import calibrate, measure_reliability, plot_reliability
 from .collecting import find_nights, preview_nights
 from .derivatives import write_bids_derivatives
+from .diary import DiaryEntry, add_diary, read_diary
 from .evaluation import Evaluation, evaluate
 from .finding import find_recordings, pair_hypnograms
 from .nights import Night, PreparedNight, open_night
@@ -12,9 +13,11 @@ from .table import read_nights
 
 __all__ = [
     "Cohort",
+    "DiaryEntry",
     "Evaluation",
     "Night",
     "PreparedNight",
+    "add_diary",
     "calibrate",
     "evaluate",
     "find_nights",
@@ -27,6 +30,7 @@ __all__ = [
     "prepare_nights",
     "preview_nights",
     "read_bids",
+    "read_diary",
     "read_nights",
     "read_participants",
     "stage_cohort",

@@ -92,6 +92,7 @@ def describe_night(
     """
     result, channels = stager.result(), stager.channels["channel"]
     recording = result.provenance["recording"]
+    in_bed = stager.time_in_bed().to_dict()
     unscored = (hyp.hypno == "UNS").to_numpy()
     proba = hyp.proba.drop(columns="UNS", errors="ignore")[~unscored].max(axis=1)
     values: dict[str, Any] = {
@@ -104,6 +105,9 @@ def describe_night(
         "unscored": unscored.mean(),
         "certainty": proba.mean(),
         "uncertain": (proba < 0.5).mean(),
+        "time_in_bed": in_bed["source"],
+        "lights_off": in_bed["lights_off"],
+        "lights_on": in_bed["lights_on"],
     }
     for name in dict.fromkeys([*CARDIO_RESPIRATORY, *channels.index]):
         channel = channels.get(name)

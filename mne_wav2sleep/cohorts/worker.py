@@ -75,6 +75,7 @@ class Settings:
         """Describe the parameters with which a night is staged, ready for JSON."""
         return {
             "ch_names": dict(sorted(night.ch_names.items())),
+            "lights": night.lights,
             "validity": asdict(self.validity),
             "precision": self.precision,
             "ci": self.ci,
@@ -227,7 +228,11 @@ def _stage(
     name: str, night: Night, weights: LoadedWeights, settings: Settings, cautions: list[str]
 ) -> Row:
     """Stage a night, write its hypnogram and provenance, and give its row without a key."""
-    options: dict[str, Any] = {"ch_names": night.ch_names, "validity": settings.validity}
+    options: dict[str, Any] = {
+        "ch_names": night.ch_names,
+        "lights": night.lights,
+        "validity": settings.validity,
+    }
     if settings.served is None:
         options |= {"device": settings.device, "precision": settings.precision}
         stager = SleepStagerW2S(night.recording, weights, **options)

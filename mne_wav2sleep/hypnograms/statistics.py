@@ -119,8 +119,8 @@ def warn_of_statistics(hyp: yasa.Hypnogram, calibration: Calibration) -> None:
     if (hours := hyp.n_epochs * EPOCH_S / 3600) > _LONGEST_NIGHT_H:
         warn(
             f"The sleep statistics are of {hours:.1f} h as if they were one night: latencies, "
-            "WASO and SE are meaningless across days. Crop the recording (raw.crop), or the "
-            "hypnogram (hyp.crop), to each night."
+            "WASO and SE are meaningless across days. Give lights=, crop the recording "
+            "(raw.crop), or take the statistics of each night from sleep_periods()."
         )
 
 

@@ -133,6 +133,8 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         if found
     )
     notch = f"Mains hum was removed from {hum} with a notch filter of 1 Hz width. " if hum else ""
+    is_whole = provenance["time_in_bed"]["source"] == "whole recording"
+    in_bed = "the recording" if is_whole else "the time in bed, from lights off to lights on"
     temperatures = _describe_temperatures(calibration, _find_used(provenance))
     correlation = (
         "The correlation of the errors of neighboring epochs was fitted to "
@@ -149,7 +151,8 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         f"&amp; Walker 2021). {notch}Signals were interpolated linearly to the network's rates and "
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "
         f"signal, and epochs without any signal were left unscored.{windows}{temperatures} "
-        "Intervals of sleep statistics come from 500 nights drawn from the stage probabilities. "
+        f"Sleep statistics are over {in_bed}; their intervals come from 500 nights drawn from the "
+        "stage probabilities. "
         f"{correlation}</p>" + CITATIONS
     )
 
@@ -202,6 +205,7 @@ def make_report(
         for figure, title in ((night, "The night"), (epoch, "The least certain epoch")):
             report.add_figure(figure, title, tags=("figures",), image_format="png")
     note = render_paragraphs(
+        f"Time in bed: {provenance['time_in_bed']['description']}. "
         "low and high: the 95% interval over nights drawn from the probabilities, with correlated "
         "errors of neighboring epochs. It does not cover other cohorts or sensors."
     )

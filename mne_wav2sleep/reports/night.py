@@ -21,6 +21,7 @@ from ..hypnograms.probabilities import to_hypnogram
 from ..modalities import EPOCH_S
 from ..showing import WIDTH, finish_figure, wrap_name
 from ..signals import Reason
+from ..signals.quality import BREATH, HEART, choose_rate
 
 # Lightness (CIE L*) differs by at least 10, so that colors can be distinguished without color
 # vision and in grayscale; the most common failure, a flat line, is far from measured.
@@ -185,21 +186,17 @@ def plot_rates(beats: Mapping[str, pd.DataFrame], hyp: yasa.Hypnogram, ax: Axes)
     edges = find_edges(hyp)
     middle = (edges[1:] + edges[:-1]) / 2
     for names, axis, color, style, label in (
-        (("ECG", "PPG"), ax, _HEART, "-", "Heart rate [1/min]"),
-        (("THX", "ABD"), ax.twinx(), _BREATH, ":", "Breaths [1/min]"),
+        (HEART, ax, _HEART, "-", "Heart rate [1/min]"),
+        (BREATH, ax.twinx(), _BREATH, ":", "Breaths [1/min]"),
     ):
-        good = {
-            name: beats[name].loc[beats[name]["plausible"] > 0, "rate"]
-            for name in names
-            if name in beats
-        }
+        chosen = choose_rate(beats, names)
         axis.set_ylabel(label, color=color)
-        if not good:
+        if chosen is None:
             axis.set_yticks([])
             axis.set_ylabel("")
             continue
-        name = max(good, key=lambda key: len(good[key]))
-        rate = good[name].reindex(range(hyp.n_epochs))
+        name, plausible = chosen
+        rate = plausible.reindex(range(hyp.n_epochs))
         smooth = rate.rolling(_SMOOTH, center=True, min_periods=1).median().where(rate.notna())
         there = np.pad(smooth.notna(), 1)
         alone = there[1:-1] & ~there[:-2] & ~there[2:]  # a line needs two points

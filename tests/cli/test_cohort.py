@@ -5,6 +5,8 @@ import json
 import pytest
 from builders import toy_recordings, write_edf
 
+from mne_wav2sleep.cohorts import load_cohort
+
 pytestmark = toy_recordings
 
 
@@ -41,6 +43,16 @@ def test_a_cohort_is_staged_and_resumed(recordings, small_folder, invoke, tmp_pa
     assert "0 of 2 nights to stage, 2 complete before." in result.stderr
     result = invoke(*command)
     assert "Again, as changed: parameters: 2 nights (broken, p01)." in result.stderr
+    (tmp_path / "diary.csv").write_text("subject,lights_off,lights_on\np01,60 s,270 s\n")
+    result = invoke(*command, "--diary", tmp_path / "diary.csv")
+    assert "Again, as changed: parameters: 1 night (p01)." in result.stderr
+    cohort = load_cohort(tmp_path / "out")
+    expected = cohort.hypnograms["p01"].crop(2, 8).sleep_statistics()
+    row = cohort.table.loc["p01"]
+    assert row["time_in_bed"] == "given"
+    assert {name: row[name] for name in ("TIB", "TST", "SE", "WAKE", "REM")} == pytest.approx(
+        {name: expected[name] for name in ("TIB", "TST", "SE", "WAKE", "REM")}, abs=0.006
+    )
 
 
 def test_a_cohort_of_which_nothing_can_be_staged_is_a_failure(invoke, small_folder, tmp_path):

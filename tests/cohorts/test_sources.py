@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -295,3 +296,12 @@ def test_a_hypnogram_in_the_home_folder_is_known_by_its_contents(tmp_path, monke
         (tmp_path / "stages.csv").write_text(f"stage\n{stage}\n{stage}\n")
         keys.add(hash_sources(night, tmp_path, "float16", Validity())[0])
     assert len(keys) == 2
+
+
+def test_lights_are_not_a_part_of_what_is_prepared(recording, tmp_path):
+    night = Night(recording, None, "a")
+    others = [replace(night, lights=lights) for lights in (None, ("22:45", None))]
+    options = tmp_path, "float16", Validity()
+    assert {hash_sources(one, *options) for one in (night, *others)} == {
+        hash_sources(night, *options)
+    }
