@@ -8,7 +8,10 @@ from mne_wav2sleep import __version__
 @pytest.mark.parametrize(
     "command",
     [
-        *([name] for name in ("channels", "stage", "demo", "train", "fine-tune", "evaluate")),
+        *(
+            [name]
+            for name in ("channels", "stage", "demo", "train", "fine-tune", "evaluate", "adapt")
+        ),
         ["sys-info"],
         *(["weights", name] for name in ("list", "fetch", "path", "verify")),
         [],
