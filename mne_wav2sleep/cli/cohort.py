@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..modalities import PRECISIONS
+from ..output import TABLE_SUFFIXES
 from .shared import (
     ChannelOption,
     DebugOption,
@@ -40,6 +41,9 @@ def cohort_command(
     jobs: Annotated[
         int, typer.Option(metavar="N", help="Nights staged at once; -1: all CPUs.")
     ] = 1,
+    epochs: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Tables of epochs: csv, tsv, parquet.")
+    ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
     checks: Annotated[bool, typer.Option(help="Exclude flat and saturated spans.")] = True,
@@ -53,6 +57,8 @@ def cohort_command(
     Example: mne-wav2sleep cohort recordings --out staged --jobs -1
     """
     check_choice(precision, PRECISIONS, "--precision")
+    if epochs is not None:
+        check_choice(epochs, [suffix[1:] for suffix in TABLE_SUFFIXES], "--epochs")
     if out is None and not dry_run:
         raise typer.BadParameter(
             "is needed: the folder for the results. Or use --dry-run.", param_hint="--out"
@@ -73,6 +79,7 @@ def cohort_command(
                 out,
                 weights=weights,
                 validity=None if checks else Validity.off(),
+                epochs=epochs,
                 n_jobs=jobs,
                 device=device,
                 precision=precision,

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import yasa
 
-from ..hypnograms.tables import hide_formula
-from ..modalities import CARDIO_RESPIRATORY
+from ..hypnograms.statistics import LONGEST_NIGHT_H
+from ..modalities import CARDIO_RESPIRATORY, EPOCH_S
 from ..network.files import read_file
 from ..output import write_whole
 from ..stager import SleepStagerW2S
@@ -38,17 +38,20 @@ class Row:
     values : dict of str to object
         The columns of the table that staging gives.
     files : dict of str to str
-        The files that were written to the folder of hypnograms, and their SHA-256; empty for those
-        that differ from one run to the next.
+        The files that were written, by their paths in the folder of the cohort, and their SHA-256;
+        empty for those that differ from one run to the next.
     is_final : bool
         Whether the same would come out again. A lack of memory, or a file that could not be read
         for a while, is not final.
+    periods : sequence of dict
+        The sleep periods, if the recording is longer than a night.
     """
 
     key: Mapping[str, str]
     values: Mapping[str, Any]
     files: Mapping[str, str] = field(default_factory=dict)
     is_final: bool = True
+    periods: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_staged(self) -> bool:
@@ -124,10 +127,23 @@ def describe_night(
     return {name: _to_json(value) for name, value in values.items()}
 
 
+def describe_periods(stager: SleepStagerW2S, hyp: yasa.Hypnogram) -> list[dict[str, Any]]:
+    """Describe the sleep periods of a recording that is longer than a night."""
+    if hyp.n_epochs * EPOCH_S <= LONGEST_NIGHT_H * 3600:
+        return []
+    periods = stager.sleep_periods()
+    for name in ("start", "end", "day"):
+        periods[name] = [None if pd.isna(one) else str(one) for one in periods[name]]
+    return [
+        {str(name): _to_json(value) for name, value in row.items()}
+        for row in periods.to_dict("records")
+    ]
+
+
 def _to_json(value: Any) -> Any:
     """Turn a value into one that JSON has; None if it is not finite."""
-    if isinstance(value, np.integer):
-        return int(value)
+    if isinstance(value, np.bool_ | np.integer):
+        return value.item()
     if isinstance(value, float | np.floating):
         return round(float(value), _DECIMALS) if np.isfinite(value) else None
     return value
@@ -176,8 +192,7 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
     Returns
     -------
     table : pandas.DataFrame
-        One row per night, by its name. Texts that a spreadsheet would take for a formula are
-        quoted.
+        One row per night.
 
     Raises
     ------
@@ -202,9 +217,34 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
         for column in values:
             columns.setdefault(column, [None] * n_before)
         for column, found in columns.items():
-            value = values.get(column)
-            found.append(hide_formula(value) if isinstance(value, str) else value)
-    return pd.DataFrame(columns, index=pd.Index(list(nights), name="night"))
+            found.append(values.get(column))
+    return pd.DataFrame({"night": list(nights)} | columns)
+
+
+def tabulate_periods(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
+    """Make the table of the sleep periods of recordings of days.
+
+    Parameters
+    ----------
+    nights, folder
+        As in :func:`tabulate_rows`.
+
+    Returns
+    -------
+    periods : pandas.DataFrame
+        One row per period; empty if no recording is longer than a night.
+    """
+    rows = [
+        {
+            "night": name,
+            "subject": night.subject,
+            "dataset": night.dataset,
+        }
+        | dict(period)
+        for name, night in nights.items()
+        for period in getattr(read_row(folder, name), "periods", ())
+    ]
+    return pd.DataFrame(rows)
 
 
 def _show_path(source: object, night: Night) -> str:

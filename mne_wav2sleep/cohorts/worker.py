@@ -22,11 +22,12 @@ from ..network.serving import Address, RemoteEngine
 from ..progress import show_bars
 from ..signals import Validity
 from ..stager import SleepStagerW2S
+from ..staging.epochs import write_table
 from ..staging.provenance import provenance_path, write_provenance
 from ..verbosity import use_log_level
 from .nights import Night
-from .results import hypnogram_path
-from .rows import Row, describe_failure, describe_night, write_row
+from .results import EPOCHS, hypnogram_path
+from .rows import Row, describe_failure, describe_night, describe_periods, write_row
 from .sources import hash_file, hash_raw
 
 _PASSING = (MemoryError, OSError, EOFError, torch.AcceleratorError)
@@ -55,6 +56,8 @@ class Settings:
         As in :class:`~mne_wav2sleep.SleepStagerW2S`.
     ci : float
         Coverage of the intervals.
+    epochs : str or None
+        Kind of file of the tables of epochs, such as ``"csv"``; None for none.
     parent : int
         Number of the process that runs the cohort.
     served : Address or None
@@ -68,6 +71,7 @@ class Settings:
     device: str | torch.device
     precision: str
     ci: float
+    epochs: str | None
     parent: int
     served: Address | None = None
 
@@ -79,6 +83,7 @@ class Settings:
             "validity": asdict(self.validity),
             "precision": self.precision,
             "ci": self.ci,
+            "epochs": self.epochs,
         }
 
 
@@ -248,9 +253,16 @@ def _stage(
     path = hypnogram_path(settings.folder, name)
     write_hypnogram(hyp, path, overwrite=True)
     write_provenance(stager.provenance(), path, overwrite=True)
+    written = [path]
+    if settings.epochs is not None:
+        written.append(settings.folder / EPOCHS / f"{name}.{settings.epochs}")
+        written[-1].parent.mkdir(exist_ok=True)
+        write_table(stager.epoch_table(), written[-1], overwrite=True)
+    files = {one.relative_to(settings.folder).as_posix(): hash_whole(one) for one in written}
     # Provenance has a time, so that its hash would differ from one run to the next.
-    files = {path.name: hash_whole(path), provenance_path(path).name: ""}
-    return Row({}, describe_night(stager, hyp, statistics, cautions), files)
+    files[provenance_path(path).relative_to(settings.folder).as_posix()] = ""
+    values = describe_night(stager, hyp, statistics, cautions)
+    return Row({}, values, files, periods=describe_periods(stager, hyp))
 
 
 def hash_whole(path: Path) -> str:

@@ -383,3 +383,26 @@ def test_samples_of_a_raw_that_is_annotated_are_read_from_it(small_folder, tmp_p
     table = stage_cohort(nights, tmp_path / "out", weights=small_folder).table
     assert table["measured_THX"].to_dict() == {"p0": 1.0, "p1": 0.5}
     assert table["unscored"].to_dict() == {"p0": 0.0, "p1": 0.5}
+
+
+def test_tables_of_epochs_and_of_sleep_periods(tmp_path, small_folder):
+    raw = make_raw(["Thor"], sfreq=8.0, seconds=17 * 3600, start=START)
+    night = Night(raw, None, "=p", lights=("23:00", "07:30"))
+    out = tmp_path / "out"
+    cohort = stage_cohort([night], out, weights=small_folder, epochs="parquet")
+    [name] = cohort.table.index
+    epochs = pd.read_parquet(out / "epochs" / f"{name}.parquet")
+    assert len(epochs) == cohort.table.loc[name, "epochs"] == 17 * 120
+    assert epochs["in_bed"].sum() == 8.5 * 120
+    assert list(epochs["stage"]) == list(cohort.hypnograms[name].hypno)
+    assert pd.read_parquet(out / "nights.parquet")["subject"].tolist() == ["=p"]
+    row = cohort.table.loc[name]
+    assert (row["TIB"], row["time_in_bed"]) == (8.5 * 60, "given")
+    stager = SleepStagerW2S(raw, small_folder, verbose="error")
+    expected = stager.sleep_periods()
+    periods = pd.read_csv(out / "periods.csv")
+    assert len(periods) == len(expected) > 0
+    assert periods["start"].tolist() == [str(one) for one in expected["start"]]
+    assert periods["main"].tolist() == expected["main"].tolist()
+    assert_allclose(periods["TST"], expected["TST"])
+    assert set(periods["subject"]) == {"'=p"}
