@@ -1,6 +1,7 @@
 """Nights and participants of a dataset in BIDS, the Brain Imaging Data Structure."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ import pandas as pd
 
 from ..cautions import warn
 from ..errors import quote, summarize_error
+from ..hypnograms.light_marks import find_kind, list_marks
+from ..hypnograms.lights import Lights
 from ..hypnograms.tables import has_stages
 from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .finding import drop_parts, is_named_as_recording
@@ -58,7 +61,8 @@ def read_bids(
         One night per recording, in the order of the paths. ``recording`` is the path of the file,
         ``subject`` the label, ``dataset`` the name in ``dataset_description.json``, or that of the
         folder if there is none. ``hypnogram`` is the ``events.tsv`` of the recording if it names
-        stages, in ``trial_type`` or ``value``; otherwise it is None.
+        stages, in ``trial_type`` or ``value``; otherwise it is None. ``lights`` are the first event
+        of lights off, and the last one of lights on, in the same columns.
 
     Raises
     ------
@@ -71,7 +75,6 @@ def read_bids(
     --------
     read_participants : Read the table of participants.
     write_bids_derivatives : Write a staged cohort as a dataset.
-    write_bids_derivatives : Write staged nights as a dataset.
 
     Notes
     -----
@@ -110,10 +113,29 @@ def read_bids(
                 fields["sub"],
                 dataset,
                 choice.ch_names,
+                lights="auto" if events is None else _find_lights(events),
             )
         )
     _warn_of_changes(root, choices)
     return nights
+
+
+def _find_lights(events: Path) -> Lights:
+    """Find lights off and on among the events of a recording."""
+    try:
+        table = read_tsv(events)
+        texts = [name for name in ("trial_type", "value") if name in table]
+        rows = [
+            (float(row["onset"]), 0.0, text)
+            for row in table.to_dict("records")
+            for text in (row[name] for name in texts)
+            if find_kind(text) is not None
+        ]
+    except (ValueError, KeyError):  # whose reason is told when the stages are read
+        return "auto"
+    off, on = list_marks(rows, duration=math.inf)
+    pair = (off[0] if off else None, on[-1] if on else None)
+    return "auto" if pair == (None, None) else pair
 
 
 def check_root(root: str | Path) -> Path:

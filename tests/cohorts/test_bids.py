@@ -290,3 +290,16 @@ def test_nights_can_be_evaluated(original, small_folder, tmp_path):
     evaluation = evaluate(nights, small_folder, cache=tmp_path)
     assert set(evaluation.by_night["subject"]) == {"02"}
     assert set(evaluation.by_night["recording"]) == {"sub-02_task-sleep_eeg.edf"}
+
+
+def test_lights_among_the_events_are_the_time_in_bed(dataset):
+    path = dataset / f"{SESSION}_events.tsv"
+    rows = ["onset\tduration\ttrial_type", "0\t30\tWAKE", "90.5\t0\tLights off"]
+    rows += ["100\t0\tArousal", "400\t0\tLights On", "500\t0\tLights On"]
+    path.write_text("\n".join(rows) + "\n")
+    nights = {night.file: night.lights for night in read_bids(dataset)}
+    [name] = [name for name in nights if path.name.removesuffix("_events.tsv") in name]
+    assert nights.pop(name) == (90.5, 500.0)
+    assert set(nights.values()) == {"auto"}
+    path.write_text("\n".join(rows[:3]) + "\n")
+    assert {night.file: night.lights for night in read_bids(dataset)}[name] == (90.5, None)
