@@ -306,9 +306,10 @@ class SleepStagerW2S(Staged):
         Returns
         -------
         figure : matplotlib.figure.Figure
-            Four panels on one time axis.
+            Four panels on one time axis; dashed lines mark lights off and on if they are known.
         """
-        return plot_night(self.predict(), self.availability(), self._find_beats(), show=show)
+        found = self.predict(), self.availability(), self._find_beats(), self.time_in_bed()
+        return plot_night(*found, show=show)
 
     def plot_signals(self, epoch: int, *, show: bool = True) -> Figure:
         """Plot one epoch of every mapped channel, as recorded and as the network sees it.

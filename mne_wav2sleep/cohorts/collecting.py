@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..cautions import keep_cautions
 from ..errors import describe_error
+from ..hypnograms.lights import find_lights
 from ..network import LoadedWeights
 from ..network.registry import describe_weights
 from ..progress import track
@@ -135,6 +136,7 @@ def _look(night: Night, modalities: Sequence[str]) -> dict[str, Any]:
         try:
             recording = open_recording(night.recording)
             channels = map_channels(recording.raw, night.ch_names, modalities)
+            find_lights(night.lights, start=recording.start, duration=recording.duration)
         except Exception as error:  # no error of one night may stop the others
             return {"problem": describe_error(error)}
     found = {channel.modality: channel.label for channel in channels}

@@ -58,6 +58,12 @@ class TimeInBed:
         return min(sources, default="whole recording")
 
     @property
+    def edges(self) -> list[int]:
+        """The edges of the epochs in bed that are not merely those of the recording."""
+        ends = ((self.first, self.off_source), (self.stop, self.on_source))
+        return [at for at, source in ends if source != "recording"]
+
+    @property
     def off_time(self) -> datetime | None:
         """Lights off, on the clock of the recording."""
         return None if self.start is None else self.start + timedelta(seconds=self.off)

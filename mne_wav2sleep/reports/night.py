@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..cautions import catch_warnings
 from ..hypnograms.aligning import change_hypnogram
+from ..hypnograms.lights import TimeInBed
 from ..hypnograms.probabilities import to_hypnogram
 from ..modalities import EPOCH_S
 from ..showing import WIDTH, finish_figure, wrap_name
@@ -218,6 +219,7 @@ def plot_night(
     hyp: yasa.Hypnogram,
     availability: pd.DataFrame,
     beats: Mapping[str, pd.DataFrame],
+    time_in_bed: TimeInBed | None = None,
     *,
     show: bool = True,
 ) -> Figure:
@@ -231,6 +233,8 @@ def plot_night(
         For each epoch and modality, whether it was measured, or why not, in words.
     beats : mapping of str to pandas.DataFrame
         Modality -> beats or breaths by epoch.
+    time_in_bed : TimeInBed or None
+        The time in bed, of which lines mark the beginning and the end if they are known.
     show : bool
         Whether to show the figure. If False, it is closed, and can still be saved.
 
@@ -259,6 +263,9 @@ def plot_night(
         handle.set(**_EDGE)
     plot_availability(availability, hyp, axes[2])
     plot_rates(beats, hyp, axes[3])
+    for at in [] if time_in_bed is None else time_in_bed.edges:
+        for ax in axes:
+            ax.axvline(find_edges(hyp)[at], color="black", linestyle="--", linewidth=0.8)
     for ax in axes:
         # Each of the plots has set its own limits.
         set_clock(ax, hyp)

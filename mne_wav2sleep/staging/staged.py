@@ -90,7 +90,13 @@ class Staged:
             return self._loaded
 
     def result(self) -> StagingResult:
-        """Give all that staging found, from which other methods take what they return."""
+        """Give all that staging found, from which other methods take what they return.
+
+        Returns
+        -------
+        result : StagingResult
+            Probabilities, availability, quality and provenance, which must not be changed.
+        """
         with self._steps.run():
             if self._result is None:
                 loaded = self._load()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -367,13 +368,15 @@ def test_a_folder_without_recordings_is_refused(tmp_path):
 
 def test_a_preview_shows_channels_and_problems(recordings, small_folder):
     nights = find_nights(recordings, ch_names={"ECG": None})
+    nights[3] = replace(nights[3], lights=("900 s", None))
     preview = preview_nights(nights, small_folder)
     assert list(preview.index) == ["broken", "p0", "p1", "p2"]
     assert preview.loc["p1", "THX"] == "Thor"
     assert pd.isna(preview.loc["p1", "ECG"])
     assert preview.loc["p1", "hours"] == 0.08
     assert "cannot be read as a recording" in preview.loc["broken", "problem"]
-    assert preview["problem"].notna().sum() == 1
+    assert "Lights off, " in preview.loc["p2", "problem"]
+    assert preview["problem"].notna().sum() == 2
 
 
 def test_samples_of_a_raw_that_is_annotated_are_read_from_it(small_folder, tmp_path):
