@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("sleep_accel", type=Path)
     parser.add_argument("--weights", default="mini")
     parser.add_argument("--folds", default="5", help="a number, or subject")
-    parser.add_argument("--passes", type=int, default=FINE_TUNING.max_passes)
+    parser.add_argument("--keep", default=FINE_TUNING.keep, choices=["last", "best"])
     parser.add_argument("--work", type=Path, default=Path("adapt-work"))
     options = parser.parse_args()
     mne.set_log_level("error")
@@ -49,10 +49,10 @@ def main() -> None:
     ]
     found = cross_validate(
         nights,
-        options.work / f"folds-{options.folds}",
+        options.work / f"folds-{options.folds}-{options.keep}",
         weights=options.weights,
         folds=int(options.folds) if options.folds.isdigit() else options.folds,
-        settings=replace(FINE_TUNING, max_passes=options.passes),
+        settings=replace(FINE_TUNING, keep=options.keep),
         verbose="info",
     )
     split = split_subjects({"sleep-accel": options.sleep_accel})["sleep-accel"]

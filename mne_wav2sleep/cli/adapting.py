@@ -35,17 +35,15 @@ def _read_folds(text: str) -> str | int | Path:
 def _show_result(found: "CrossValidation", folder: Path) -> None:
     """Print the scores, and what was written."""
     from ..training.cross_validation import SUBJECTS
-    from ..training.paired import describe_gain
 
     show_table(found.summary.round(3))
-    show_text(describe_gain(found.summary))
     show_text(f"{found.folder / SUBJECTS} contains the scores of each subject")
     if found.model is not None:
         show_text(f"{folder} contains the weights and their model card, README.md")
     else:
         show_text(
-            "The interval does not lie above 0: it is not shown that adapting helps, and no model "
-            "was trained. Repeat the command with --anyway to train it all the same."
+            "It is not shown that adapting helps (low is not above 0), and no model was trained. "
+            "Repeat the command with --anyway to train it all the same."
         )
 
 

@@ -1,7 +1,7 @@
 """Training and fine-tuning of wav2sleep networks, with PyTorch Lightning (extra ``train``).
 
 In: nights (:class:`~mne_wav2sleep.cohorts.Night`), initial weights, and settings. Out: a model
-folder with weights, calibration and a model card.
+folder with weights, calibration and a model card; from a cross-validation, whether that helps.
 """
 
 from .adapting import adapt

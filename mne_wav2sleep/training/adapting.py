@@ -162,7 +162,7 @@ def adapt(  # noqa: PLR0913 (keywords that users set)
         found, assigned = run_folds(to_fold, folder / FOLDER, start, run)
         if not (found.helps or anyway):
             logger.info(
-                "The interval does not lie above 0, so that no model was trained. Use anyway=True "
+                "No model was trained, because the interval does not lie above 0. Use anyway=True "
                 "(--anyway) to train it all the same."
             )
             return found

@@ -41,7 +41,7 @@ _MOST_CHANGES = 6
 """Number of differences that a message lists at most."""
 _FEW_SUBJECTS = 10
 """Number of subjects below which an interval is wide."""
-_TYPICAL_SD = 0.05
+_TYPICAL_SD = 0.06
 """Standard deviation of the subjects' gains in kappa on Sleep-Accel (docs/fine_tuning.md), for the
 width to expect."""
 
@@ -201,7 +201,7 @@ def _warn_of_width(n_subjects: int) -> str:
     width = 2 * 1.96 * _TYPICAL_SD / np.sqrt(n_subjects)
     return (
         f"{n_subjects} subjects are few to tell whether adapting helps: if their gains in kappa "
-        f"have a standard deviation of {_TYPICAL_SD} (that of Sleep-Accel), the 95% interval of "
+        f"have a standard deviation of {_TYPICAL_SD} (as on Sleep-Accel), the 95% interval of "
         f"the mean gain is about {width:.2f} wide. Add subjects if you can."
     )
 
@@ -242,7 +242,7 @@ def _compare(
     safe = by_subject.assign(**by_subject[["dataset", "subject", "fold"]].map(hide_formula))
     for name, one, index in ((SUBJECTS, safe, False), (SUMMARY, summary, True)):
         with write_whole(folder / name, overwrite=True) as unfinished:
-            one.to_csv(unfinished, index=index)
+            one.to_csv(unfinished, index=index, errors="backslashreplace")
     return CrossValidation(by_subject, summary, table, zero_shot.cautions, folder)
 
 

@@ -39,8 +39,7 @@ def test_without_a_gain_the_command_says_so_and_succeeds(table, tmp_path, invoke
     result = invoke("adapt", table, tmp_path / "m", "--weights", "mini")
     assert result.exit_code == 0, result.output
     output = " ".join(result.stdout.split())
-    assert "difference +0.000 (95% interval +0.000 to +0.000)." in output
-    assert "it is not shown that adapting helps, and no model was trained" in output
+    assert "It is not shown that adapting helps (low is not above 0), and no model was" in output
     assert "--anyway" in output
     assert "contains the weights" not in output
     assert (adapted["folds"], adapted["weights"], adapted["subjects"]) == (
