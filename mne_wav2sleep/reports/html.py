@@ -22,50 +22,14 @@ from ..showing import escape_hidden
 from ..staging.audit import Audit
 from ..staging.windows import LONGEST
 from ..verbosity import pluralize
-
-_CITATIONS = """<ul>
-<li>Carter &amp; Tarassenko (2024). wav2sleep: A Unified Multi-Modal Approach to Sleep Stage
-Classification from Physiological Signals. Machine Learning for Health. arXiv:2411.04644</li>
-<li>Vallat &amp; Walker (2021). An open-source, high-performance tool for automated sleep staging.
-eLife 10:e70092</li>
-<li>Gramfort et al. (2013). MEG and EEG data analysis with MNE-Python. Frontiers in Neuroscience
-7:267</li>
-</ul>"""
-
-# On a phone, a table of contents at the side would take half of the width: it goes to the top.
-_CSS = """
-@media (max-width: 700px) {
-  #toc { position: static !important; height: auto !important; width: 100%; }
-  #toc, #toc-navbar { padding-bottom: 0 !important; }
-  #toc-navbar { flex-direction: row !important; }
-  #toc-navbar > a { width: auto; padding: 0.3rem 0.6rem; }
-  #content { margin: 1rem 0 0 !important; width: 100%; }
-}
-"""
-
-
-def _escape(text: str) -> str:
-    """Escape text for HTML, and characters that act on what shows it or that UTF-8 lacks."""
-    return html.escape(escape_hidden(text))
-
-
-def _render_table(frame: pd.DataFrame) -> str:
-    """Render a table in Bootstrap's style, which mne.Report includes; it scrolls if it is wide."""
-    frame = frame.rename_axis(index=None)
-    frame = frame.map(lambda value: escape_hidden(value) if isinstance(value, str) else value)
-    classes = "table table-sm table-striped"
-    body = frame.to_html(border=0, classes=classes, na_rep="", justify="left")
-    return f'<div style="overflow-x: auto">{body}</div>'
-
-
-def _render_paragraphs(*texts: str) -> str:
-    """Render text as paragraphs."""
-    return "".join(f"<p>{_escape(text)}</p>" for text in texts)
-
-
-def _render_list(texts: Sequence[str]) -> str:
-    """Render texts as a list."""
-    return "<ul>" + "".join(f"<li>{_escape(text)}</li>" for text in texts) + "</ul>"
+from .rendering import (
+    CITATIONS,
+    CSS,
+    escape_html,
+    render_list,
+    render_paragraphs,
+    render_table,
+)
 
 
 def _find_used(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,8 +86,8 @@ def _summarize(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
 
 def _describe_weights(weights: Mapping[str, Any]) -> str:
     """Name the weights, and what they were fine-tuned from, with the beginning of each hash."""
-    names = [f"{_escape(weights['name'])} (SHA-256 {weights['sha256'][:12]})"]
-    names += [f"{_escape(b['name'])} (SHA-256 {b['sha256'][:12]})" for b in weights["bases"]]
+    names = [f"{escape_html(weights['name'])} (SHA-256 {weights['sha256'][:12]})"]
+    names += [f"{escape_html(b['name'])} (SHA-256 {b['sha256'][:12]})" for b in weights["bases"]]
     return ", fine-tuned from ".join(names)
 
 
@@ -148,7 +112,7 @@ def _describe_temperatures(calibration: Mapping[str, Any], used: Iterable[str]) 
 def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
     """Write the methods paragraph for a paper."""
     channels = ", ".join(
-        f"{modality} ({_escape(str(row['channel']))}, {row['sfreq']:g} Hz)"
+        f"{modality} ({escape_html(str(row['channel']))}, {row['sfreq']:g} Hz)"
         for modality, row in _find_used(provenance).items()
     )
     versions, weights = provenance["versions"], provenance["weights"]
@@ -185,7 +149,7 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "
         f"signal, and epochs without any signal were left unscored.{windows}{temperatures} "
         "Intervals of sleep statistics come from 500 nights drawn from the stage probabilities. "
-        f"{correlation}</p>" + _CITATIONS
+        f"{correlation}</p>" + CITATIONS
     )
 
 
@@ -225,29 +189,29 @@ def make_report(
     files = provenance["recording"]["files"]
     name = Path(files[0]).name if files else "a night"
     report = mne.Report(title=f"Sleep stages of {escape_hidden(name)}", verbose="error")
-    report.add_custom_css(_CSS)
-    summary = _render_paragraphs(*_summarize(hyp, provenance))
+    report.add_custom_css(CSS)
+    summary = render_paragraphs(*_summarize(hyp, provenance))
     if cautions := provenance["cautions"]:
-        summary += "<p><strong>Warnings</strong></p>" + _render_list(cautions)
+        summary += "<p><strong>Warnings</strong></p>" + render_list(cautions)
     report.add_html(summary, "Summary", tags=("summary",))
     with catch_warnings():
         # Names of channels in other scripts can be read under "Channels".
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         for figure, title in ((night, "The night"), (epoch, "The least certain epoch")):
             report.add_figure(figure, title, tags=("figures",), image_format="png")
-    note = _render_paragraphs(
+    note = render_paragraphs(
         "low and high: the 95% interval over nights drawn from the probabilities, with correlated "
         "errors of neighboring epochs. It does not cover other cohorts or sensors."
     )
-    report.add_html(note + _render_table(statistics), "Sleep statistics", tags=("statistics",))
+    report.add_html(note + render_table(statistics), "Sleep statistics", tags=("statistics",))
     mapping = tabulate_channels(channels)
     mapping["channel"] = [channel.label for channel in channels]
     mapping["alternatives"] = [", ".join(channel.alternatives) for channel in channels]
-    report.add_html(_render_table(mapping), "Channels", tags=("channels",))
-    report.add_html(_render_table(quality.round(2)), "Signal quality", tags=("channels",))
+    report.add_html(render_table(mapping), "Channels", tags=("channels",))
+    report.add_html(render_table(quality.round(2)), "Signal quality", tags=("channels",))
     agreement = audit.plot(show=False)
     report.add_figure(agreement, "Agreement of the sensors", tags=("audit",), image_format="png")
-    stages = _render_table(audit.stages.round(1))
+    stages = render_table(audit.stages.round(1))
     report.add_html(stages, "Stages by sensors (%)", tags=("audit",))
     report.add_html(
         _describe_methods(provenance, hyp.n_stages), "Methods, to paste", tags=("methods",)

@@ -33,7 +33,7 @@ _REASON_COLORS = dict(
 )
 _CODES = {reason.label: int(reason) for reason in Reason}
 # YASA's hues, but its light blue and its yellow are equally light, and so are its N2 and N3.
-_STAGE_COLORS = {
+STAGE_COLORS = {
     "WAKE": "#5AA6D0",
     "N1": "#007CB4",
     "N2": "#053A6E",
@@ -256,7 +256,7 @@ def plot_night(
     draw_stages(hyp, axes[0])
     axes[0].set_title(wrap_name(f"Stages by {hyp.scorer}", 70), loc="left", parse_math=False)
     density = _drop_time_zone(to_hypnogram(proba, hyp.start, hyp.scorer))
-    density.plot_hypnodensity(palette=_STAGE_COLORS, ax=axes[1])
+    density.plot_hypnodensity(palette=STAGE_COLORS, ax=axes[1])
     legend = axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, reverse=True)
     for handle in legend.get_patches():
         handle.set(**_EDGE)
