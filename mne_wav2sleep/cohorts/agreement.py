@@ -15,8 +15,10 @@ from ..cautions import catch_warnings, warn
 from .intervals import N_DRAWS, SEED, bootstrap
 from .pairs import UNKNOWN, Pair, count_confusion, list_stages, name_f1, pool_pairs
 
-FEWEST = 3
+_FEWEST = 2
 """Fewest nights of which YASA can compute limits of agreement."""
+_FEWEST_SUBJECTS = 3
+"""Fewest subjects with several nights for YASA's mixed model."""
 _BY_STAGE = {"fbeta": "f1", **{one: one for one in ("recall", "precision", "specificity", "npv")}}
 """YASA's names of scores by stage, and ours."""
 
@@ -50,7 +52,7 @@ def count_nights(pairs: Sequence[Pair]) -> NDArray[np.int64]:
     counts = np.zeros((len(pairs), len(stages), len(stages)), dtype=np.int64)
     for one, found in zip(pairs, counts, strict=True):
         codes = [
-            pd.Categorical(hyp.hypno.astype(object), stages).codes
+            pd.Index(stages).get_indexer(hyp.hypno.to_numpy(dtype=object))
             for hyp in (one.reference, one.staged)
         ]
         known = (codes[0] >= 0) & (codes[1] >= 0)
@@ -124,7 +126,9 @@ def tabulate_pooled(
     for name, label in _BY_STAGE.items():
         low, high = intervals[name]
         by_stage[label] = found[name]
-        by_stage[f"{label}_low"], by_stage[f"{label}_high"] = low, high
+        is_known = found[name].notna()  # YASA leaves out stages that do not occur
+        by_stage[f"{label}_low"] = np.where(is_known, low, np.nan)
+        by_stage[f"{label}_high"] = np.where(is_known, high, np.nan)
     return pooled, by_stage.rename_axis("stage"), count_confusion(together, stages)
 
 
@@ -201,8 +205,8 @@ def compare_statistics(statistics: pd.DataFrame, subjects: Mapping[str, str]) ->
     other = other[reference.columns]
     # A latency to REM sleep, for example, takes a night with REM sleep by both.
     n_valid = (reference.notna() & other.notna()).sum()
-    usable = n_valid.index[n_valid >= FEWEST]
-    if not usable.size or not (other - reference)[usable].fillna(0).to_numpy().any():
+    usable = n_valid.index[n_valid > 0]
+    if len(reference) < _FEWEST or not (other - reference)[usable].fillna(0).to_numpy().any():
         return StatsAgreement(None)
     of_nights = pd.Series([subjects[night] for night in reference.index], index=reference.index)
     is_repeated = of_nights.nunique() < of_nights.size
@@ -212,7 +216,7 @@ def compare_statistics(statistics: pd.DataFrame, subjects: Mapping[str, str]) ->
         "bootstrap_kwargs": {"method": "percentile", "rng": SEED},
     }
     with _quiet_yasa(), catch_warnings():
-        if is_repeated and of_nights.nunique() >= FEWEST:
+        if is_repeated and of_nights.nunique() >= _FEWEST_SUBJECTS:
             try:
                 return StatsAgreement(
                     yasa.SleepStatsAgreement(
@@ -226,6 +230,6 @@ def compare_statistics(statistics: pd.DataFrame, subjects: Mapping[str, str]) ->
         warn(
             "Bias and limits of agreement of the sleep statistics have no intervals, because "
             "subjects have several nights, for which YASA needs statsmodels and "
-            f"{FEWEST} subjects. Run `pip install 'yasa[stats]'`."
+            f"{_FEWEST_SUBJECTS} subjects. Run `pip install 'yasa[stats]'`."
         )
     return StatsAgreement(found, None if is_repeated else "auto")

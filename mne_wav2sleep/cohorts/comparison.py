@@ -141,12 +141,12 @@ class Comparison:
         Raises
         ------
         ValueError
-            If there are fewer than three nights, or none in which the statistic differs.
+            If there are fewer than two nights, or none in which the statistic differs.
         """
         agreement = self._statistics.agreement
         if agreement is None:
             raise ValueError(
-                "There are no limits of agreement: they need at least three nights, and statistics "
+                "There are no limits of agreement: they need at least two nights, and statistics "
                 "that differ. See sleep_stats_by_night."
             )
         known = list(agreement.sleep_statistics)

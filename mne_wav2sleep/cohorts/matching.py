@@ -359,6 +359,6 @@ def _warn_unmatched(names: Sequence[str], has: str, lacks: str) -> None:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         warn(
             f"{len(names)} night{pluralize(len(names))} {'is' if len(names) == 1 else 'are'} "
-            f"{has} but not {lacks}, and left out: {shorten(', '.join(names[:_NAMED]))}{more}. "
+            f"{has} but not {lacks}: {shorten(', '.join(names[:_NAMED]))}{more}. "
             "Check the names of the files."
         )

@@ -266,13 +266,14 @@ def _describe_methods(names: tuple[str, str], tables: Mapping[str, pd.DataFrame]
             "of them gave, and of equally many that of the scorer who agreed most with the others."
         )
     stages = tables["confusion"].index
+    yasa_version, version = map(metadata.version, ("yasa", "mne-wav2sleep"))
     text = (
         f"Agreement was computed in 30-s epochs with a stage by both scorers, in {len(stages)} "
-        f"stages ({', '.join(stages)}), with YASA {metadata.version('yasa')} (Vallat & Walker 2021) "
-        f"and mne-wav2sleep {metadata.version('mne-wav2sleep')}.{consensus} Intervals of agreement "
-        "are 95% percentile intervals of a bootstrap over subjects (2000 draws), in which the "
-        "nights of a subject are drawn together. Bias and limits of agreement of sleep statistics, "
-        "from the first to the last epoch with a stage by both, follow Menghini et al. (2021)."
+        f"stages ({', '.join(stages)}), with YASA {yasa_version} (Vallat & Walker 2021) and "
+        f"mne-wav2sleep {version}.{consensus} Intervals of agreement are 95% percentile intervals "
+        "of a bootstrap over subjects (2000 draws), in which the nights of a subject are drawn "
+        "together. Bias and limits of agreement of sleep statistics, from the first to the last "
+        "epoch with a stage by both, follow Menghini et al. (2021)."
     )
     return f"<p>{escape_html(text)}</p>{render_list([_VALLAT, _MENGHINI])}"
 
