@@ -180,7 +180,9 @@ class StatsAgreement:
         if self.agreement is None:
             return pd.DataFrame()
         with _quiet_yasa(), catch_warnings():
-            return self.agreement.report(ci_method=self.ci_method, decimals=1)
+            return self.agreement.report(
+                bias_method="param", loa_method="param", ci_method=self.ci_method, decimals=1
+            )
 
 
 def compare_statistics(statistics: pd.DataFrame, subjects: Mapping[str, str]) -> StatsAgreement:

@@ -249,10 +249,11 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
         labels = list(dict.fromkeys(values.dropna().sort_values(key=_sort_mixed).map(str)))
     if missing := int(found.isna().sum()):
         subjects = nights.loc[found.isna(), "subject"].unique()
+        who = shorten(", ".join(subjects[:_NAMED])) + (", ..." if len(subjects) > _NAMED else "")
         warn(
-            f"{missing} night{pluralize(missing)} of {shorten(', '.join(subjects[:_NAMED]))}"
-            f"{', ...' if len(subjects) > _NAMED else ''} have no value of {column!r}, and are the "
-            f"group {UNKNOWN_GROUP!r}. Add their values to the table of participants."
+            f"{missing} night{pluralize(missing)} of {who} {'has' if missing == 1 else 'have'} no "
+            f"value of {column!r}: the group {UNKNOWN_GROUP!r}. Add it to the table of "
+            "participants."
         )
     labels = [*(one for one in labels if one != UNKNOWN_GROUP), UNKNOWN_GROUP]
     found = found.fillna(UNKNOWN_GROUP)

@@ -61,16 +61,23 @@ def plot_confusion(
     figure : matplotlib.figure.Figure
         The figure.
     """
-    size = 1.5 + 0.8 * len(confusion)
-    figure, ax = plt.subplots(figsize=(size + 1, size), layout="constrained")
-    kappa, accuracy = (_format(pooled.loc[name], 2 - i) for i, name in enumerate(_TITLED))
+    size = 1.5 + 0.5 * np.ceil(1.6 * len(confusion))
+    figure, ax = plt.subplots(figsize=(size + 0.5, size), layout="constrained")
+    kappa, accuracy = _format(pooled.loc["kappa"], 2), _format(pooled.loc["accuracy"], 1)
     draw_confusion(confusion, ax, f"kappa {kappa}\naccuracy {accuracy} %", percent=True)
     ax.set_xlabel(wrap_name(names[1], 40), parse_math=False)
     ax.set_ylabel(wrap_name(names[0], 40), parse_math=False)
     return finish_figure(figure, show=show)
 
 
-_TITLED = ("kappa", "accuracy")
+_METRICS = {
+    "accuracy": "accuracy (%)",
+    "balanced_acc": "balanced accuracy (%)",
+    "kappa": "Cohen's kappa",
+    "mcc": "Matthews' correlation",
+    "precision": "precision, weighted by stage (%)",
+    "f1": "F1, weighted by stage (%)",
+}
 
 
 def _format(row: pd.Series, decimals: int, name: str = "") -> str:
@@ -213,7 +220,7 @@ def _format_pooled(pooled: pd.DataFrame) -> pd.DataFrame:
                 f"{row['mean']:.{decimals}f} ± {row['std']:.{decimals}f} "
                 f"[{row['mean_low']:.{decimals}f}, {row['mean_high']:.{decimals}f}]"
             )
-        rows[metric] = {
+        rows[_METRICS.get(str(metric), metric)] = {
             "all epochs [95% interval]": _format(row, decimals),
             "mean ± SD of subjects [95% interval of the mean]": mean,
         }
@@ -312,19 +319,28 @@ def make_comparison_report(
     report.add_html(summary, "Summary", tags=("summary",))
     pooled = render_table(_format_pooled(tables["pooled"]))
     report.add_html(pooled, "Agreement", tags=("agreement",))
+    # A single scorer is the one of the table above.
+    _add_tables(report, tables, ["by_scorer"] if len(tables["by_scorer"]) > 1 else [])
+    _add_tables(report, tables, ["by_group"])
     _add_figure(report, figures["confusion"], "Confusion matrix")
     stages = render_table(_format_stages(tables["by_stage"]))
     report.add_html(stages, "By stage", tags=("agreement",))
     _add_figure(report, figures["by_subject"], "Subjects")
+    _add_tables(report, tables, ["by_subject"])
     if "bland_altman" in figures:
         _add_figure(report, figures["bland_altman"], "Differences of sleep statistics")
-    for name, heading in _TITLES.items():
-        table = tables[name]
-        # A single scorer is the one of the tables above.
-        if len(table) and not (name == "by_scorer" and len(table) == 1):
-            report.add_html(_render(name, table), heading, tags=("tables",))
+    _add_tables(report, tables, ["sleep_stats_report", "by_night", "failed"])
     report.add_html(_describe_methods(names, tables), "Methods, to paste", tags=("methods",))
     return report
+
+
+def _add_tables(
+    report: mne.Report, tables: Mapping[str, pd.DataFrame], names: Sequence[str]
+) -> None:
+    """Add tables that are not empty."""
+    for name in names:
+        if len(tables[name]):
+            report.add_html(_render(name, tables[name]), _TITLES[name], tags=("tables",))
 
 
 def _add_figure(report: mne.Report, figure: Figure, title: str) -> None:
@@ -343,8 +359,9 @@ def _render(name: str, table: pd.DataFrame) -> str:
         )
     if name == "sleep_stats_report":
         note = render_paragraphs(
-            "By YASA, after Menghini et al. (2021). Where the bias or the limits of agreement "
-            "(LoA) depend on the value of the reference, they are equations."
+            "By YASA, after Menghini et al. (2021). Where an assumption is not met, bias or limits "
+            "of agreement (LoA) depend on the value of the reference: see the figure, and the "
+            "intercepts and slopes in sleep_stats.csv."
         )
         return note + render_table(table)
     return note + render_table(_format_rows(table.head(_MOST_ROWS)).set_index(table.columns[0]))

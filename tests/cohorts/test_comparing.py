@@ -253,7 +253,7 @@ def test_groups_are_compared_as_if_they_were_alone(tmp_path):
     staged = dict(zip(nights, staged.values(), strict=True))
     table = tmp_path / "participants.tsv"
     table.write_text("participant_id\tage\tsex\nsub-00\t17\tF\nsub-02\t40\tn/a\n")
-    with pytest.warns(RuntimeWarning, match="1 night of sub-02 have no value of 'sex'"):
+    with pytest.warns(RuntimeWarning, match="1 night of sub-02 has no value of 'sex'"):
         found = compare(scored, staged, by=["age", "sex"], participants=table)
     rows = found.by_group.set_index(["column", "group"])
     assert list(rows.index) == [

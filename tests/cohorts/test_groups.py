@@ -22,7 +22,7 @@ def test_bands_of_age_and_apnea():
     assert list(group_nights(nights, "age")) == [
         *("<18", "18 to <40", "18 to <40", "40 to <60", "60 or more")
     ]
-    with pytest.warns(RuntimeWarning, match="1 night of s4 have no value of 'ahi'"):
+    with pytest.warns(RuntimeWarning, match="1 night of s4 has no value of 'ahi'"):
         groups = group_nights(nights, "ahi")
     severities = ["none (<5)", "mild (5 to <15)", "moderate (15 to <30)", "severe (30 or more)"]
     assert list(groups) == [*severities, "unknown"]
