@@ -121,12 +121,13 @@ def compare(
     the sleep statistics, which are YASA's.
 
     The consensus of several scorers is the stage that most of them gave. Of stages that equally
-    many gave, it is the one by the scorer who agrees most with the others (mean kappa), as in
+    many gave, it is the one by the scorer who agrees most with the others (mean kappa), much as in
     Stephansen et al. (2018) and Guillot et al. (2020); two scorers cannot be ranked, and the
     consensus is where they agree. Epochs that only one has scored have none.
 
     Examples
     --------
+    >>> import yasa
     >>> stages = {f"night{i}": yasa.simulate_hypnogram(60, seed=i) for i in range(3)}
     >>> found = compare(stages, stages, verbose="error")
     >>> float(found.pooled.loc["kappa", "value"]), found.confusion.shape

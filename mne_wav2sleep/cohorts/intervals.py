@@ -40,7 +40,7 @@ def score_counts(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     Examples
     --------
     >>> scores = score_counts(np.array([[8.0, 2.0], [4.0, 6.0]]))
-    >>> float(scores["accuracy"]), float(scores["kappa"].round(2)), list(scores["recall"])
+    >>> float(scores["accuracy"]), float(scores["kappa"].round(2)), scores["recall"].tolist()
     (70.0, 0.4, [80.0, 60.0])
     """
     agreed = np.diagonal(counts, axis1=-2, axis2=-1)
