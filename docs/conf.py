@@ -51,6 +51,7 @@ numpydoc_validation_checks = {
 numpydoc_validation_exclude = {
     r"\.Audit$",
     r"\.DiaryEntry$",
+    r"\.Comparison$",
     r"\.Evaluation$",
     r"\.FINE_TUNING$",
     r"\.LoadedWeights$",

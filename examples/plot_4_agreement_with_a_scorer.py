@@ -5,11 +5,9 @@ Agreement with a scorer
 A scorer's hypnogram is aligned by clock time, and compared through YASA.
 """
 
-import yasa
-
 from mne_wav2sleep import (
     SleepStagerW2S,
-    align_hypnogram,
+    compare,
     plot_agreement,
     read_hypnogram,
     simulate_night,
@@ -26,11 +24,16 @@ reference = read_hypnogram(None, raw, scorer="simulated truth")
 figure = plot_agreement(reference, hyp)
 
 # %%
-# Scores as papers print them. Aligning puts the reference on the same epochs, and folds its five
-# stages into the four that were staged.
-agreement = yasa.EpochByEpochAgreement([align_hypnogram(reference, hyp)], [hyp])
-agreement.get_agreement().round(2)
+# Scores as papers print them. The reference is put on the same epochs, and its five stages are
+# folded into the four that were staged. With two folders or lists instead of two hypnograms, or
+# with a cohort, all scores have intervals by subject.
+found = compare(reference, hyp, verbose="error")
+found.pooled["value"].round(2)
 
 # %%
 # By stage, in %.
-agreement.get_agreement_bystage().round(1)
+found.by_stage[["epochs", "f1", "recall", "precision", "specificity"]].round(1)
+
+# %%
+# All tables, the figures and a report can be saved with ``found.save("agreement")``.
+figure = found.plot_confusion()

@@ -1,4 +1,5 @@
 from . import cohorts, hypnograms, network, recordings, reports, signals, simulation, staging
+from .cohorts import compare
 from .errors import WeightsError
 from .hypnograms import align_hypnogram, fold_hypnogram, read_hypnogram, write_hypnogram
 from .network import list_weights, load_weights, save_weights
@@ -15,6 +16,7 @@ __all__ = [
     "WeightsError",
     "align_hypnogram",
     "cohorts",
+    "compare",
     "fold_hypnogram",
     "hypnograms",
     "list_weights",

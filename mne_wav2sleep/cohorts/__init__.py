@@ -2,7 +2,7 @@
 
 In: recordings with their stages (:class:`Night`), from Python or a table. Out: nights on the
 network's grid (:class:`PreparedNight`), agreement for each subset of the signals
-(:class:`Evaluation`), and calibrations.
+(:class:`Evaluation`) or of hypnograms with scorers (:class:`Comparison`), and calibrations.
 """
 
 import lazy_loader as lazy

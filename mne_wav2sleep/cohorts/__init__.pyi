@@ -1,6 +1,8 @@
 from .bids import read_bids, read_participants
 from .calibration import calibrate, measure_reliability, plot_reliability
 from .collecting import find_nights, preview_nights
+from .comparing import compare
+from .comparison import Comparison
 from .derivatives import write_bids_derivatives
 from .diary import DiaryEntry, add_diary, read_diary
 from .evaluation import Evaluation, evaluate
@@ -13,12 +15,14 @@ from .table import read_nights
 
 __all__ = [
     "Cohort",
+    "Comparison",
     "DiaryEntry",
     "Evaluation",
     "Night",
     "PreparedNight",
     "add_diary",
     "calibrate",
+    "compare",
     "evaluate",
     "find_nights",
     "find_recordings",

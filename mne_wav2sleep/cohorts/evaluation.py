@@ -22,6 +22,15 @@ from ..verbosity import Verbosity, check_option, verbose
 from .batches import collate, read_item
 from .identity import warn_of_seen
 from .nights import Night, PreparedNight
+from .pairs import (
+    Pair,
+    compute_sleep_stats,
+    count_confusion,
+    list_stages,
+    name_f1,
+    pool_pairs,
+    score_nights,
+)
 from .preparing import open_prepared
 
 
@@ -156,89 +165,23 @@ def _blend_logits(
     return (np.log(blended) * temperatures).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """The stages of a night by the scorer and by the network, and the night's number."""
-
-    number: int
-    night: PreparedNight
-    scored: yasa.Hypnogram
-    staged: yasa.Hypnogram
-
-
-def _compute_pooled(pairs: Sequence[_Pair]) -> tuple[dict[str, float], pd.DataFrame]:
+def _compute_pooled(
+    pairs: Sequence[Pair], n_subjects: int
+) -> tuple[dict[str, float], pd.DataFrame]:
     """Compute the agreement of all nights together, and the confusion matrix."""
-    together = yasa.EpochByEpochAgreement(
-        [_concatenate([one.scored for one in pairs])], [_concatenate([one.staged for one in pairs])]
-    )
+    together = pool_pairs(pairs)
     pooled = together.get_agreement()
-    n_scored = sum((one.scored.hypno != "UNS").sum() for one in pairs)
+    n_scored = sum((one.reference.hypno != "UNS").sum() for one in pairs)
     row = {
         "nights": len(pairs),
-        "subjects": len({one.night.person for one in pairs}),
+        "subjects": n_subjects,
         "epochs": len(together.data),
         "staged": 100 * len(together.data) / n_scored,
         "kappa": pooled["kappa"],
         "accuracy": pooled["accuracy"],
-        **_name_f1(together.get_agreement_bystage()["fbeta"]),
+        **name_f1(together.get_agreement_bystage()["fbeta"]),
     }
-    stages = _list_stages(pairs)
-    confusion = together.get_confusion_matrix()
-    # YASA leaves out stages that do not occur.
-    return row, confusion.reindex(index=stages, columns=stages, fill_value=0)
-
-
-def _list_stages(pairs: Sequence[_Pair]) -> list[str]:
-    """List the stages that are compared."""
-    return [stage for stage in pairs[0].scored.labels if stage not in ("UNS", "ART")]
-
-
-def _name_f1(f1: pd.Series) -> dict[str, float]:
-    """Name the F1 of each stage."""
-    return {f"F1 {stage}": value for stage, value in f1.items()}
-
-
-def _compute_by_night(pairs: Sequence[_Pair]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compute the agreement and the confusion matrix of each night."""
-    rows, matrices = [], {}
-    stages = _list_stages(pairs)
-    for one in pairs:
-        # One by one: of several nights, YASA gives another shape of table than of a single one.
-        agreement = yasa.EpochByEpochAgreement([one.scored], [one.staged])
-        scores, f1 = agreement.get_agreement(), agreement.get_agreement_bystage()["fbeta"]
-        rows.append(
-            {
-                "night": one.number,
-                "subject": one.night.subject,
-                "recording": one.night.recording,
-                "epochs": len(agreement.data),
-                "kappa": scores["kappa"],
-                "accuracy": scores["accuracy"],
-                **_name_f1(f1.reindex(stages)),
-            }
-        )
-        matrix = agreement.get_confusion_matrix()
-        matrices[one.number] = matrix.reindex(index=stages, columns=stages, fill_value=0)
-    confusion = pd.concat(matrices, names=["night", "scored"]).rename_axis(columns="staged")
-    return pd.DataFrame(rows), confusion
-
-
-def _compute_sleep_stats(pairs: Sequence[_Pair]) -> pd.DataFrame:
-    """Compute the sleep statistics of each night by the scorer and by the network."""
-    found = {}
-    for one in pairs:
-        unknown = (one.scored.hypno == "UNS").to_numpy() | (one.staged.hypno == "UNS").to_numpy()
-        for name, hyp in (("scored", one.scored), ("staged", one.staged)):
-            stages = np.where(unknown, "UNS", hyp.hypno.to_numpy(dtype=str))
-            alike = yasa.Hypnogram(stages, n_stages=hyp.n_stages, scorer=name)
-            found[name, one.number] = alike.sleep_statistics()
-    return pd.DataFrame.from_dict(found, orient="index").rename_axis(["scorer", "night"])
-
-
-def _concatenate(hyps: Sequence[yasa.Hypnogram]) -> yasa.Hypnogram:
-    """Concatenate nights, for statistics of all epochs together."""
-    stages = [stage for hyp in hyps for stage in hyp.hypno]
-    return yasa.Hypnogram(stages, n_stages=hyps[0].n_stages, scorer=hyps[0].scorer)
+    return row, count_confusion(together, list_stages(pairs))
 
 
 @verbose
@@ -309,7 +252,8 @@ def evaluate(
     loaded = load_weights(weights)
     check_option("n_stages", n_stages, [None, 2, 3, len(loaded.stage_names)])
     engine = Engine(loaded.network, device)
-    found: dict[tuple[str, str], list[_Pair]] = {}
+    found: dict[tuple[str, str], list[Pair]] = {}
+    people: dict[tuple[str, str], set[tuple[str, str]]] = {}
     with open_prepared(nights, cache, n_jobs) as prepared:
         cautions = warn_of_seen(prepared, loaded)
         for number, night in enumerate(
@@ -317,7 +261,9 @@ def evaluate(
         ):
             staged = _stage_night(night, loaded, engine, subsets, n_stages)
             for subset, pair in staged.items():
-                found.setdefault((night.dataset, subset), []).append(_Pair(number, night, *pair))
+                facts = {"night": number, "subject": night.subject, "recording": night.recording}
+                found.setdefault((night.dataset, subset), []).append(Pair(facts, *pair))
+                people.setdefault((night.dataset, subset), set()).add(night.person)
         if not found:
             raise ValueError(
                 f"There is nothing to evaluate: none of the {len(prepared)} nights has all signals "
@@ -330,9 +276,9 @@ def evaluate(
     with allow_absent_stages():
         # The smallest subset first.
         for key in sorted(found, key=lambda one: (one[0], one[1].count("+"), one[1])):
-            pooled[key], confusion[key] = _compute_pooled(found[key])
-            by_night[key], matrices[key] = _compute_by_night(found[key])
-            sleep_stats[key] = _compute_sleep_stats(found[key])
+            pooled[key], confusion[key] = _compute_pooled(found[key], len(people[key]))
+            by_night[key], matrices[key] = score_nights(found[key])
+            sleep_stats[key] = compute_sleep_stats(found[key])
     names = ["dataset", "subset"]
     return Evaluation(
         pd.DataFrame.from_dict(pooled, orient="index").rename_axis(names),

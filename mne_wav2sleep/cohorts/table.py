@@ -10,6 +10,7 @@ from ..errors import shorten
 from ..formats.edf import SUFFIXES
 from ..hypnograms.lights import Lights
 from ..modalities import CARDIO_RESPIRATORY
+from ..verbosity import pluralize
 from .nights import Night
 
 _LARGEST = 2**26
@@ -37,13 +38,14 @@ class TableKind:
     @property
     def advice(self) -> str:
         """What to give, at the end of an error."""
-        return f"Give a CSV in UTF-8 with the columns {_join(self.needed)}."
+        columns = f"column{pluralize(len(self.needed))} {_join(self.needed)}"
+        return f"Give a CSV in UTF-8 with the {columns}."
 
 
 def _join(names: tuple[str, ...]) -> str:
     """Join names in a sentence."""
     *rest, last = map(repr, names)
-    return f"{', '.join(rest)} and {last}"
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 NIGHTS = TableKind(
@@ -53,8 +55,26 @@ NIGHTS = TableKind(
 )
 
 
-def _read_text(path: Path, kind: TableKind) -> str:
-    """Read a CSV as text; the error says what the file is instead."""
+def read_text(path: Path, kind: TableKind) -> str:
+    """Read a CSV as text.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV.
+    kind : TableKind
+        What it should have.
+
+    Returns
+    -------
+    text : str
+        Its text, without a byte order mark.
+
+    Raises
+    ------
+    ValueError
+        If it is something else; the error says what.
+    """
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not {kind.what}. Give the CSV in it.")
     if path.suffix.lower() in SUFFIXES:
@@ -118,7 +138,7 @@ def read_rows(path: Path, kind: TableKind) -> list[tuple[int, dict[str, str]]]:
         raise FileNotFoundError(
             f"There is no {kind.what.partition(' ')[2]} at {path}. Check the path."
         )
-    text = _read_text(path, kind)
+    text = read_text(path, kind)
     header = text.split("\n", 1)[0]
     separator = next((mark for mark in ";\t" if mark in header), ",")
     # Not pandas, which takes a subject "NA" and a channel "None" for missing, names a repeated

@@ -38,6 +38,9 @@ _READERS: dict[str, Callable[[Path], tuple[yasa.Hypnogram, float | None]]] = {
 }
 """Suffix -> reader; EDF is placed by its clock, and other files are left to MNE."""
 
+FILE_SUFFIXES = (*_READERS, *SUFFIXES)
+"""Suffixes, in lower case, of the files of stages that are known by them."""
+
 
 @verbose
 def read_hypnogram(

@@ -70,20 +70,35 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram, *, show: bool
         f"kappa {scores['kappa']:.2f}, accuracy {scores['accuracy']:.0f} %\n"
         f"in {confusion.to_numpy().sum():.0f} of {hyp.n_epochs} epochs"
     )
-    _draw_confusion(confusion, axes["confusion"], title)
+    draw_confusion(confusion, axes["confusion"], title)
     axes["confusion"].set_xlabel(wrap_name(hyp.scorer, 24), parse_math=False)
     axes["confusion"].set_ylabel(wrap_name(reference.scorer, 24), parse_math=False)
     return finish_figure(figure, show=show)
 
 
-def _draw_confusion(confusion: pd.DataFrame, ax: Axes, title: str) -> None:
-    """Draw a confusion matrix: numbers of epochs, colored by their share of the row."""
+def draw_confusion(confusion: pd.DataFrame, ax: Axes, title: str, *, percent: bool = False) -> None:
+    """Draw a confusion matrix: numbers of epochs, colored by their share of the row.
+
+    Parameters
+    ----------
+    confusion : pandas.DataFrame
+        Number of epochs by stage of the reference (rows) and of the other scorer.
+    ax : matplotlib.axes.Axes
+        The axes.
+    title : str
+        Their title.
+    percent : bool
+        Whether to write the share as well, in %, as journals do.
+    """
     counts = confusion.to_numpy(dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(*counts.shape):
         color = "white" if share[i, j] > 0.5 else "black"
-        ax.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=color)
+        text = f"{counts[i, j]:.0f}"
+        if percent:
+            text = f"{100 * share[i, j]:.1f} %\n({text})"
+        ax.text(j, i, text, ha="center", va="center", color=color)
     ax.set_xticks(range(len(confusion.columns)), confusion.columns, rotation=90)
     ax.set_yticks(range(len(confusion.index)), confusion.index)
     ax.set_title(title, loc="left", fontsize="medium")

@@ -23,7 +23,8 @@ from mne_wav2sleep.cohorts import (
     measure_reliability,
     prepare_nights,
 )
-from mne_wav2sleep.cohorts.evaluation import _compute_sleep_stats, _Pair, run_night
+from mne_wav2sleep.cohorts.evaluation import run_night
+from mne_wav2sleep.cohorts.pairs import Pair, compute_sleep_stats
 from mne_wav2sleep.hypnograms.probabilities import to_proba
 from mne_wav2sleep.network import Calibration, Engine
 from mne_wav2sleep.network.backends import list_subsets
@@ -191,14 +192,13 @@ def test_sleep_statistics_are_of_epochs_that_both_have_for_yasa():
         (scored, ["LIGHT"] * 8 + ["WAKE"] * 2),
     )
     pairs = [
-        _Pair(
-            i,
-            None,
+        Pair(
+            {"night": i},
             *(yasa.Hypnogram(stages, n_stages=4, scorer=str(n)) for n, stages in enumerate(pair)),
         )
         for i, pair in enumerate(nights, start=1)
     ]
-    stats = _compute_sleep_stats(pairs)
+    stats = compute_sleep_stats(pairs)
     # Minutes asleep in the epochs that are not UNS in either.
     assert list(stats.loc["scored", "TST"]) == [2, 2, 2]
     assert list(stats.loc["staged", "TST"]) == [1.5, 1.5, 4]

@@ -1,0 +1,266 @@
+"""Agreement with scorers: two hypnograms, or thousands of nights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mne
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..hypnograms.tables import hide_formula
+from ..output import check_output, write_whole
+from ..reports import comparison as figures
+from ..reports.html import write_report
+from ..verbosity import check_option, pluralize
+from .agreement import StatsAgreement
+
+_FEW = 10
+"""Number of subjects below which intervals are doubtful."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Agreement between a reference and what was staged.
+
+    Attributes
+    ----------
+    reference, staged : str
+        Names of the two scorers. The reference of several scorers is their consensus.
+    pooled : pandas.DataFrame
+        One row per ``metric`` of YASA (accuracy, balanced accuracy, precision and F1 in %, kappa
+        and Matthews' correlation): ``value``, of all epochs of all nights together, with its
+        interval (``low``, ``high``); and ``mean`` and ``std`` over subjects, of the mean of a
+        subject's nights, with the interval of the mean (``mean_low``, ``mean_high``).
+    by_stage : pandas.DataFrame
+        One row per ``stage``: ``epochs`` by the reference, and ``f1``, ``recall`` (sensitivity),
+        ``precision``, ``specificity`` and ``npv`` in %, each with ``_low`` and ``_high``.
+    by_night : pandas.DataFrame
+        One row per ``night``: ``subject``, names of the files, the columns of ``by``, ``n_scored``
+        (epochs with a stage by the reference), ``epochs`` (of these, those that are compared),
+        ``kappa``, ``accuracy`` (%) and the F1 (%) of each stage.
+    by_subject : pandas.DataFrame
+        One row per ``subject``: ``nights``, ``epochs``, and the mean of its nights.
+    by_group : pandas.DataFrame
+        One row per ``column`` of ``by`` and ``group``: ``nights``, ``subjects``, ``epochs``,
+        ``kappa`` and ``accuracy`` of all epochs together with intervals, and the F1 of each stage.
+    by_scorer : pandas.DataFrame
+        The same for each pair of scorers: each ``reference`` with ``other``, which is what was
+        staged or another reference.
+    confusion : pandas.DataFrame
+        Number of epochs of each stage by the reference (rows) and by the other scorer (columns).
+    sleep_stats : pandas.DataFrame
+        :meth:`yasa.SleepStatsAgreement.summary`: one row per sleep statistic, and columns such as
+        ``bias_mean.center``, ``bias_mean.lower`` and ``loa_upper.center``.
+    sleep_stats_by_night : pandas.DataFrame
+        YASA's sleep statistics by ``scorer`` and ``night``, as :class:`yasa.SleepStatsAgreement`
+        takes them, of epochs that have a stage by both.
+    failed : pandas.DataFrame
+        ``night``, ``reference`` (scorer) and ``reason`` of what could not be compared.
+    cautions : tuple of str
+        All warnings.
+    """
+
+    reference: str
+    staged: str
+    pooled: pd.DataFrame
+    by_stage: pd.DataFrame
+    by_night: pd.DataFrame
+    by_subject: pd.DataFrame
+    by_group: pd.DataFrame
+    by_scorer: pd.DataFrame
+    confusion: pd.DataFrame
+    sleep_stats: pd.DataFrame
+    sleep_stats_by_night: pd.DataFrame
+    failed: pd.DataFrame
+    cautions: tuple[str, ...] = ()
+    _statistics: StatsAgreement = field(default=StatsAgreement(None), repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        text = self.pooled[["value", "low", "high"]].round(3).to_string()
+        n, people = len(self.by_night), len(self.by_subject)
+        return (
+            f"<Comparison | {self.staged} with {self.reference}, {n} night{pluralize(n)} of "
+            f"{people} subject{pluralize(people)}\n{text}>"
+        )
+
+    @property
+    def confusion_percent(self) -> pd.DataFrame:
+        """The confusion matrix in % of the stages of the reference."""
+        return 100 * self.confusion.div(self.confusion.sum(axis=1), axis=0)
+
+    def plot_confusion(self, *, show: bool = True) -> Figure:
+        """Plot the confusion matrix, in % of the stages of the reference, and epochs.
+
+        Parameters
+        ----------
+        show : bool
+            Whether to show the figure. If False, it is closed, and can still be saved.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            The figure.
+        """
+        names = self.reference, self.staged
+        return figures.plot_confusion(self.confusion, names, self.pooled, show=show)
+
+    def plot_by_subject(self, *, show: bool = True) -> Figure:
+        """Plot kappa of each subject and night, and F1 of each stage.
+
+        Parameters
+        ----------
+        show : bool
+            Whether to show the figure. If False, it is closed, and can still be saved.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            The figure.
+        """
+        return figures.plot_by_subject(self.by_night, self.by_subject, self.pooled, show=show)
+
+    def plot_bland_altman(
+        self, sleep_stats: Sequence[str] | None = None, *, show: bool = True
+    ) -> Figure:
+        """Plot the differences of sleep statistics, their bias and limits of agreement.
+
+        Parameters
+        ----------
+        sleep_stats : sequence of str or None
+            YASA's names of the statistics; None for total sleep time, efficiency, latency, wake
+            after sleep onset, and minutes of each stage.
+        show : bool
+            Whether to show the figure. If False, it is closed, and can still be saved.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            The figure, from :meth:`yasa.SleepStatsAgreement.plot_blandaltman`.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two nights, or none in which the statistic differs.
+        """
+        agreement = self._statistics.agreement
+        if agreement is None:
+            raise ValueError(
+                "There are no limits of agreement: they need at least two nights, and statistics "
+                "that differ. See sleep_stats_by_night."
+            )
+        known = list(agreement.sleep_statistics)
+        wanted = [*("TST", "SE", "SOL", "WASO"), *self.confusion.index[1:], "Lat_REM"][:8]
+        chosen = [one for one in wanted if one in known] if sleep_stats is None else sleep_stats
+        for name in chosen:
+            check_option("sleep_stats", name, known)
+        return figures.plot_bland_altman(
+            agreement, list(chosen), self._statistics.ci_method, show=show
+        )
+
+    def report(self) -> mne.Report:
+        """Make a report of the tables and figures, with the methods for a paper.
+
+        Returns
+        -------
+        report : mne.Report
+            For ``report.save("agreement.html")``.
+        """
+        return figures.make_comparison_report(
+            (self.reference, self.staged),
+            tables={name: getattr(self, name) for name in _TABLES}
+            | {"sleep_stats_report": self._statistics.report()},
+            figures=self._draw(),
+            cautions=self.cautions,
+        )
+
+    def _draw(self) -> dict[str, Figure]:
+        """Draw all figures."""
+        drawn = {"confusion": self.plot_confusion(show=False)}
+        drawn["by_subject"] = self.plot_by_subject(show=False)
+        if self._statistics.agreement is not None:
+            drawn["bland_altman"] = self.plot_bland_altman(show=False)
+        return drawn
+
+    def save(self, out_dir: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Save all tables (CSV), figures (PNG and PDF) and the report to a folder.
+
+        Parameters
+        ----------
+        out_dir : str or Path
+            The folder, which is created if it does not exist.
+        overwrite : bool
+            Whether existing files may be overwritten. Each file is written atomically.
+
+        Returns
+        -------
+        paths : list of Path
+            The files.
+
+        Raises
+        ------
+        FileExistsError
+            If there is one of the files, and it may not be overwritten.
+        OSError
+            If the folder or a file cannot be written.
+        """
+        folder = make_folder(out_dir)
+        tables = {name: getattr(self, name) for name in _TABLES}
+        tables = {f"{name}.csv": table for name, table in tables.items() if len(table)}
+        drawn = self._draw()
+        pictures = [f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
+        paths = [folder / name for name in (*tables, *pictures, REPORT)]
+        for path in paths:
+            check_output(path, overwrite=overwrite)
+        for name, table in tables.items():
+            with write_whole(folder / name, overwrite=overwrite) as unfinished:
+                _to_csv(table).to_csv(unfinished, index=False)
+        for name in pictures:
+            with write_whole(folder / name, overwrite=overwrite) as unfinished:
+                drawn[Path(name).stem].savefig(unfinished, dpi=200)
+        write_report(self.report(), folder / REPORT, overwrite=overwrite)
+        return paths
+
+
+REPORT = "report.html"
+"""Name of the file of the report."""
+_TABLES = (
+    *("pooled", "by_stage", "by_night", "by_subject", "by_group", "by_scorer", "confusion"),
+    *("confusion_percent", "sleep_stats", "sleep_stats_by_night", "failed"),
+)
+"""Tables of a comparison, which are files of their names."""
+
+
+def make_folder(out_dir: str | Path) -> Path:
+    """Make a folder to write to.
+
+    Parameters
+    ----------
+    out_dir : str or Path
+        The folder, which may exist.
+
+    Returns
+    -------
+    folder : Path
+        Its absolute path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    folder = Path(out_dir).expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{folder} cannot be a folder ({error.strerror}). Choose another one."
+        ) from error
+    return folder
+
+
+def _to_csv(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a table without an index, and without formulas."""
+    if isinstance(table.index, pd.MultiIndex) or not isinstance(table.index, pd.RangeIndex):
+        table = table.reset_index()
+    return table.map(lambda value: hide_formula(value) if isinstance(value, str) else value)

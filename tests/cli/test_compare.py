@@ -1,0 +1,59 @@
+"""The command that compares hypnograms with scorers."""
+
+import pytest
+from builders import make_hypnogram
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Folders of two scorers, and of what was staged; a table of the participants."""
+    for i, name in enumerate(("A", "B", "staged")):
+        (tmp_path / name).mkdir()
+        for night in range(2):
+            hyp = make_hypnogram(40, seed=10 * i + night)
+            hyp.to_json(tmp_path / name / f"n{night}.json")
+    (tmp_path / "people.csv").write_text("subject,age\nn0,30\nn1,70\n")
+    return tmp_path
+
+
+def test_tables_are_printed_and_the_rest_is_written(folders, invoke):
+    out = folders / "out"
+    arguments = ["compare", folders / "A", folders / "staged", "--out", out, "--n-stages", 3]
+    result = invoke(*arguments, "--by", "age=50", "--participants", folders / "people.csv")
+    assert result.exit_code == 0, result.output
+    assert "expert (staged) with expert (reference): 2 nights, 2 subjects" in result.stdout
+    assert "kappa" in result.stdout
+    assert "<50" in result.stdout
+    assert "50 or more" in result.stdout
+    assert f"{out / 'report.html'} shows all of it" in result.stdout
+    assert (out / "by_group.csv").exists()
+    assert (out / "confusion.csv").read_text().splitlines()[0].endswith("WAKE,NREM,REM")
+    again = invoke(*arguments)
+    assert again.exit_code == 1
+    assert "already exists" in again.stderr
+    assert invoke(*arguments, "--overwrite").exit_code == 0
+
+
+def test_several_scorers(folders, invoke):
+    result = invoke("compare", folders / "A", folders / "staged", "--reference", folders / "B")
+    assert result.exit_code == 0, result.output
+    assert "with consensus: 2 nights" in result.stdout
+    assert "two scorers differ in" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["A", "staged", "--by", "age=x"], 2, "takes COLUMN, or COLUMN=EDGE,EDGE"),
+        (["A", "--reference", "B"], 2, "needs STAGED as well"),
+        (["A"], 1, "only one argument was given"),
+        (["A", "nothing"], 1, "There is no hypnogram or folder"),
+        (["A", "staged", "--n-stages", "9"], 1, "n_stages"),
+        (["A", "staged", "--by", "age"], 1, "There is no column 'age'"),
+    ],
+)
+def test_wrong_options(options, code, message, folders, invoke):
+    paths = [folders / one if one in ("A", "B", "staged", "nothing") else one for one in options]
+    result = invoke("compare", *paths)
+    assert result.exit_code == code
+    assert message in result.stderr

@@ -1,0 +1,123 @@
+"""Groups of nights by a table of participants."""
+
+import pandas as pd
+import pytest
+
+from mne_wav2sleep.cohorts.groups import (
+    describe_nights,
+    group_nights,
+    list_columns,
+    read_participants,
+)
+
+
+def make_nights(**columns):
+    n = len(next(iter(columns.values())))
+    columns = {"subject": [f"s{i}" for i in range(n)]} | columns
+    return pd.DataFrame(columns, index=[f"n{i}" for i in range(n)])
+
+
+def test_bands_of_age_and_apnea():
+    nights = make_nights(age=[17.9, 18, 39, 40, 60], AHI=["4.9", "5", "15", "30", None])
+    assert list(group_nights(nights, "age")) == [
+        *("<18", "18 to <40", "18 to <40", "40 to <60", "60 or more")
+    ]
+    with pytest.warns(RuntimeWarning, match="1 night of s4 has no value of 'ahi'"):
+        groups = group_nights(nights, "ahi")
+    severities = ["none (<5)", "mild (5 to <15)", "moderate (15 to <30)", "severe (30 or more)"]
+    assert list(groups) == [*severities, "unknown"]
+    assert list(groups.cat.categories) == [*severities, "unknown"]
+    assert list(group_nights(nights[:4], "AHI", [20])) == ["<20", "<20", "<20", "20 or more"]
+
+
+def test_other_columns_are_as_they_are():
+    nights = make_nights(site=["b", "a", "10", "9"], visit=[10, 9, 9, 10])
+    assert list(group_nights(nights, "site").cat.categories) == ["10", "9", "a", "b", "unknown"]
+    assert list(group_nights(nights, "visit").cat.categories) == ["9", "10", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("column", "edges", "message"),
+    [
+        ("bmi", None, r"'bmi' has 11 different numbers\. Give edges to cut them at, by={'bmi'"),
+        ("site", [1], "'site' has 'x', which is not a number"),
+        ("height", None, "There is no column 'height' to group by; there are subject, bmi, site"),
+    ],
+)
+def test_columns_that_are_no_groups(column, edges, message):
+    nights = make_nights(bmi=range(20, 31), site=["x"] * 11)
+    with pytest.raises(ValueError, match=message):
+        group_nights(nights, column, edges)
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        (None, {}),
+        ("a", {"a": None}),
+        (["a", "b"], {"a": None, "b": None}),
+        ({"a": [1]}, {"a": [1]}),
+    ],
+)
+def test_columns_in_every_form(by, expected):
+    assert list_columns(by) == expected
+
+
+@pytest.mark.parametrize(
+    ("by", "error", "message"),
+    [
+        (3, TypeError, "by must be"),
+        ([3], TypeError, "each column of by must be"),
+        ({"age": [40, 18]}, ValueError, "has the edges .* for 'age'"),
+        ({"age": []}, ValueError, "has the edges"),
+    ],
+)
+def test_columns_in_a_wrong_form(by, error, message):
+    with pytest.raises(error, match=message):
+        list_columns(by)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_participants_are_matched_as_bids_names_them(separator, tmp_path):
+    path = tmp_path / "participants.tsv"
+    rows = ["participant_id,site", "sub-S0,NA1", "s1,n/a", "sub-9,x"]
+    path.write_text("\n".join(rows).replace(",", separator), encoding="utf-8-sig")
+    nights = make_nights(site=["old", "old", "old"])
+    found = describe_nights(nights, read_participants(path))
+    assert list(found["site"][:1]) == ["NA1"]
+    assert found["site"][1:].isna().all()
+    frame = pd.DataFrame({"site": ["NA1"]}, index=pd.Index(["S0"], name="subject"))
+    assert describe_nights(nights, read_participants(frame))["site"].iloc[0] == "NA1"
+
+
+def test_a_table_of_nights_names_their_subjects():
+    nights = make_nights(subject=[None, None, None])
+    table = pd.DataFrame({"night": ["N0", "n1"], "subject": ["A", "A"], "age": [30, 31]})
+    found = describe_nights(nights, read_participants(table))
+    assert list(found["subject"]) == ["A", "A", "n2"]
+    assert list(found["age"][:2]) == [30, 31]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,age\n1,2\n", r"has the columns \['id', 'age'\]\. It needs participant_id"),
+        ("subject,age\ns1,2\nS1,3\n", "two rows for the subject 'S1'. Keep one, or name the night"),
+        ("night,age\na,2\na,3\n", r"two rows for the night 'a'\. Keep one\."),
+        ("subject,age\nx1,2\n", "None of the subjects is in the table of participants"),
+        ("subject,age\ns1,2,3,4\ns2\n", "is not a table|None of the"),
+        ("", "is empty. Give a CSV in UTF-8 with the column 'participant_id'"),
+    ],
+)
+def test_tables_of_something_else(text, message, tmp_path):
+    path = tmp_path / "participants.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        describe_nights(make_nights(age=[1, 2]), read_participants(path))
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_participants(tmp_path / "nothing.csv")
+    with pytest.raises(TypeError, match="participants must be"):
+        read_participants(["s1"])
