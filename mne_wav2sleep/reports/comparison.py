@@ -16,7 +16,7 @@ from ..cautions import catch_warnings
 from ..showing import WIDTH, escape_hidden, finish_figure, wrap_name
 from ..verbosity import pluralize
 from .agreement import draw_confusion
-from .rendering import CSS, escape_html, render_list, render_paragraphs, render_table
+from .rendering import CSS, JS, escape_html, render_list, render_paragraphs, render_table
 
 _MOST_NAMES = 40
 """Most subjects whose names are beside their points."""
