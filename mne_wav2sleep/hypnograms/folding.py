@@ -78,6 +78,7 @@ def fold_hypnogram(hyp: yasa.Hypnogram, n_stages: int) -> yasa.Hypnogram:
     """
     check_type(hyp, yasa.Hypnogram, "hyp")
     check_n_stages(n_stages, hyp.n_stages)
+    n_stages = int(n_stages)
     if n_stages == hyp.n_stages:
         return hyp
     names = _FOLDED[n_stages]

@@ -96,14 +96,17 @@ def tabulate_channels(channels: Iterable[Channel]) -> pd.DataFrame:
         One row per modality, as in :func:`match_channels`.
     """
     channels = list(channels)
+    index = pd.Index([channel.modality for channel in channels], name="modality")
+    names = [channel.name for channel in channels]
     return pd.DataFrame(
         {
-            "channel": [channel.name for channel in channels],
+            # With pyarrow, texts of pandas cannot be names that are not Unicode.
+            "channel": pd.Series(names, index, dtype=object),
             "reason": [channel.reason for channel in channels],
             "sfreq": [channel.sfreq for channel in channels],
             "alternatives": [list(channel.alternatives) for channel in channels],
         },
-        index=pd.Index([channel.modality for channel in channels], name="modality"),
+        index=index,
     )
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..hypnograms.agreement import allow_absent_stages
-from ..hypnograms.aligning import align_hypnogram
+from ..hypnograms.aligning import align_hypnogram, change_hypnogram
 from ..showing import WIDTH, finish_figure, wrap_name
 from ..verbosity import check_type
 from .night import draw_stages, set_clock
@@ -51,8 +51,10 @@ def plot_agreement(reference: yasa.Hypnogram, hyp: yasa.Hypnogram, *, show: bool
     ['kappa 1.00, accuracy 100 %', 'in 120 of 120 epochs']
     """
     reference = _check_pair(reference, hyp)
+    # With pyarrow, pandas refuses names that are not Unicode.
+    pair = change_hypnogram(reference, scorer="reference"), change_hypnogram(hyp, scorer="staged")
     with allow_absent_stages():
-        agreement = yasa.EpochByEpochAgreement([reference], [hyp])
+        agreement = yasa.EpochByEpochAgreement([pair[0]], [pair[1]])
         scores = agreement.get_agreement()
         confusion = agreement.get_confusion_matrix()
     figure, axes = plt.subplot_mosaic(

@@ -211,8 +211,9 @@ def make_report(
     )
     report.add_html(note + render_table(statistics), "Sleep statistics", tags=("statistics",))
     mapping = tabulate_channels(channels)
-    mapping["channel"] = [channel.label for channel in channels]
-    mapping["alternatives"] = [", ".join(channel.alternatives) for channel in channels]
+    mapping["channel"] = [escape_hidden(channel.label) for channel in channels]
+    others = [", ".join(channel.alternatives) for channel in channels]
+    mapping["alternatives"] = [escape_hidden(names) for names in others]
     report.add_html(render_table(mapping), "Channels", tags=("channels",))
     report.add_html(render_table(quality.round(2)), "Signal quality", tags=("channels",))
     agreement = audit.plot(show=False)

@@ -41,13 +41,16 @@ def tabulate_epochs(
         As from :meth:`SleepStagerW2S.epoch_table <mne_wav2sleep.SleepStagerW2S.epoch_table>`.
     """
     number = np.arange(hyp.n_epochs)
-    start = pd.NaT if hyp.start is None else pd.Timestamp(hyp.start).tz_localize(None)
+    start = None if hyp.start is None else pd.Timestamp(hyp.start).tz_localize(None)
+    clock = pd.DatetimeIndex([pd.NaT] * hyp.n_epochs)
+    if start is not None:
+        clock = pd.date_range(start, periods=hyp.n_epochs, freq=pd.Timedelta(seconds=EPOCH_S))
     proba = hyp.proba.drop(columns="UNS", errors="ignore")
     table = pd.DataFrame(
         {
             "epoch": number,
             "onset": number * EPOCH_S,
-            "start": start + pd.to_timedelta(number * EPOCH_S, unit="s"),
+            "start": clock,
             "stage": hyp.hypno.astype(str).to_numpy(dtype=object),
             **{f"proba_{name}": proba[name].to_numpy() for name in proba},
             **{f"measured_{name}": availability[name].to_numpy() for name in availability},
