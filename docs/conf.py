@@ -52,6 +52,7 @@ numpydoc_validation_exclude = {
     r"\.Audit$",
     r"\.DiaryEntry$",
     r"\.Comparison$",
+    r"\.CrossValidation$",
     r"\.Evaluation$",
     r"\.FINE_TUNING$",
     r"\.LoadedWeights$",

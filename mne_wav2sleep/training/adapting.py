@@ -117,12 +117,26 @@ def adapt(  # noqa: PLR0913 (keywords that users set)
     folder : str or Path
         The model folder to write, as in :func:`fine_tune`; the cross-validation is in its folder
         ``cross-validation``. Call the function again with the same arguments to resume.
-    weights, folds, trainable, settings
-        As in :func:`cross_validate`.
+    weights : str, Path or LoadedWeights
+        The initial weights, as in :func:`fine_tune`.
+    folds : "subject", int, str or Path
+        Folds of the cross-validation, as in :func:`cross_validate`.
+    trainable : sequence of str
+        The parts that are trained, as in :func:`fine_tune`.
+    settings : TrainingSettings
+        Settings of the folds and of the model.
     anyway : bool
         Whether to train the model even if the cross-validation does not show that it helps.
-    cache, n_jobs, device, on_error, tensorboard
-        As in :func:`cross_validate`.
+    cache : str, Path or None
+        Folder of prepared nights, which several runs can share; None for ``nights`` in the folder.
+    n_jobs : int
+        Number of nights prepared in parallel, as in :func:`~mne_wav2sleep.cohorts.prepare_nights`.
+    device : str or torch.device
+        As in :class:`~mne_wav2sleep.SleepStagerW2S`.
+    on_error : str
+        What to do with nights that cannot be used, as in :func:`cross_validate`.
+    tensorboard : bool
+        Whether to log folds and model for TensorBoard as well, as in :func:`fine_tune`.
     verbose : bool, str, int or None
         MNE's verbosity.
 
