@@ -18,7 +18,7 @@ from .comparison import Comparison
 from .groups import By, describe_nights, group_nights, list_columns, read_participants
 from .matching import Matched, match_nights
 from .nights import identify_person
-from .pairs import Pair, compute_sleep_stats, score_nights
+from .pairs import Pair, compare_nights, compute_sleep_stats, score_nights
 from .scorers import (
     CONSENSUS,
     Scorings,
@@ -258,17 +258,19 @@ def _tabulate(
 ) -> Comparison:
     """Tabulate the agreement of two scorers."""
     names = pairs[0].reference.scorer, pairs[0].staged.scorer
-    by_night = score_nights(pairs)[0]
+    people = [one.facts["subject"] for one in pairs]
+    n_people = len(set(people))
+    agreement = compare_nights(pairs, people if n_people < len(people) else None)
+    by_night = score_nights(pairs, agreement)[0]
     by_night = by_night.drop(columns=[c for c in _FILES if not by_night[c].any()])
-    people = by_night["subject"].nunique()
-    if people < _FEW:
+    if n_people < _FEW:
         warn(
             "There are no intervals by subject, because there is only one subject."
-            if people == 1
-            else f"The intervals come from {people} subjects; from fewer than {_FEW}, they tend to "
-            "be too narrow."
+            if n_people == 1
+            else f"The intervals come from {n_people} subjects; from fewer than {_FEW}, they tend "
+            "to be too narrow."
         )
-    pooled, by_stage, confusion = tabulate_pooled(pairs)
+    pooled, by_stage, confusion = tabulate_pooled(pairs, agreement)
     statistics = compute_sleep_stats(pairs, names)
     found = compare_statistics(
         statistics, {one.facts["night"]: one.facts["subject"] for one in pairs}

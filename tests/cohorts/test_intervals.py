@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import yasa
 
-from mne_wav2sleep.cohorts.agreement import count_nights
 from mne_wav2sleep.cohorts.intervals import bootstrap, score_counts
-from mne_wav2sleep.cohorts.pairs import Pair
+from mne_wav2sleep.cohorts.pairs import Pair, count_nights
 from mne_wav2sleep.hypnograms.agreement import allow_absent_stages
 
 FOUR = ("WAKE", "LIGHT", "DEEP", "REM")
