@@ -97,7 +97,9 @@ def tabulate_pooled(
         }
     )
     pooled = pooled.loc[scores.index].rename_axis("metric").join(_average(agreement))
-    found = together.get_agreement_bystage().reindex(stages)
+    found = together.get_agreement_bystage()
+    # With some versions of pandas, YASA leaves out scores that are 0/0 for all stages.
+    found = found.reindex(index=stages, columns=["support", *_BY_STAGE])
     by_stage = found[["support"]].rename(columns={"support": "epochs"}).fillna(0).astype(int)
     for name, label in _BY_STAGE.items():
         low, high = intervals[name]

@@ -137,14 +137,15 @@ def compare(
     check_type(meas_date_is_local, (bool, None), "meas_date_is_local")
     columns = list_columns(by)
     kept: list[str] = []
-    with keep_cautions(kept), allow_absent_stages():
+    with keep_cautions(kept):
         people = read_participants(participants)
         matched = match_nights(reference, staged)
         nights = describe_nights(_list_subjects(matched, subjects), people)
         groups = {name: group_nights(nights, name, edges) for name, edges in columns.items()}
         scorings = read_scorings(matched, n_stages, meas_date_is_local)
         facts = _gather_facts(matched, nights, groups)
-        return _compare(scorings, facts, groups, kept)
+        with allow_absent_stages():
+            return _compare(scorings, facts, groups, kept)
 
 
 def _list_subjects(
