@@ -50,11 +50,13 @@ numpydoc_validation_checks = {
 # Made by us, never by users.
 numpydoc_validation_exclude = {
     r"\.Audit$",
+    r"\.DiaryEntry$",
     r"\.Comparison$",
     r"\.Evaluation$",
     r"\.FINE_TUNING$",
     r"\.LoadedWeights$",
     r"\.PreparedNight$",
+    r"\.TimeInBed$",
 }
 # Without a network, links to other projects are plain text: DOCS_OFFLINE=1.
 offline = bool(os.environ.get("DOCS_OFFLINE"))

@@ -1,7 +1,7 @@
 from . import cohorts, hypnograms, network, recordings, reports, signals, simulation, staging
 from .cohorts import compare
 from .errors import WeightsError
-from .hypnograms import align_hypnogram, read_hypnogram, write_hypnogram
+from .hypnograms import align_hypnogram, fold_hypnogram, read_hypnogram, write_hypnogram
 from .network import list_weights, load_weights, save_weights
 from .recordings import match_channels
 from .reports import plot_agreement
@@ -17,6 +17,7 @@ __all__ = [
     "align_hypnogram",
     "cohorts",
     "compare",
+    "fold_hypnogram",
     "hypnograms",
     "list_weights",
     "load_weights",

@@ -147,6 +147,31 @@ def summarize_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def describe_error(error: Exception) -> str:
+    """Describe why something that many are done with, such as a night, cannot be used.
+
+    Parameters
+    ----------
+    error : Exception
+        What was raised for it.
+
+    Returns
+    -------
+    reason : str
+        The message of an error that is meant for users; of others, their type and first sentence,
+        since they may be faults of the code.
+
+    Examples
+    --------
+    >>> describe_error(ValueError("It is empty.")), describe_error(KeyError("ECG"))
+    ('It is empty.', "KeyError: 'ECG'")
+    """
+    if isinstance(error, MemoryError):
+        return "There is too little memory. Use fewer jobs, or a machine with more memory."
+    expected = isinstance(error, ValueError | OSError | RuntimeError)
+    return str(error) if expected and str(error) else summarize_error(error)
+
+
 def summarize_validation(error: "ValidationError") -> str:
     """Summarize a validation error in one line.
 

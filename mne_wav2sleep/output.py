@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from os import PathLike
 from pathlib import Path
@@ -20,6 +21,9 @@ _RECORDINGS = (
 
 HYPNOGRAM_SUFFIXES = (".json", ".csv", ".tsv", ".edf", ".txt")
 """Suffixes of the files that :func:`~mne_wav2sleep.write_hypnogram` writes."""
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+"""Suffixes of tables of epochs."""
 
 _written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
 
@@ -188,3 +192,20 @@ def write_whole(
             f"{path.name} could not be written to {path} ({error}). Free some space, or choose "
             "another path.",
         ) from error
+
+
+def remove_leftovers(folder: Path, *, age_s: float = 0.0) -> None:
+    """Remove what runs that were killed while they wrote a file have left behind.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the files.
+    age_s : float
+        Age in seconds from which an unfinished file is removed: one that another process may still
+        be writing should be left.
+    """
+    for path in folder.glob(".unfinished-*"):
+        with suppress(OSError):  # of another user, or removed by another process
+            if time.time() - path.stat().st_mtime >= age_s:
+                shutil.rmtree(path)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mne.utils import get_config, logger
 from tqdm.auto import tqdm
@@ -104,6 +104,20 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+class _HourlyBar(tqdm):
+    """A bar with the number of items per hour."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the format of the bar can show."""
+        found: dict[str, Any] = super().format_dict
+        rate = found["rate"] or (found["n"] - found["initial"]) / max(found["elapsed"], 1e-9)
+        return found | {"per_hour": f"{3600 * rate:,.0f} {found['unit']}s/h"}
+
+
+_HOURLY = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {per_hour}]"
+
+
 def track(
     items: Iterable[_T], what: str, unit: str, total: int | None = None, *, is_long: bool = False
 ) -> Iterable[_T]:
@@ -120,8 +134,8 @@ def track(
     total : int, optional
         Number of items, if ``items`` has no length.
     is_long : bool
-        Whether it may take hours, so that there is a line of the log each minute if there is no
-        bar, as in a log file.
+        Whether it may take hours, so that the items per hour are shown, and there is a line of the
+        log each minute if there is no bar, as in a log file.
 
     Returns
     -------
@@ -140,7 +154,10 @@ def track(
     if is_long and not shown and total is not None:
         return _log_progress(items, f"{what}: {{}} of {total} {unit}s", total)
     # With leave=None, a bar inside another one disappears when it is complete.
-    return tqdm(items, desc=what, unit=unit, total=total, leave=None, disable=not shown)
+    options = {"desc": what, "unit": unit, "total": total, "leave": None, "disable": not shown}
+    if is_long and total is not None:
+        return _HourlyBar(items, bar_format=_HOURLY, **options)
+    return tqdm(items, **options)
 
 
 def _log_progress(items: Iterable[_T], text: str, total: int) -> Iterator[_T]:
@@ -151,5 +168,6 @@ def _log_progress(items: Iterable[_T], text: str, total: int) -> Iterator[_T]:
         now = time.monotonic()
         if now - last >= _LINE_S and n_done < total:
             last = now
-            left = (now - start) / n_done * (total - n_done)
-            log_line(f"{text.format(n_done)}, about {format_seconds(left)} left")
+            each = (now - start) / n_done
+            left = format_seconds(each * (total - n_done))
+            log_line(f"{text.format(n_done)}, {3600 / each:,.0f} per hour, about {left} left")

@@ -1,39 +1,27 @@
 """Sleep staging from heart and breathing, in one class."""
 
 import copy
-from collections.abc import Mapping
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import mne
 import pandas as pd
 import yasa
 from matplotlib.figure import Figure
-from torch import device as TorchDevice  # noqa: N812 (the parameter is called device)
 
-from .cautions import keep_cautions, warn
 from .hypnograms.annotating import annotate_raw
+from .hypnograms.folding import check_n_stages, fold_hypnogram
+from .hypnograms.periods import find_sleep_periods
 from .hypnograms.statistics import check_ci, statistics_with_intervals, warn_of_statistics
-from .modalities import PRECISIONS
-from .network import Engine, LoadedWeights, load_weights
-from .network.backends import choose_device
-from .network.registry import describe_weights
-from .recordings import open_recording
-from .recordings.channels import ChannelName, map_channels, tabulate_channels
-from .recordings.opening import set_rates
+from .recordings.channels import tabulate_channels
 from .reports.night import plot_night
-from .signals import Validity
 from .signals.quality import summarize
 from .staging.audit import Audit, compare_subsets
-from .staging.domain import warn_of_domain
-from .staging.pipeline import find_all_beats, read_epoch, stage_recording, stage_subsets
-from .staging.result import StagingResult
-from .staging.steps import Steps
-from .verbosity import Verbosity, check_option, check_type, logger, verbose
+from .staging.epochs import tabulate_epochs
+from .staging.pipeline import read_epoch, stage_subsets
+from .staging.staged import Staged
 
 
-class SleepStagerW2S:
+class SleepStagerW2S(Staged):
     """Stage sleep from ECG, PPG and respiratory belts with wav2sleep.
 
     Parameters
@@ -58,6 +46,11 @@ class SleepStagerW2S:
     precision : str
         ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast, which saves time only on a
         GPU; on a CPU, the convolutions of the encoders stay in float32.
+    lights : "auto", (off, on) or None
+        Lights off and on, between which is the time in bed: ``"auto"`` for the annotations of the
+        recording (``"Lights off"``, ``"LON"``, ``"Licht an"``, ...), None for the whole recording,
+        or a pair, each as clock time (``"22:45"``, ``"2024-03-01 22:45"``, a datetime), in seconds
+        from the start of the recording, or None for its start or end.
     verbose : bool, str, int or None
         MNE's verbosity, for the constructor and all methods.
 
@@ -115,44 +108,6 @@ class SleepStagerW2S:
     ['ECG', 'THX', 'ECG+THX']
     """
 
-    @verbose
-    def __init__(
-        self,
-        raw: mne.io.BaseRaw | str | PathLike[str],
-        weights: str | Path | LoadedWeights = "wav2sleep",
-        *,
-        ch_names: Mapping[str, ChannelName] | None = None,
-        validity: Validity | None = None,
-        device: str | TorchDevice = "auto",
-        precision: str = "float32",
-        verbose: Verbosity = None,
-    ) -> None:
-        check_option("precision", precision, list(PRECISIONS))
-        check_type(validity, (Validity, None), "validity")
-        self._device = choose_device(device)
-        self._precision = precision
-        self._validity = Validity() if validity is None else validity
-        self._weights = weights
-        self._info = describe_weights(weights)
-        self._cautions: list[str] = []
-        self._steps = Steps(verbose, self._cautions)
-        # Methods assign these as their last step, so that an interrupted one leaves None.
-        self._loaded: tuple[LoadedWeights, Engine] | None = None
-        self._result: StagingResult | None = None
-        self._beats: dict[str, pd.DataFrame] | None = None
-        self._statistics: dict[float, pd.DataFrame] = {}
-        if self._info.caution is not None:
-            # load_weights has already warned whoever passes LoadedWeights.
-            with keep_cautions(self._cautions, show=not isinstance(weights, LoadedWeights)):
-                warn(self._info.caution)
-        with self._steps.run():
-            self._recording = open_recording(raw)
-            mapping = map_channels(self._recording.raw, ch_names, self._info.modalities)
-            self._channels = set_rates(self._recording, mapping)
-            warn_of_domain(self._recording)
-        for one in self._channels:
-            logger.info(f"{one.modality}: {one.name!r} ({one.reason}, {one.sfreq:g} Hz)")
-
     def __repr__(self) -> str:
         mapping = ", ".join(f"{channel.modality}={channel.name!r}" for channel in self._channels)
         device = self._device if self._loaded is None else self._loaded[1].device
@@ -174,33 +129,15 @@ class SleepStagerW2S:
         """Warnings so far. Each is shown once, and listed here whatever the verbosity."""
         return self._cautions.copy()
 
-    def _load(self) -> tuple[LoadedWeights, Engine]:
-        """Load the weights, once."""
-        with self._steps.run():
-            if self._loaded is None:
-                weights = load_weights(self._weights)
-                self._loaded = weights, Engine(weights.network, self._device, self._precision)
-            return self._loaded
-
-    def _stage(self) -> StagingResult:
-        """Stage the recording, once."""
-        with self._steps.run():
-            if self._result is None:
-                loaded = self._load()
-                self._result = stage_recording(
-                    self._recording, self._channels, *loaded, self._validity
-                )
-            return self._result
-
-    def _find_beats(self) -> dict[str, pd.DataFrame]:
-        """Find the beats and breaths of all epochs, once."""
-        with self._steps.run():
-            if self._beats is None:
-                self._beats = find_all_beats(self._recording, self._channels, self._validity)
-            return self._beats
-
-    def predict(self) -> yasa.Hypnogram:
+    def predict(self, n_stages: int | None = None) -> yasa.Hypnogram:
         """Stage the recording.
+
+        Parameters
+        ----------
+        n_stages : int or None
+            Number of stages to fold those of the weights to, as
+            :func:`~mne_wav2sleep.fold_hypnogram` does: 3 (WAKE, NREM, REM), 2 (WAKE, SLEEP), or 4
+            if the weights have 5; None for those of the weights.
 
         Returns
         -------
@@ -209,7 +146,10 @@ class SleepStagerW2S:
             probabilities (``hyp.proba``, one row per epoch that sums to 1). If the recording has a
             date, the hypnogram starts at its first sample, after any cropping.
         """
-        return self._stage().make_hypnogram()
+        if n_stages is None:
+            return self.result().make_hypnogram()
+        check_n_stages(n_stages, len(self._info.stage_names))
+        return fold_hypnogram(self.result().make_hypnogram(), n_stages)
 
     def availability(self) -> pd.DataFrame:
         """Tell whether each modality was measured in each epoch, and if not, why.
@@ -221,7 +161,7 @@ class SleepStagerW2S:
             ``"flat"``, ``"saturated"``, or ``"left out"`` if the epoch was measured, but so few
             others were that the modality is not used.
         """
-        return self._stage().availability.copy()
+        return self.result().availability.copy()
 
     def provenance(self) -> dict[str, Any]:
         """Describe where the stages come from, ready for JSON.
@@ -231,9 +171,12 @@ class SleepStagerW2S:
         provenance : dict
             The weights and their hash, the recording, its gaps and channels, what was measured of
             each, the parameters, the versions of the packages, and the time, all as they were when
-            the recording was staged; and the :attr:`cautions` so far.
+            the recording was staged; the time in bed; and the :attr:`cautions` so far.
         """
-        return copy.deepcopy(dict(self._stage().provenance)) | {"cautions": self.cautions}
+        with self._steps.run():
+            time_in_bed = self.time_in_bed().to_dict()
+            found = copy.deepcopy(dict(self.result().provenance))
+            return found | {"time_in_bed": time_in_bed, "cautions": self.cautions}
 
     def audit(self) -> Audit:
         """Stage the recording from every subset of its signals, and compare.
@@ -246,7 +189,7 @@ class SleepStagerW2S:
             the same stages, not that these are correct.
         """
         with self._steps.run():
-            result = self._stage()
+            result = self.result()
             return compare_subsets(stage_subsets(result, *self._load()), result.measured)
 
     def quality(self) -> pd.DataFrame:
@@ -278,7 +221,7 @@ class SleepStagerW2S:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="modality")
 
     def statistics(self, ci: float = 0.95) -> pd.DataFrame:
-        """Compute YASA's sleep statistics, with intervals.
+        """Compute YASA's sleep statistics over the time in bed, with intervals.
 
         Parameters
         ----------
@@ -289,7 +232,9 @@ class SleepStagerW2S:
         -------
         statistics : pandas.DataFrame
             By statistic: its ``value`` in the hypnogram, its interval (``low``, ``high``) over 500
-            nights drawn from the probabilities, and its ``unit``.
+            nights drawn from the probabilities, and its ``unit``. The values are those of the
+            hypnogram cropped to the time in bed (``statistics.attrs["time_in_bed"]``), or of the
+            whole recording if lights off and on are not known.
 
         Raises
         ------
@@ -308,13 +253,47 @@ class SleepStagerW2S:
         high, those of latencies too low (they are over the drawn nights that have a latency).
         """
         check_ci(ci)
-        hyp = self.predict()
+        in_bed = self.time_in_bed()
+        hyp = in_bed.crop(self.predict())
         calibration = self._load()[0].calibration
         with self._steps.run():
             if ci not in self._statistics:
                 warn_of_statistics(hyp, calibration)
                 self._statistics[ci] = statistics_with_intervals(hyp, calibration, ci)
+                self._statistics[ci].attrs["time_in_bed"] = in_bed.to_dict()
             return self._statistics[ci].copy()
+
+    def sleep_periods(self) -> pd.DataFrame:
+        """List the sleep periods of a recording, such as nights and naps of several days.
+
+        Returns
+        -------
+        periods : pandas.DataFrame
+            One row per period: ``start`` and ``end`` (clock), ``onset`` (s), ``day``, ``main`` (has
+            most of the sleep from one noon to the next), ``unscored`` (min), and YASA's sleep
+            statistics from its first to its last sleep. Periods have 60 min of wake between them,
+            and at least 20 min of sleep (:func:`~mne_wav2sleep.hypnograms.find_sleep_periods`).
+        """
+        return find_sleep_periods(self.predict())
+
+    def epoch_table(self, n_stages: int | None = None) -> pd.DataFrame:
+        """Tabulate the epochs, one row each.
+
+        Parameters
+        ----------
+        n_stages : int or None
+            As in :meth:`predict`.
+
+        Returns
+        -------
+        epochs : pandas.DataFrame
+            ``epoch``, ``onset`` (s from the start of the recording), ``start`` (on its clock),
+            ``stage``, ``proba_<STAGE>`` (NaN where nothing was measured), ``measured_<MODALITY>``
+            as in :meth:`availability`, ``heart_rate`` and ``breathing_rate`` (per min, NaN where
+            not plausible; from the sensor with more plausible epochs), and ``in_bed``.
+        """
+        hyp, in_bed = self.predict(n_stages), self.time_in_bed()
+        return tabulate_epochs(hyp, self.availability(), self._find_beats(), in_bed)
 
     def plot(self, *, show: bool = True) -> Figure:
         """Plot the night: stages, probabilities, availability, heart and breathing rate.
@@ -327,9 +306,10 @@ class SleepStagerW2S:
         Returns
         -------
         figure : matplotlib.figure.Figure
-            Four panels on one time axis.
+            Four panels on one time axis; dashed lines mark lights off and on if they are known.
         """
-        return plot_night(self.predict(), self.availability(), self._find_beats(), show=show)
+        found = self.predict(), self.availability(), self._find_beats(), self.time_in_bed()
+        return plot_night(*found, show=show)
 
     def plot_signals(self, epoch: int, *, show: bool = True) -> Figure:
         """Plot one epoch of every mapped channel, as recorded and as the network sees it.

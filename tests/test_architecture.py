@@ -134,7 +134,7 @@ def test_walls_between_rooms(room, others):
         ("pooch", lambda room, module: module == "network.download"),
         ("requests", lambda room, module: module == "network.download"),
         ("pytorch_lightning", lambda room, module: room == "training"),
-        ("filelock", lambda room, module: room == "training"),
+        ("filelock", lambda room, module: module == "cohorts.locking"),
         ("typer", lambda room, module: room == "cli"),
     ],
 )

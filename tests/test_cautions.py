@@ -1,5 +1,6 @@
 """Every warning is shown once per recording, at the user's line, and recorded."""
 
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -216,9 +217,9 @@ def test_a_log_has_lines_instead_of_bars_while_something_takes_long(monkeypatch,
             lines = [record.message for record in caplog.records]
         with show_bars(True):
             list(track(range(3), "Preparing", "night", is_long=True))
-    assert lines == [
-        "Preparing: 1 of 3 nights, about 0 s left",
-        "Preparing: 2 of 3 nights, about 0 s left",
+    assert [re.sub(r"[\d,]+ per hour", "N per hour", line) for line in lines] == [
+        "Preparing: 1 of 3 nights, N per hour, about 0 s left",
+        "Preparing: 2 of 3 nights, N per hour, about 0 s left",
     ]
     assert len(caplog.records) == 2
 

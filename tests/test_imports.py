@@ -58,6 +58,7 @@ def test_importing_the_package_imports_nothing_else():
         (["stage", "night.edf", "--ch-name", "EKG"], 2),
         (["evaluate", "nights.csv", "--subsets", "some"], 2),
         (["fine-tune", "nights.csv", "model", "--n-stages", "five"], 2),
+        (["derivatives", "staged"], 2),
         (["demos"], 2),
     ],
 )

@@ -1,6 +1,7 @@
 """What the README says to type, works."""
 
 import re
+import shutil
 import webbrowser
 from pathlib import Path
 
@@ -53,8 +54,11 @@ def test_the_lines_of_python_run_as_they_are(here):
     exec(second, scope)
     assert "Sleep stage W" in set(scope["raw"].annotations.description)
     assert list(scope["stager"].channels.index) == ["ABD", "ECG", "THX"]
+    (here / "recordings").mkdir()
+    shutil.copy("night.edf", "recordings")
     exec(many, scope)
-    assert [hyp.n_epochs for hyp in scope["hyps"]] == [120]
+    assert scope["cohort"].table["status"].to_dict() == {"night": "staged"}
+    assert scope["hyp"].n_epochs == 120
 
 
 def test_the_lines_that_train_run_as_they_are(here):

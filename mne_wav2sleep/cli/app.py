@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from . import cohorts, compare, staging, weights
+from . import adapting, bids, cohort, cohorts, compare, staging, weights
 from .shared import show_text
 from .terminal import use_terminal
 
 # Without Rich's boxes, every help text fits a terminal of 80 columns and 30 lines.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-for _group in (staging, cohorts, compare):
+for _group in (staging, cohort, cohorts, compare, adapting, bids):
     app.add_typer(_group.commands)
 app.add_typer(weights.commands, name="weights")
 

@@ -2,12 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..output import check_output, write_whole
+from .options import (
+    CacheOption,
+    ConfigOption,
+    FolderArgument,
+    JobsOption,
+    SettingsOption,
+    SkipBrokenOption,
+    TableArgument,
+    TensorBoardOption,
+    choose_config,
+    choose_on_error,
+    import_training,
+)
 from .shared import (
     DebugOption,
     DeviceOption,
@@ -28,14 +40,6 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(rich_markup_mode=None)
 
-_Table = Annotated[
-    Path,
-    typer.Argument(
-        help="CSV with recording and subject; optional: hypnogram, dataset, ABD, ECG, PPG, THX.",
-        show_default=False,
-    ),
-]
-_ModelFolder = Annotated[Path, typer.Argument(help="Model folder to write.", show_default=False)]
 _Validation = Annotated[
     Path | None, typer.Option(metavar="TABLE", help="CSV of nights to validate on.")
 ]
@@ -43,49 +47,7 @@ _Split = Annotated[
     Path | None,
     typer.Option(metavar="TABLE", help="CSV of the part of each subject."),
 ]
-_Cache = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Folder of prepared nights, to share."),
-]
-_Jobs = Annotated[
-    int, typer.Option("--jobs", metavar="N", help="Nights prepared at once; -1: all CPUs.")
-]
-_SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Skip nights that cannot be used.")
-]
-_Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Such as masking.drop.ECG=0.3; repeatable.",
-    ),
-]
-_ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings in YAML; see write-config."),
-]
 _NDevices = Annotated[int, typer.Option(metavar="N", help="Number of such devices.")]
-_TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard as well.")]
-
-
-def _import_training() -> ModuleType:
-    """Import the training package, which needs PyTorch Lightning."""
-    try:
-        from .. import training
-    except ModuleNotFoundError as error:
-        if error.name != "pytorch_lightning":
-            raise
-        raise ValueError(
-            "Training needs PyTorch Lightning, which is not installed. Run "
-            "`pip install 'pytorch-lightning>=2.6.4'`."
-        ) from error
-    return training
-
-
-def _choose_on_error(skip_broken: bool) -> str:
-    """Choose what is done with nights that cannot be prepared."""
-    return "warn" if skip_broken else "raise"
 
 
 def _check_scores(out: Path, table: Path) -> None:
@@ -140,19 +102,6 @@ def _choose_parts(names: Sequence[str] | None, *, has_new: bool) -> tuple[str, .
     return () if list(names) == ["none"] else tuple(names)
 
 
-def _choose_config(
-    defaults: "Config", file: Path | None, assignments: Sequence[str] | None
-) -> "Config":
-    """Choose the configuration of a run: that of a file, changed by assignments."""
-    from .configs import change_config, read_config
-
-    chosen = defaults if file is None else read_config(file, defaults)
-    try:
-        return change_config(chosen, assignments or [])
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}.", param_hint="--set") from error
-
-
 def _describe_network(folder: Path | None) -> "Config":
     """Give the architecture and preprocessing of a model folder, or of the released weights."""
     from ..network import Preprocessing, Wav2SleepConfig
@@ -166,19 +115,19 @@ def _describe_network(folder: Path | None) -> "Config":
 
 @commands.command("evaluate")
 def evaluate_command(
-    table: _Table,
+    table: TableArgument,
     weights: WeightsOption = "wav2sleep",
     cache: Annotated[Path, typer.Option(help="Folder of prepared nights, to share.")] = Path(
         "prepared-nights"
     ),
-    jobs: _Jobs = 1,
+    jobs: JobsOption = 1,
     subsets: Annotated[str, typer.Option(help="Subsets of the signals: all or recorded.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Scores of each night to write, .csv.")] = None,
     confusion: Annotated[
         bool, typer.Option("--confusion", help="Add the confusion matrix of each night to --out.")
     ] = False,
     device: DeviceOption = "auto",
-    skip_broken: _SkipBroken = False,
+    skip_broken: SkipBrokenOption = False,
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -197,7 +146,7 @@ def evaluate_command(
             _check_scores(out, table)
             check_output(out, overwrite=overwrite)
         nights = prepare_nights(
-            read_nights(table), cache, n_jobs=jobs, on_error=_choose_on_error(skip_broken)
+            read_nights(table), cache, n_jobs=jobs, on_error=choose_on_error(skip_broken)
         )
         found = evaluate(nights, weights, subsets=subsets, device=device)
         if out is not None:
@@ -208,21 +157,21 @@ def evaluate_command(
 
 @commands.command("train")
 def train_command(
-    table: _Table,
-    folder: _ModelFolder,
+    table: TableArgument,
+    folder: FolderArgument,
     validation: _Validation = None,
     split: _Split = None,
     config_from: Annotated[
         Path | None, typer.Option(help="Model folder with the architecture to use.")
     ] = None,
-    skip_broken: _SkipBroken = False,
-    config: _ConfigFile = None,
-    settings: _Settings = None,
-    cache: _Cache = None,
-    jobs: _Jobs = 1,
+    skip_broken: SkipBrokenOption = False,
+    config: ConfigOption = None,
+    settings: SettingsOption = None,
+    cache: CacheOption = None,
+    jobs: JobsOption = 1,
     device: DeviceOption = "auto",
     n_devices: _NDevices = 1,
-    tensorboard: _TensorBoard = False,
+    tensorboard: TensorBoardOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Train a network. Run the same command again to resume.
@@ -232,9 +181,9 @@ def train_command(
     with clean_errors(debug=debug, table=table):
         from ..cohorts import read_nights
 
-        training = _import_training()
+        training = import_training()
         defaults = {"settings": training.TrainingSettings()} | _describe_network(config_from)
-        chosen = _choose_config(defaults, config, settings)
+        chosen = choose_config(defaults, config, settings)
         training.train(
             read_nights(table),
             folder,
@@ -248,15 +197,15 @@ def train_command(
             device=device,
             n_devices=n_devices,
             tensorboard=tensorboard,
-            on_error=_choose_on_error(skip_broken),
+            on_error=choose_on_error(skip_broken),
         )
     show_text(f"{folder} contains the weights and their model card, README.md")
 
 
 @commands.command("fine-tune")
 def fine_tune_command(
-    table: _Table,
-    folder: _ModelFolder,
+    table: TableArgument,
+    folder: FolderArgument,
     weights: WeightsOption = "wav2sleep",
     trainable: Annotated[
         list[str] | None,
@@ -277,14 +226,14 @@ def fine_tune_command(
     ] = None,
     validation: _Validation = None,
     split: _Split = None,
-    skip_broken: _SkipBroken = False,
-    config: _ConfigFile = None,
-    settings: _Settings = None,
-    cache: _Cache = None,
-    jobs: _Jobs = 1,
+    skip_broken: SkipBrokenOption = False,
+    config: ConfigOption = None,
+    settings: SettingsOption = None,
+    cache: CacheOption = None,
+    jobs: JobsOption = 1,
     device: DeviceOption = "auto",
     n_devices: _NDevices = 1,
-    tensorboard: _TensorBoard = False,
+    tensorboard: TensorBoardOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Adapt weights to scored nights. Run the same command again to resume.
@@ -294,8 +243,8 @@ def fine_tune_command(
     with clean_errors(debug=debug, table=table):
         from ..cohorts import read_nights
 
-        training = _import_training()
-        chosen = _choose_config({"settings": training.FINE_TUNING}, config, settings)
+        training = import_training()
+        chosen = choose_config({"settings": training.FINE_TUNING}, config, settings)
         training.fine_tune(
             read_nights(table),
             folder,
@@ -311,7 +260,7 @@ def fine_tune_command(
             device=device,
             n_devices=n_devices,
             tensorboard=tensorboard,
-            on_error=_choose_on_error(skip_broken),
+            on_error=choose_on_error(skip_broken),
         )
     show_text(f"{folder} contains the weights and their model card, README.md")
 
@@ -338,7 +287,7 @@ def write_config_command(
     with clean_errors(debug=debug):
         from .configs import format_config, read_run_config
 
-        training = _import_training()
+        training = import_training()
         is_new = command == "train"
         config = {"settings": training.TrainingSettings() if is_new else training.FINE_TUNING}
         model = model and model.expanduser()

@@ -48,6 +48,13 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show MNE's log as well.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
+LightsOffOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="22:45, or none; else as annotated.", show_default=False),
+]
+LightsOnOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="The same of lights on.", show_default=False)
+]
 ChannelOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -243,6 +250,7 @@ def _in_options(text: str, table: Path | None = None) -> str:
         lambda match: f"--{match[1]} {shlex.quote(match[2])}",
         text,
     )
+    text = re.sub(r"(?<![\w.])lights=(?![\w('])", "--lights-off and --lights-on", text)
     return re.sub(r"\boverwrite=True(?: \(--overwrite [^)]*\))?", "--overwrite", text)
 
 

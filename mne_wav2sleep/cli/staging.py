@@ -1,16 +1,19 @@
 """Commands for one recording: channels, stage, demo."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..modalities import PRECISIONS
-from ..output import HYPNOGRAM_SUFFIXES, check_output
+from ..output import HYPNOGRAM_SUFFIXES, TABLE_SUFFIXES, check_output
 from .shared import (
     ChannelOption,
     DebugOption,
     DeviceOption,
+    LightsOffOption,
+    LightsOnOption,
     OverwriteOption,
     RecordingArgument,
     VerboseOption,
@@ -61,11 +64,20 @@ def stage(
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Report to write, .html.")] = None,
+    epochs: Annotated[
+        Path | None, typer.Option(help="Table of the epochs, .csv, .tsv or .parquet.")
+    ] = None,
+    n_stages: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Fold the stages of --out, --epochs to 2 or 3."),
+    ] = None,
     ch_name: ChannelOption = None,
     weights: WeightsOption = "wav2sleep",
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
     checks: Annotated[bool, typer.Option(help="Exclude flat and saturated spans.")] = True,
+    lights_off: LightsOffOption = None,
+    lights_on: LightsOnOption = None,
     overwrite: OverwriteOption = False,
     verbose: VerboseOption = False,
     debug: DebugOption = False,
@@ -76,17 +88,24 @@ def stage(
     """
     out = check_suffix(out, HYPNOGRAM_SUFFIXES, "--out")
     report = check_suffix(report, [".html"], "--report")
+    epochs = check_suffix(epochs, TABLE_SUFFIXES, "--epochs")
+    if n_stages in (2, 3):
+        check_suffix(out, [".json"], "--out, with --n-stages,")
     check_choice(precision, PRECISIONS, "--precision")
     ch_names = read_ch_names(ch_name)
     with clean_errors("info" if verbose else "warning", debug=debug):
+        from ..cohorts.table import read_lights
         from ..hypnograms import write_hypnogram
         from ..network.registry import describe_weights
         from ..reports.html import write_report
         from ..signals import Validity
         from ..stager import SleepStagerW2S
+        from ..staging.epochs import check_table_path, write_table
         from ..staging.provenance import write_provenance
 
-        _check_outputs(recording, out, report, overwrite=overwrite)
+        _check_outputs(recording, (out, report, epochs), overwrite=overwrite)
+        if epochs is not None:
+            check_table_path(epochs)
         stager = SleepStagerW2S(
             recording,
             weights,
@@ -94,30 +113,34 @@ def stage(
             validity=None if checks else Validity.off(),
             device=device,
             precision=precision,
+            lights=read_lights(lights_off or "", lights_on or ""),
         )
-        hyp = stager.predict()
+        hyp = stager.predict(n_stages)
         statistics = stager.statistics()  # before provenance, which includes its warnings
         if out is not None:
             write_hypnogram(hyp, out, overwrite=overwrite)
             write_provenance(stager.provenance(), out, overwrite=overwrite)
         if report is not None:
             write_report(stager.report(), report, overwrite=overwrite)
+        if epochs is not None:
+            write_table(stager.epoch_table(n_stages), epochs, overwrite=overwrite)
         modalities = describe_weights(weights).modalities
+        time_in_bed = stager.time_in_bed()
     show_mapping(stager.channels, modalities)
+    show_text(f"Time in bed: {time_in_bed}.")
     show_table(statistics)
 
 
-def _check_outputs(
-    recording: Path, out: Path | None, report: Path | None, *, overwrite: bool
-) -> None:
+def _check_outputs(recording: Path, paths: Sequence[Path | None], *, overwrite: bool) -> None:
     """Check that the outputs can be written, before staging, which takes minutes."""
     from ..staging.provenance import provenance_path
 
+    out = paths[0]
     targets: dict[Path, Path] = {}
-    for path in (out, report):
+    for path in paths:
         if path is not None and path.exists() and recording.exists() and path.samefile(recording):
             raise ValueError(f"{path} is the recording, which would be lost. Choose another.")
-    for path in (out, out and provenance_path(out), report):
+    for path in (*paths, out and provenance_path(out)):
         if path is None:
             continue
         target = check_output(path, overwrite=overwrite).resolve()
@@ -151,7 +174,9 @@ def demo(
         from .demo import stage_demo_night
 
         stager, agreement = stage_demo_night(folder, recording=recording, seed=seed)
-        statistics = stager.statistics()
-    for table in (stager.channels, statistics, *agreement):
+        statistics, time_in_bed = stager.statistics(), stager.time_in_bed()
+    show_table(stager.channels)
+    show_text(f"Time in bed: {time_in_bed}.")
+    for table in (statistics, *agreement):
         show_table(table)
     show_text(f"Hypnogram, provenance, epochs, figures and report.html are in {folder}")

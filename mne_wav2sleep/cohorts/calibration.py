@@ -120,7 +120,7 @@ def calibrate(
         warn_of_seen(prepared, loaded)
         for night in track(prepared, "Calibrating", "night", is_long=True):
             found.append(_run_scored_night(loaded, engine, night))
-    calibration = _update_temperatures(found, _keep(loaded.calibration))
+    calibration = _update_temperatures(found, keep_calibration(loaded.calibration))
     whole = [_compute_proba(outputs, stages, calibration) for outputs, stages in found]
     whole = [(proba, scored) for proba, scored in whole if scored.size]
     if len(whole) < _FEW_NIGHTS:
@@ -137,8 +137,19 @@ def calibrate(
     )
 
 
-def _keep(calibration: Calibration) -> Calibration:
-    """Say of all values of a calibration that they are from before."""
+def keep_calibration(calibration: Calibration) -> Calibration:
+    """Say of all values of a calibration that they are from before.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        The calibration of initial weights.
+
+    Returns
+    -------
+    calibration : Calibration
+        The same values, with the origin "earlier calibration".
+    """
     sources = {
         subset: replace(calibration.source(subset.split("+")), origin="earlier calibration")
         for subset in calibration.temperatures

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..cautions import warn
 from ..hypnograms.agreement import allow_absent_stages
-from ..hypnograms.probabilities import find_temperatures, to_proba
+from ..hypnograms.folding import fold_hypnogram
+from ..hypnograms.probabilities import find_temperatures, name_stages, to_hypnogram, to_proba
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.backends import Subset, list_subsets
 from ..progress import show_bars, track
@@ -207,8 +208,8 @@ def evaluate(
         Subsets of the signals to stage from, each on the nights that have all of its signals;
         ``"all"`` for every subset, or ``"recorded"`` for all signals that a night has.
     n_stages : int or None
-        Number of stages to compare: 3 (Wake, NREM, REM) or 2 (Wake, Sleep) fold those of the
-        network; None compares them as they are.
+        Number of stages to compare: 3 (WAKE, NREM, REM) or 2 (WAKE, SLEEP) fold those of the
+        network as :func:`~mne_wav2sleep.fold_hypnogram` does; None compares them as they are.
     cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
     n_jobs : int
@@ -258,9 +259,8 @@ def evaluate(
         for number, night in enumerate(
             track(prepared, "Evaluating", "night", is_long=True), start=1
         ):
-            for subset, pair in _stage_night(night, loaded, engine, subsets).items():
-                if n_stages is not None and n_stages != len(loaded.stage_names):
-                    pair = tuple(hyp.consolidate_stages(n_stages) for hyp in pair)
+            staged = _stage_night(night, loaded, engine, subsets, n_stages)
+            for subset, pair in staged.items():
                 facts = {"night": number, "subject": night.subject, "recording": night.recording}
                 found.setdefault((night.dataset, subset), []).append(Pair(facts, *pair))
                 people.setdefault((night.dataset, subset), set()).add(night.person)
@@ -295,16 +295,20 @@ def _stage_night(
     weights: LoadedWeights,
     engine: Engine,
     subsets: Sequence[Subset] | str,
+    n_folded: int | None,
 ) -> dict[str, tuple[yasa.Hypnogram, yasa.Hypnogram]]:
     """Stage a night from subsets of its signals; give the scorer's and the network's stages."""
     n_stages = len(weights.stage_names)
     names = np.array(weights.stage_names, dtype=object)
-    scored = night.read_hypnogram(n_stages)
+    scored = fold_hypnogram(night.read_hypnogram(n_stages), n_folded or n_stages)
     pairs = {}
     for modalities, output in run_night(weights, engine, night, subsets).items():
         subset = "+".join(modalities)
-        stages = np.where(output.measured.any(axis=1), names[output.logits.argmax(-1)], "UNS")
-        staged = yasa.Hypnogram(stages, n_stages=n_stages, scorer=weights.scorer)
+        if n_folded is None or n_folded == n_stages:
+            stages = np.where(output.measured.any(axis=1), names[output.logits.argmax(-1)], "UNS")
+            staged = yasa.Hypnogram(stages, n_stages=n_stages, scorer=weights.scorer)
+        else:
+            staged = fold_hypnogram(_make_hypnogram(output, weights), n_folded)
         if not ((scored.hypno != "UNS") & (staged.hypno != "UNS")).any():
             warn(
                 f"{night.name} is left out for {subset}, since none of it was measured in the "
@@ -313,3 +317,11 @@ def _stage_night(
             continue
         pairs[subset] = (scored, staged)
     return pairs
+
+
+def _make_hypnogram(output: NightOutput, weights: LoadedWeights) -> yasa.Hypnogram:
+    """Make the hypnogram of a network's output, with its probabilities."""
+    temperatures = find_temperatures(weights.calibration, output.measured)
+    proba = to_proba(torch.from_numpy(output.logits), temperatures)
+    proba[~output.measured.any(axis=1)] = np.nan
+    return to_hypnogram(name_stages(proba, weights.stage_names), None, weights.scorer)

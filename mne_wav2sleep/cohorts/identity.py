@@ -198,17 +198,28 @@ def check_apart(
             f"validation ({', '.join(night.name for night in some[:_MOST_NAMES])}), which makes "
             "validation meaningless. Put all nights of a subject in one split."
         )
-    alike = {_strip_zeros(night.person): night.subject for night in training}
+    alike = {strip_zeros(night.person): night.subject for night in training}
     for night in validation:
-        if (other := alike.get(_strip_zeros(night.person))) is not None:
+        if (other := alike.get(strip_zeros(night.person))) is not None:
             warn(
                 f"Subject {other!r} of {night.dataset} is in training and {night.subject!r} in "
                 "validation. If they are one person, write the name in one way."
             )
 
 
-def _strip_zeros(person: Person) -> Person:
-    """Leave out what may not distinguish people: zeros before a number, and signs."""
+def strip_zeros(person: Person) -> Person:
+    """Leave out what may not distinguish people: zeros before a number, and signs.
+
+    Parameters
+    ----------
+    person : tuple of (str, str)
+        The dataset and the subject, as they are compared.
+
+    Returns
+    -------
+    person : tuple of (str, str)
+        Both, with the subject in words.
+    """
     dataset, subject = person
     letters = "".join(c if c.isalnum() else " " for c in subject)
     spaced = "".join(

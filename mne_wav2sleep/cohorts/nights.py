@@ -15,6 +15,7 @@ import yasa
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from ..hypnograms.lights import Lights, check_lights
 from ..modalities import MODALITIES, STAGE_NAMES
 from ..recordings.channels import ChannelName
 from ..verbosity import check_type
@@ -73,11 +74,14 @@ class Night:
     meas_date_is_local : bool or None
         Whether the start of the recording is local time, as in
         :func:`~mne_wav2sleep.read_hypnogram`.
+    lights : "auto", (off, on) or None
+        Lights off and on, as in :class:`~mne_wav2sleep.SleepStagerW2S`. They are not used in
+        training and evaluation.
 
     Raises
     ------
     TypeError, ValueError
-        If the subject or the dataset is not a text, or is empty.
+        If the subject or the dataset is not a text, or is empty, or the lights are something else.
 
     Examples
     --------
@@ -93,6 +97,7 @@ class Night:
     ch_names: Mapping[str, ChannelName] = field(default_factory=dict)
     onsets_from: str | None = None
     meas_date_is_local: bool | None = None
+    lights: Lights = "auto"
 
     def __post_init__(self) -> None:
         for name in ("subject", "dataset"):
@@ -102,6 +107,7 @@ class Night:
                 raise ValueError(
                     f"{name} must not be empty, got {value!r}. Give each night its own."
                 )
+        check_lights(self.lights)
 
     @property
     def person(self) -> tuple[str, str]:

@@ -3,18 +3,15 @@
 import hashlib
 import json
 import logging
-import shutil
-import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import joblib
 import numpy as np
 import yasa
 from numpy.typing import NDArray
@@ -22,12 +19,12 @@ from safetensors.numpy import save
 
 from ..cautions import keep_cautions, warn
 from ..clock import count_epochs
-from ..errors import find_full_disk, summarize_error
+from ..errors import describe_error, find_full_disk, summarize_error
 from ..formats.edf import SUFFIXES
 from ..hypnograms.aligning import HOLES, cut_hypnogram
 from ..hypnograms.reading import locate_hypnogram
 from ..modalities import EPOCH_S, MODALITIES, STAGE_NAMES
-from ..output import write_whole
+from ..output import remove_leftovers, write_whole
 from ..progress import track
 from ..recordings import Recording, open_recording
 from ..recordings.channels import map_channels
@@ -54,10 +51,13 @@ from .nights import (
     open_night,
     sort_nights,
 )
+from .parallel import LostProcessError, check_n_jobs, run_tasks
 from .sources import hash_sources, shorten_hash
 
 _LONGEST_NAME = 60
 """Characters of a subject and a dataset in the name of a file, of up to 4 bytes each."""
+_Outcome = tuple[PreparedNight | Exception, list[str]]
+"""A prepared night, or why there is none, and the warnings about it."""
 _LEFTOVER_S = 3600.0
 """Age in seconds of an unfinished file that no process can still be writing."""
 
@@ -196,9 +196,7 @@ def _open_or_none(path: Path) -> PreparedNight | None:
         return None
 
 
-def _prepare_file(
-    night: Night, folder: Path, dtype: str, validity: Validity
-) -> tuple[PreparedNight | Exception, list[str]]:
+def _prepare_file(night: Night, folder: Path, dtype: str, validity: Validity) -> _Outcome:
     """Prepare a night, unless its file exists; return it or its error, and its warnings."""
     cautions: list[str] = []
     try:
@@ -220,31 +218,6 @@ def _prepare_file(
         return replace(prepared, recording=night.file), cautions
     except Exception as error:  # no error of one night may stop the others
         return error, cautions
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what runs that were killed while they wrote a night have left behind."""
-    names = f"*-{'[0-9a-f]' * 16}.unfinished"  # of earlier versions
-    for path in (
-        *folder.glob(".unfinished-*"),
-        *folder.glob("sources/.unfinished-*"),
-        *folder.glob(names),
-    ):
-        try:
-            if time.time() - path.stat().st_mtime < _LEFTOVER_S:
-                continue
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        except OSError as error:  # of another user, or removed by another process
-            logger.debug(f"{path} cannot be removed ({error}).")
-
-
-def _describe(error: Exception) -> str:
-    """Describe why a night cannot be prepared; other types of errors may be faults of the code."""
-    expected = isinstance(error, ValueError | OSError | RuntimeError)
-    return str(error) if expected else summarize_error(error)
 
 
 @verbose
@@ -311,8 +284,7 @@ def prepare_nights(
     check_nights(nights)
     check_option("dtype", dtype, ["float16", "float32"])
     check_option("on_error", on_error, ["raise", "warn"])
-    if n_jobs == 0:
-        raise ValueError("n_jobs must be 1 or more, or -1 for as many as there are CPUs, got 0.")
+    check_n_jobs(n_jobs)
     folder = Path(folder).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -321,32 +293,34 @@ def prepare_nights(
             f"{folder} cannot be a folder of prepared nights ({summarize_error(error)}). Choose "
             "another folder, which exists or can be created."
         ) from error
-    _remove_leftovers(folder)
+    for one in (folder, folder / "sources"):
+        remove_leftovers(one, age_s=_LEFTOVER_S)
     todo = [night for night in nights if isinstance(night, Night)]
     limits = Validity() if validity is None else validity
-    jobs = (joblib.delayed(_prepare_file)(night, folder, dtype, limits) for night in todo)
-    results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    done = iter(track(results, "Preparing", "night", total=len(todo), is_long=True))
+    prepare = partial(_prepare_file, folder=folder, dtype=dtype, validity=limits)
+    results = run_tasks(prepare, todo, n_jobs)
+    found: dict[int, _Outcome | LostProcessError] = {}
+    for number, outcome in track(results, "Preparing", "night", total=len(todo), is_long=True):
+        found[number] = outcome
+        result = outcome[0] if isinstance(outcome, tuple) else outcome
+        if isinstance(result, Exception) and find_full_disk(result) is not None:
+            raise result  # which is not the fault of this night
+    done = iter(found[number] for number in range(len(todo)))
     prepared: list[PreparedNight] = []
     failed: list[tuple[Night | PreparedNight, Exception]] = []
     for night in nights:
-        result, cautions = (night, []) if isinstance(night, PreparedNight) else next(done)
+        outcome = (night, []) if isinstance(night, PreparedNight) else next(done)
+        result, cautions = outcome if isinstance(outcome, tuple) else (outcome, [])
         for caution in cautions:
             warn(f"{night.name}: {caution}")
         if isinstance(result, PreparedNight):
             prepared.append(result)
-        elif find_full_disk(result) is not None:  # which is not the fault of this night
-            with warnings.catch_warnings():  # of joblib, of nights that are prepared and not used
-                warnings.simplefilter("ignore", UserWarning)
-                results.close()
-            raise result
         else:
             failed.append((night, result))
-    next(done, None)  # joblib warns of tasks that it cancels if it is not asked for the end
     if failed:
         message = (
             f"{len(failed)} of {len(nights)} night{pluralize(nights)} cannot be used. "
-            + "\n".join(f"{night.name}: {_describe(error)}" for night, error in failed)
+            + "\n".join(f"{night.name}: {describe_error(error)}" for night, error in failed)
         )
         if on_error == "raise":
             raise ValueError(message) from failed[0][1]

@@ -9,13 +9,19 @@ from typing import Any
 import pandas as pd
 import yasa
 
+from ..errors import quote
 from ..hypnograms import read_hypnogram
+from ..hypnograms.tables import expose_formula
 from ..staging.provenance import provenance_path
 
 TABLE = "nights.csv"
 """Name of the table of a cohort: one row a night."""
 HYPNOGRAMS = "hypnograms"
 """Name of the folder with a hypnogram in YASA's format, and its provenance, for each night."""
+EPOCHS = "epochs"
+"""Name of the folder with a table of epochs for each night, if they are asked for."""
+PERIODS = "periods.csv"
+"""Name of the table of sleep periods in recordings of days."""
 STAGED, FAILED = "staged", "failed"
 """Values of the column ``status``."""
 
@@ -69,6 +75,11 @@ class Cohort:
     table: pd.DataFrame
     hypnograms: Mapping[str, yasa.Hypnogram]
 
+    def __repr__(self) -> str:
+        """Show how many nights there are."""
+        n_failed = len(self.table) - len(self.hypnograms)
+        return f"<Cohort | {len(self.hypnograms)} staged, {n_failed} failed, {self.folder}>"
+
     def provenance(self, night: str) -> dict[str, Any]:
         """Read where the stages of a night come from.
 
@@ -92,6 +103,11 @@ def hypnogram_path(folder: Path, night: str) -> Path:
     return folder / HYPNOGRAMS / f"{night}.json"
 
 
+def _is_plain(night: object) -> bool:
+    """Whether the name of a night is that of a file, and leads to no other folder."""
+    return isinstance(night, str) and night not in ("", ".", "..") and not set(night) & set("/\\\0")
+
+
 def load_cohort(out_dir: str | Path) -> Cohort:
     """Load a cohort that was staged.
 
@@ -109,6 +125,8 @@ def load_cohort(out_dir: str | Path) -> Cohort:
     ------
     FileNotFoundError
         If the folder has no table of nights.
+    ValueError
+        If the table is not that of a cohort.
     """
     folder = Path(out_dir).expanduser()
     path = folder / TABLE
@@ -117,9 +135,23 @@ def load_cohort(out_dir: str | Path) -> Cohort:
             f"There is no {TABLE} in {folder}, so that it is not a staged cohort. Give the folder "
             "that stage_cohort (mne-wav2sleep cohort --out) wrote."
         )
-    text = ["night", "subject", "dataset", "recording", "hypnogram", "reason", "status"]
-    # A subject "NA" is not missing.
-    table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""])
+    texts = ["night", "subject", "dataset", "recording", "hypnogram", "reason", "status"]
+    # A subject "NA" is not missing, and "001" is not 1.
+    table = pd.read_csv(
+        path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""]
+    )
+    if missing := [name for name in texts if name not in table.columns]:
+        raise ValueError(
+            f"{path} lacks the column {missing[0]!r}, so that it is not the table of a staged "
+            "cohort. Give the folder that stage_cohort wrote."
+        )
+    if wrong := [name for name in table["night"] if not _is_plain(name)]:
+        raise ValueError(
+            f"{path} has the night {quote(wrong[0])}, which cannot be the name of a file. Stage "
+            "the cohort again."
+        )
+    for name in table.columns:
+        table[name] = [expose_formula(x) if isinstance(x, str) else x for x in table[name]]
     table = table.set_index("night")
     staged = list(table.index[table["status"] == STAGED])
     return Cohort(folder, table, Hypnograms(folder, staged))

@@ -164,7 +164,7 @@ def _write_note(note: Path, text: str) -> None:
         logger.debug(f"The hash of {note.name} is not kept ({error}).")
 
 
-def _hash_raw(raw: mne.io.BaseRaw) -> str:
+def hash_raw(raw: mne.io.BaseRaw) -> str:
     """Hash a Raw: its samples, and what is read of its info."""
     digest = hashlib.sha256()
     digest.update(f"{raw.ch_names} {raw.info['sfreq']} {raw.info['meas_date']}\n".encode())
@@ -203,7 +203,7 @@ def hash_sources(night: Night, folder: Path, dtype: str, validity: Validity) -> 
         If the recording cannot be opened.
     """
     if isinstance(night.recording, mne.io.BaseRaw):
-        recording, source = "", _hash_raw(night.recording)
+        recording, source = "", hash_raw(night.recording)
     else:
         source = recording = hash_file(Path(night.recording), folder, is_recording=True)
     scored = night.hypnogram

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import shorten
 from ..formats.edf import SUFFIXES
+from ..hypnograms.lights import Lights
 from ..modalities import CARDIO_RESPIRATORY
 from ..verbosity import pluralize
 from .nights import Night
@@ -48,7 +49,9 @@ def _join(names: tuple[str, ...]) -> str:
 
 
 NIGHTS = TableKind(
-    "a table of nights", ("recording", "subject"), ("hypnogram", "dataset", *CARDIO_RESPIRATORY)
+    "a table of nights",
+    ("recording", "subject"),
+    ("hypnogram", "dataset", *CARDIO_RESPIRATORY, "lights_off", "lights_on"),
 )
 
 
@@ -194,9 +197,10 @@ def read_nights(table: str | Path) -> list[Night]:
     table : str or Path
         A CSV (separated by commas, semicolons or tabs) with the columns ``recording`` and
         ``subject``. Optional columns are ``hypnogram`` (by default the recording's own
-        annotations), ``dataset``, and ``ABD``, ``ECG``, ``PPG``, ``THX`` for channel names
-        (``none`` leaves a modality out). Paths are relative to the table's folder; ``~`` is the
-        home folder.
+        annotations), ``dataset``, ``ABD``, ``ECG``, ``PPG``, ``THX`` for channel names
+        (``none`` leaves a modality out), and ``lights_off`` and ``lights_on`` for clock times
+        (``22:45``, ``2024-03-01 22:45``; ``none`` for the start or the end of the recording; by
+        default as annotated). Paths are relative to the table's folder; ``~`` is the home folder.
 
     Returns
     -------
@@ -229,9 +233,35 @@ def read_nights(table: str | Path) -> list[Night]:
                 subject,
                 row.get("dataset", "").strip() or "cohort",
                 {m: None if c.strip().lower() == "none" else c for m, c in channels.items()},
+                lights=read_lights(row.get("lights_off", ""), row.get("lights_on", "")),
             )
         )
     return nights
+
+
+def read_lights(off: str, on: str) -> Lights:
+    """Read lights off and on from the cells of a table.
+
+    Parameters
+    ----------
+    off, on : str
+        Times; ``"none"`` for the start or the end of the recording; empty if not known.
+
+    Returns
+    -------
+    lights : "auto" or tuple of (str or None, str or None)
+        ``"auto"`` if both are empty.
+
+    Examples
+    --------
+    >>> read_lights("", " "), read_lights("22:45 ", ""), read_lights("none", "06:30")
+    ('auto', ('22:45', None), (None, '06:30'))
+    """
+    texts = off.strip(), on.strip()
+    if not any(texts):
+        return "auto"
+    first, last = (None if text.lower() in ("", "none") else text for text in texts)
+    return first, last
 
 
 def _locate(name: str, table: Path) -> Path:

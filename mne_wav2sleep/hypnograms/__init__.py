@@ -8,6 +8,8 @@ statistics with intervals, and agreement.
     reading        a file or annotations, by tables, annotations, xml, json; files: limits, decoding
     events         events become epochs; placing: where they are in a recording
     aligning       on the epochs of another hypnogram; annotating: into a Raw; writing: to files
+    lights         the time in bed, from annotations or clock_times that users give
+    periods        sleep periods of days; folding: to fewer stages
     probabilities  from logits; statistics: with intervals; agreement: of hypnograms
 """
 

@@ -37,8 +37,25 @@ _BY_WORD = _invert(WORDS)
 _BY_ADJECTIVE = _invert({stage: (line,) for stage, line in ADJECTIVES.items()})
 
 
-def _normalize(label: str) -> str:
-    """Normalize a label as the words above are; other alphabets are kept."""
+def normalize(label: str) -> str:
+    """Normalize a label as the words of the vocabulary are.
+
+    Parameters
+    ----------
+    label : str
+        The label.
+
+    Returns
+    -------
+    words : str
+        Its words in lower case, without accents and types of markers, separated by single spaces;
+        other alphabets are kept.
+
+    Examples
+    --------
+    >>> normalize("Comment/Éveil  (AASM)")
+    'eveil'
+    """
     for encoding in () if label.isascii() else ("latin-1", "cp1252"):  # UTF-8 read as these
         try:
             label = label.encode(encoding).decode()
@@ -85,7 +102,7 @@ def _parse(label: str) -> tuple[str | None, bool]:
     # EDF+ appends a channel, NSRR and Profusion a code; a legend gives the number first.
     text = re.split(r"\||@@", label)[0]
     text = re.sub(r"^\s*\d\s*[=:]", "", text)
-    words = _normalize(text)
+    words = normalize(text)
     parts = _compile_parts().fullmatch(words)
     assert parts is not None  # noqa: S101 (for mypy: every part is optional)
     core = parts["core"]
@@ -146,7 +163,7 @@ def is_standard(label: str) -> bool:
     >>> is_standard("Sleep stage 2"), is_standard("REM sleep|5"), is_standard("Wach")
     (True, True, False)
     """
-    return _STANDARD.fullmatch(_normalize(label.split("|")[0])) is not None
+    return _STANDARD.fullmatch(normalize(label.split("|")[0])) is not None
 
 
 def is_stage(label: str) -> bool:

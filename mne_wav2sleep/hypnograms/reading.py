@@ -63,9 +63,9 @@ def read_hypnogram(
         - a file: ``.json`` of YASA, ``.xml`` of Compumedics Profusion or NSRR, ``.rml`` of Philips
           Sleepware, ``.csv`` or ``.tsv`` (a column ``stage``, ``trial_type``, ``description`` or
           ``value`` with one stage per row, or beside ``onset`` and ``duration`` in s from the start
-          of the recording), ``.txt`` with one stage per line, ``.annot`` or
-          ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE has saved, or any other file that
-          :func:`mne.read_annotations` reads;
+          of the recording; of several such columns, the first that names a stage), ``.txt`` with
+          one stage per line, ``.annot`` or ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE
+          has saved, or any other file that :func:`mne.read_annotations` reads;
         - None for the annotations of ``raw``.
     raw : mne.io.BaseRaw or None
         The recording, or a part of it. If it has a date, onsets relative to its start are
@@ -87,7 +87,8 @@ def read_hypnogram(
     Returns
     -------
     hyp : yasa.Hypnogram
-        The stages in 30-s epochs, with 4 or 5 stages, and ``UNS`` in epochs without one. It has a
+        The stages in 30-s epochs, with 4 or 5 stages (2 or 3 if the source is a hypnogram, or a
+        ``.json``, of so many), and ``UNS`` in epochs without one. It has a
         start if the source has a date, or has onsets and the recording a date. Otherwise it begins
         with the recording: it is padded with ``UNS`` if the first stage is later, and cropped if it
         is earlier. If the source has neither a date nor onsets, its first stage is taken for that
@@ -129,6 +130,7 @@ def read_hypnogram(
         scorer=scorer,
         onsets_from=onsets_from,
         meas_date_is_local=meas_date_is_local,
+        fewest_stages=2,
     )
     if hyp.start is not None or not onset:
         return hyp
@@ -155,6 +157,7 @@ def locate_hypnogram(
     onsets_from: str | None = None,
     meas_date_is_local: bool | None = None,
     check_length: bool = True,
+    fewest_stages: int = 4,
 ) -> tuple[yasa.Hypnogram, float | None]:
     """Read stages, and find their onset in a recording.
 
@@ -165,6 +168,8 @@ def locate_hypnogram(
     check_length : bool
         Whether to warn if the stages and the recording differ in length and may not belong
         together.
+    fewest_stages : int
+        Smallest number of stages.
 
     Returns
     -------
@@ -186,7 +191,7 @@ def locate_hypnogram(
             f"The hypnogram has epochs of {hyp.freq}; wav2sleep's are 30 s long. Give one with "
             "epochs of 30 s."
         )
-    if hyp.n_stages not in (4, 5):
+    if hyp.n_stages < fewest_stages:
         raise ValueError(
             f"The hypnogram has {hyp.n_stages} stages; wav2sleep needs 4 or 5. Give one with more."
         )

@@ -20,7 +20,7 @@ from ..cautions import warn
 from ..modalities import EPOCH_S
 from ..verbosity import check_type
 
-_LONGEST_NIGHT_H = 16
+LONGEST_NIGHT_H = 16
 """Hours above which a recording is more than one night; even long sleepers sleep about 12 h."""
 
 _N_AT_A_TIME = 50
@@ -116,11 +116,11 @@ def warn_of_statistics(hyp: yasa.Hypnogram, calibration: Calibration) -> None:
             f"the stages may be too low by up to {minutes:g} min, SE too low, and latencies too "
             "long."
         )
-    if (hours := hyp.n_epochs * EPOCH_S / 3600) > _LONGEST_NIGHT_H:
+    if (hours := hyp.n_epochs * EPOCH_S / 3600) > LONGEST_NIGHT_H:
         warn(
             f"The sleep statistics are of {hours:.1f} h as if they were one night: latencies, "
-            "WASO and SE are meaningless across days. Crop the recording (raw.crop), or the "
-            "hypnogram (hyp.crop), to each night."
+            "WASO and SE are meaningless across days. Give lights=, crop the recording "
+            "(raw.crop), or take the statistics of each night from sleep_periods()."
         )
 
 

@@ -16,7 +16,7 @@ from ..modalities import EPOCH_S
 from .aligning import change_hypnogram
 from .events import make_hypnogram, read_events, warn_of_words
 from .files import MISSING, MOST_EVENTS, check_number, date_hypnogram, load_text, to_seconds
-from .names import to_stage
+from .names import is_stage, to_stage
 
 _AMBIGUOUS = (
     "Integers are ambiguous: 4 is another stage in Rechtschaffen and Kales' coding than in YASA's. "
@@ -30,6 +30,9 @@ _TIMES = r"(on|off)set.*|start.*|stop.*|end.*|begin.*|.*time.*|clock.*|date.*|du
 
 _NUMBERS = ("epoch", "epochs", "epoch_number", "epoch number", "epoch_id", "#")
 """Names of a column that numbers the epochs."""
+
+_INTEGER = r"-?\d+(\.0)?"
+"""Pattern of a code, which is ambiguous as a stage."""
 
 _DATE = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d([.]\d+)?)?(Z|[+-]\d\d:?\d\d)?"
 """Pattern of a date and time, as MNE writes the onsets of annotations to .csv, or with a zone."""
@@ -117,6 +120,30 @@ def read_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     return (hyp, first) if begin is None else (date_hypnogram(hyp, begin, first, path), None)
 
 
+def has_stages(path: Path) -> bool:
+    """Check whether a table of events names stages.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+
+    Returns
+    -------
+    found : bool
+        Whether an event is a stage. It is True if the file cannot be read, so that reading it
+        tells why.
+    """
+    try:
+        names = [name.strip().lower() for name in load_text(path).splitlines()[0].split("\t")]
+        if not set(_COLUMNS) & set(names):
+            return False
+        labels = set(_read_columns(path)["stage"])
+    except (OSError, ValueError):
+        return True
+    return any(map(_is_certain, labels))
+
+
 def hide_formula(text: str) -> str:
     """Quote a text that a spreadsheet would take for a formula.
 
@@ -172,7 +199,7 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
             "short."
         ) from error
     names = [name.strip().lower() for name in rows.pop(0)]
-    column = next((name for name in _COLUMNS if name in names), None)
+    column = _choose_column(names, rows)
     found = {"onset", "duration", "scorer"} & set(names)
     if column is None or any(names.count(name) > 1 for name in (column, *found)):
         raise ValueError(
@@ -195,6 +222,22 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
             )
     columns = {name: [(row[i : i + 1] or [""])[0] for row in rows] for name, i in places.items()}
     return {("stage" if name == column else name): cells for name, cells in columns.items()}
+
+
+def _choose_column(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
+    """Choose the first column that names a stage, or else the first that may do so."""
+    possible = [name for name in _COLUMNS if name in names]
+    for name in possible:
+        cells = {row[names.index(name)] for row in rows if len(row) > names.index(name)}
+        if any(map(_is_certain, cells)):
+            return name
+    return next(iter(possible), None)
+
+
+def _is_certain(label: str) -> bool:
+    """Check whether a label is certainly a stage: no code, and not the name of a kind of event."""
+    is_code = re.fullmatch(_INTEGER, label.strip())
+    return is_stage(label) and to_stage(label) not in ("UNS", "ART") and not is_code
 
 
 def _check_times(names: Sequence[str], found: Collection[str], path: Path) -> None:
@@ -229,7 +272,7 @@ def _check_order(names: Sequence[str], rows: Sequence[Sequence[str]], path: Path
 
 def _check_integers(labels: Sequence[str], path: Path) -> None:
     """Check that stages are not integers."""
-    if any(re.fullmatch(r"-?\d+(\.0)?", label.strip()) for label in labels):
+    if any(re.fullmatch(_INTEGER, label.strip()) for label in labels):
         raise ValueError(f"{path} gives stages as integers. {_AMBIGUOUS}")
 
 

@@ -77,3 +77,15 @@ DEPTHS = {
     **dict.fromkeys(("3 4", "3 n4", "3 s4", "iii iv"), "N3"),
 }
 """Depths of NREM sleep -> YASA's names."""
+
+_LIGHT = r"(?:the )?(?:bed ?room |room )?lights?"
+LIGHTS = {
+    "off": rf"{_LIGHT} ?(?:off|out)|l ?off|l ?out|l o|licht ?(?:aus|ausgeschaltet|uit)"
+    r"|lumieres? (?:eteintes?|off)|extinction (?:de la |des )?lumieres?"
+    r"|lu(?:z|ces|zes) apagadas?|apagado de (?:la )?luz|luc[ei] spent[ae]|spegnimento luci",
+    "on": rf"{_LIGHT} ?on|l ?on|licht ?(?:an|ein|eingeschaltet|aan)"
+    r"|lumieres? (?:allumees?|on)|allumage (?:de la |des )?lumieres?"
+    r"|lu(?:z|ces|zes) (?:encendid|aces)as?|encendido de (?:la )?luz|luc[ei] acces[ae]"
+    r"|accensione luci",
+}
+"""Lights off and on -> what annotations call them, in the systems and the languages above."""

@@ -68,7 +68,7 @@ def write_hypnogram(
     path : path-like
         The file. Its suffix chooses the format:
 
-        - ``.json``: everything, in YASA's format;
+        - ``.json``: everything, in YASA's format, also of 2 or 3 stages;
         - ``.csv`` or ``.tsv``: stages as BIDS events, with onset and duration in s from the start
           of the hypnogram, which is the start of the recording if the hypnogram is from a stager;
         - ``.edf``: EDF+ annotations without signals, ``Sleep stage W`` and so on, with the date;
@@ -83,8 +83,9 @@ def write_hypnogram(
     Raises
     ------
     TypeError, ValueError
-        If ``hyp`` is not a hypnogram with 4 or 5 stages and epochs of 30 s, the suffix is another
-        one, the start is in a year that EDF cannot represent, or the file is a recording.
+        If ``hyp`` is not a hypnogram with 4 or 5 stages (``.json``: 2 to 5) and epochs of 30 s, the
+        suffix is another one, the start is in a year that EDF cannot represent, or the file is a
+        recording.
     FileNotFoundError
         If the folder does not exist.
     FileExistsError
@@ -111,10 +112,12 @@ def write_hypnogram(
         raise ValueError(
             f"{path} must end in {', '.join(HYPNOGRAM_SUFFIXES)}. Choose one of these formats."
         )
-    if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S or hyp.n_stages not in (4, 5):
+    is_folded = hyp.n_stages not in (4, 5)
+    if pd.Timedelta(hyp.freq).total_seconds() != EPOCH_S or (is_folded and suffix != ".json"):
         raise ValueError(
             f"The hypnogram has {hyp.n_stages} stages, per {hyp.freq}; 4 or 5 stages per 30 s can "
-            "be written. Write other hypnograms with yasa.Hypnogram.to_json."
+            f"be written as {suffix}, and 2 or 3 as .json. Write hypnograms with other epochs with "
+            "yasa.Hypnogram.to_json."
         )
     if suffix == ".edf" and hyp.start is not None and not 1985 <= hyp.start.year <= 2084:
         raise ValueError(

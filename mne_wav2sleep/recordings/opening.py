@@ -73,6 +73,13 @@ class Recording:
             return [str(self.reader.path)]
         return [str(name) for name in self.raw.filenames if name is not None]
 
+    @property
+    def events(self) -> list[tuple[float, float, str]]:
+        """Onset in s after the first sample, duration in s, and text of each annotation."""
+        all_of = self.reader.annotations
+        onsets = (all_of.onset - self.raw.first_time).tolist()
+        return list(zip(onsets, all_of.duration.tolist(), all_of.description.tolist(), strict=True))
+
     def check_unchanged(self) -> None:
         """Check that the Raw was not cropped, dated, resampled or renamed since it was opened.
 

@@ -16,7 +16,7 @@ from ..cautions import catch_warnings
 from ..showing import WIDTH, escape_hidden, finish_figure, wrap_name
 from ..verbosity import pluralize
 from .agreement import draw_confusion
-from .rendering import CSS, escape_html, render_list, render_paragraphs, render_table
+from .rendering import CSS, JS, escape_html, render_list, render_paragraphs, render_table
 
 _MOST_NAMES = 40
 """Most subjects whose names are beside their points."""
@@ -313,6 +313,7 @@ def make_comparison_report(
     title = f"Agreement of {escape_hidden(names[1])} with {escape_hidden(names[0])}"
     report = mne.Report(title=title, verbose="error")
     report.add_custom_css(CSS)
+    report.add_custom_js(JS)
     summary = render_paragraphs(*_summarize(names, tables))
     if cautions:
         summary += "<p><strong>Warnings</strong></p>" + render_list(cautions)

@@ -25,6 +25,7 @@ from ..verbosity import pluralize
 from .rendering import (
     CITATIONS,
     CSS,
+    JS,
     escape_html,
     render_list,
     render_paragraphs,
@@ -132,6 +133,8 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         if found
     )
     notch = f"Mains hum was removed from {hum} with a notch filter of 1 Hz width. " if hum else ""
+    is_whole = provenance["time_in_bed"]["source"] == "whole recording"
+    in_bed = "the recording" if is_whole else "the time in bed, from lights off to lights on"
     temperatures = _describe_temperatures(calibration, _find_used(provenance))
     correlation = (
         "The correlation of the errors of neighboring epochs was fitted to "
@@ -148,7 +151,8 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         f"&amp; Walker 2021). {notch}Signals were interpolated linearly to the network's rates and "
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "
         f"signal, and epochs without any signal were left unscored.{windows}{temperatures} "
-        "Intervals of sleep statistics come from 500 nights drawn from the stage probabilities. "
+        f"Sleep statistics are over {in_bed}; their intervals come from 500 nights drawn from the "
+        "stage probabilities. "
         f"{correlation}</p>" + CITATIONS
     )
 
@@ -190,6 +194,7 @@ def make_report(
     name = Path(files[0]).name if files else "a night"
     report = mne.Report(title=f"Sleep stages of {escape_hidden(name)}", verbose="error")
     report.add_custom_css(CSS)
+    report.add_custom_js(JS)
     summary = render_paragraphs(*_summarize(hyp, provenance))
     if cautions := provenance["cautions"]:
         summary += "<p><strong>Warnings</strong></p>" + render_list(cautions)
@@ -200,6 +205,7 @@ def make_report(
         for figure, title in ((night, "The night"), (epoch, "The least certain epoch")):
             report.add_figure(figure, title, tags=("figures",), image_format="png")
     note = render_paragraphs(
+        f"Time in bed: {provenance['time_in_bed']['description']}. "
         "low and high: the 95% interval over nights drawn from the probabilities, with correlated "
         "errors of neighboring epochs. It does not cover other cohorts or sensors."
     )

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from ..cautions import catch_warnings
 from ..hypnograms.aligning import change_hypnogram
+from ..hypnograms.lights import TimeInBed
 from ..hypnograms.probabilities import to_hypnogram
 from ..modalities import EPOCH_S
 from ..showing import WIDTH, finish_figure, wrap_name
 from ..signals import Reason
+from ..signals.quality import BREATH, HEART, choose_rate
 
 # Lightness (CIE L*) differs by at least 10, so that colors can be distinguished without color
 # vision and in grayscale; the most common failure, a flat line, is far from measured.
@@ -185,21 +187,17 @@ def plot_rates(beats: Mapping[str, pd.DataFrame], hyp: yasa.Hypnogram, ax: Axes)
     edges = find_edges(hyp)
     middle = (edges[1:] + edges[:-1]) / 2
     for names, axis, color, style, label in (
-        (("ECG", "PPG"), ax, _HEART, "-", "Heart rate [1/min]"),
-        (("THX", "ABD"), ax.twinx(), _BREATH, ":", "Breaths [1/min]"),
+        (HEART, ax, _HEART, "-", "Heart rate [1/min]"),
+        (BREATH, ax.twinx(), _BREATH, ":", "Breaths [1/min]"),
     ):
-        good = {
-            name: beats[name].loc[beats[name]["plausible"] > 0, "rate"]
-            for name in names
-            if name in beats
-        }
+        chosen = choose_rate(beats, names)
         axis.set_ylabel(label, color=color)
-        if not good:
+        if chosen is None:
             axis.set_yticks([])
             axis.set_ylabel("")
             continue
-        name = max(good, key=lambda key: len(good[key]))
-        rate = good[name].reindex(range(hyp.n_epochs))
+        name, plausible = chosen
+        rate = plausible.reindex(range(hyp.n_epochs))
         smooth = rate.rolling(_SMOOTH, center=True, min_periods=1).median().where(rate.notna())
         there = np.pad(smooth.notna(), 1)
         alone = there[1:-1] & ~there[:-2] & ~there[2:]  # a line needs two points
@@ -221,6 +219,7 @@ def plot_night(
     hyp: yasa.Hypnogram,
     availability: pd.DataFrame,
     beats: Mapping[str, pd.DataFrame],
+    time_in_bed: TimeInBed | None = None,
     *,
     show: bool = True,
 ) -> Figure:
@@ -234,6 +233,8 @@ def plot_night(
         For each epoch and modality, whether it was measured, or why not, in words.
     beats : mapping of str to pandas.DataFrame
         Modality -> beats or breaths by epoch.
+    time_in_bed : TimeInBed or None
+        The time in bed, of which lines mark the beginning and the end if they are known.
     show : bool
         Whether to show the figure. If False, it is closed, and can still be saved.
 
@@ -262,6 +263,9 @@ def plot_night(
         handle.set(**_EDGE)
     plot_availability(availability, hyp, axes[2])
     plot_rates(beats, hyp, axes[3])
+    for at in [] if time_in_bed is None else time_in_bed.edges:
+        for ax in axes:
+            ax.axvline(find_edges(hyp)[at], color="black", linestyle="--", linewidth=0.8)
     for ax in axes:
         # Each of the plots has set its own limits.
         set_clock(ax, hyp)

@@ -16,6 +16,11 @@ eLife 10:e70092</li>
 7:267</li>
 </ul>"""
 
+# Without this, which mne.Report lacks, a phone shows a page of 980 pixels in small.
+JS = """
+document.head.insertAdjacentHTML(
+  "beforeend", '<meta name="viewport" content="width=device-width, initial-scale=1">');
+"""
 # On a phone, a table of contents at the side would take half of the width: it goes to the top.
 CSS = """
 @media (max-width: 700px) {

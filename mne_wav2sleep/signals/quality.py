@@ -1,5 +1,7 @@
 """Signal quality, measured by the plausibility of beats and breaths, and by what disturbs them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -27,6 +29,9 @@ _OFTEN = 0.2
 """Share of noisy epochs that causes a warning."""
 _LOWPASS_HZ = {"ABD": 4, "ECG": 15, "PPG": 15, "THX": 4}
 """Modality -> highest frequency in Hz that is not aliased on the network's grid, rounded down."""
+
+HEART, BREATH = ("ECG", "PPG"), ("THX", "ABD")
+"""Modalities that show the heart rate, and the breathing rate."""
 
 _SPAN_S = 5.0
 """Duration in seconds of the spans whose range is measured to find bursts."""
@@ -119,6 +124,42 @@ def summarize(beats: pd.DataFrame) -> dict[str, float | str]:
         "bursts": float(beats["bursts"].mean()),
         "polarity": polarity,
     }
+
+
+def choose_rate(
+    beats: Mapping[str, pd.DataFrame], names: tuple[str, ...]
+) -> tuple[str, pd.Series] | None:
+    """Choose the sensor that shows a rate in more epochs.
+
+    Parameters
+    ----------
+    beats : mapping of str to pandas.DataFrame
+        Modality -> beats or breaths by epoch, from :func:`find_beats`.
+    names : tuple of str
+        Modalities that show the rate, :data:`HEART` or :data:`BREATH`.
+
+    Returns
+    -------
+    chosen : tuple of (str, pandas.Series) or None
+        The modality with more plausible epochs, and the rate per minute in these, by epoch; None
+        if there is none of the modalities.
+
+    Examples
+    --------
+    >>> ecg = pd.DataFrame({"rate": [60.0, 200.0], "plausible": [1.0, 0.0]})
+    >>> name, rate = choose_rate({"ECG": ecg}, HEART)
+    >>> name, rate.to_dict()
+    ('ECG', {0: 60.0})
+    """
+    good = {
+        name: beats[name].loc[beats[name]["plausible"] > 0, "rate"]
+        for name in names
+        if name in beats
+    }
+    if not good:
+        return None
+    name = max(good, key=lambda key: len(good[key]))
+    return name, good[name]
 
 
 def find_doubts(

@@ -27,7 +27,7 @@ from ..recordings.reading import (
 from ..signals import Reason, Validity
 from ..signals.batch import make_batch
 from ..signals.beats import choose_epochs, find_beats
-from ..signals.quality import find_bursts, find_doubts
+from ..signals.quality import find_bursts, find_doubts, summarize
 from ..verbosity import check_type
 from .inputs import Beats, find_span, prepare_inputs
 from .provenance import make_provenance
@@ -123,12 +123,17 @@ def stage_recording(
         parts.append(_tabulate(reasons, used=features))
         measured = parts[-1] == Reason.MEASURED.label
         encoded.append(EncodedWindow(features, available, measured))
+    availability = join(parts, windows)
+    quality = {}
     for channel in channels:
         name = channel.modality
         found, spans = pd.concat(beats[name]), np.concatenate(bursts[name])
         for doubt in find_doubts(found, name, channel.name, spans):
             warn(doubt)
-    availability = join(parts, windows)
+        quality[name] = summarize(found.assign(measured=np.nan, bursts=np.nan)) | {
+            "valid": float((availability[name] == Reason.MEASURED.label).mean()),
+            "bursts": float(pd.Series(spans).mean()),
+        }
     measured = availability == Reason.MEASURED.label
     _check_measured(measured, channels)
     everything = tuple(channel.modality for channel in channels)
@@ -139,6 +144,7 @@ def stage_recording(
         start=recording.start,
         scorer=weights.scorer,
         availability=availability,
+        quality=pd.DataFrame.from_dict(quality, orient="index").rename_axis(index="modality"),
         windows=tuple(windows),
         encoded=tuple(encoded),
         provenance=make_provenance(recording, channels, availability, weights, parameters),

@@ -49,6 +49,9 @@ class StagingResult:
         Scorer of the hypnograms.
     availability : pandas.DataFrame, shape (n_epochs, n_modalities)
         For each epoch and modality, whether it was measured, or why not, in words.
+    quality : pandas.DataFrame
+        By modality, the quality of its channel by the beats or breaths of some of its epochs, as
+        :meth:`SleepStagerW2S.quality <mne_wav2sleep.SleepStagerW2S.quality>` gives it for all.
     windows : tuple of (int, int)
         First epoch of each window, and the one after its last.
     encoded : tuple of EncodedWindow
@@ -61,6 +64,7 @@ class StagingResult:
     start: datetime | None
     scorer: str
     availability: pd.DataFrame
+    quality: pd.DataFrame
     windows: tuple[tuple[int, int], ...]
     encoded: tuple[EncodedWindow, ...]
     provenance: Mapping[str, Any]

@@ -50,7 +50,7 @@ of single nights, as median (lowest to highest). Of the scored epochs, those tha
 staged (%). A dash stands for what is not defined, such as the F1 of a stage that does not occur.
 
 {agreement}
-{cautions}{comparison}
+{cautions}{comparison}{cross_validation}
 ## Calibration
 
 {calibration}
@@ -71,8 +71,21 @@ With these nights: {schedule}
 """
 
 
-def _format_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Format a table in Markdown; text of users cannot break it."""
+def format_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Format a table in Markdown; text of users cannot break it.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of the columns.
+    rows : iterable of sequence
+        The values of each row.
+
+    Returns
+    -------
+    table : str
+        The table.
+    """
     lines = [list(columns), ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(map(_escape, line)) + " |" for line in lines)
 
@@ -89,8 +102,21 @@ def _show_curve(folder: Path) -> str:
     return f"\n## Learning curve\n\n![Losses and kappas by pass]({CURVE})\n"
 
 
-def _format_number(value: float, digits: int) -> str:
-    """Format a number, a dash if it is not defined."""
+def format_number(value: float, digits: int) -> str:
+    """Format a number, a dash if it is not defined.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    digits : int
+        Digits after the point.
+
+    Returns
+    -------
+    text : str
+        The number, or the dash.
+    """
     return "-" if np.isnan(value) else f"{value:.{digits}f}"
 
 
@@ -100,7 +126,7 @@ def _list_values(values: Mapping[str, Any]) -> str:
     for name, value in flatten(values).items():
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
         rows.append((name, "none" if value is None else shown))
-    return _format_table(["name", "value"], rows)
+    return format_table(["name", "value"], rows)
 
 
 def _describe_nights(splits: Mapping[str, Sequence[PreparedNight]], stages: Sequence[str]) -> str:
@@ -126,7 +152,7 @@ def _describe_nights(splits: Mapping[str, Sequence[PreparedNight]], stages: Sequ
             )
     columns = ["split", "dataset", "nights", "subjects", "hours", "signals (nights)"]
     return (
-        _format_table([*columns, *stages, "unscored"], rows)
+        format_table([*columns, *stages, "unscored"], rows)
         + "\n\nStages are numbers of epochs of 30 s, by the scorer."
     )
 
@@ -140,16 +166,16 @@ def _describe_agreement(found: Evaluation) -> str:
         kappas = by_night.get_group((dataset, subset)).dropna()
         spread = "-"
         if not kappas.empty:
-            low, middle, high = (_format_number(f(kappas), 2) for f in (min, np.median, max))
+            low, middle, high = (format_number(f(kappas), 2) for f in (min, np.median, max))
             spread = f"{middle} ({low} to {high})" if kappas.size > 1 else middle
         rows.append(
             [dataset, subset, f"{row['nights']:.0f}", f"{row['epochs']:.0f}"]
-            + [_format_number(row["staged"], 0), _format_number(row["kappa"], 2), spread]
-            + [_format_number(row["accuracy"], 0)]
-            + [_format_number(row[name], 0) for name in scores]
+            + [format_number(row["staged"], 0), format_number(row["kappa"], 2), spread]
+            + [format_number(row["accuracy"], 0)]
+            + [format_number(row[name], 0) for name in scores]
         )
     columns = ["dataset", "signals", "nights", "epochs", "staged", "kappa", "kappa of nights"]
-    return _format_table([*columns, "accuracy", *scores], rows)
+    return format_table([*columns, "accuracy", *scores], rows)
 
 
 def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
@@ -162,7 +188,7 @@ def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
     both["gain"] = both["kappa after"] - both["kappa before"]
     scores = ["kappa before", "kappa after", "gain"]
     rows = [
-        [*key, len(some), *(_format_number(mean, 3) for mean in some[scores].mean())]
+        [*key, len(some), *(format_number(mean, 3) for mean in some[scores].mean())]
         for key, some in both.groupby(["dataset", "subset"])
     ]
     persons = [identify_person(*names) for names in both[["dataset", "subject"]].to_numpy()]
@@ -170,7 +196,7 @@ def _compare_kappas(before: Evaluation, after: Evaluation) -> str:
     columns = ["dataset", "signals", "nights", *scores]
     return (
         "\n## Comparison with the initial weights\n\nMean kappa of the nights, from all signals of "
-        f"each.\n\n{_format_table(columns, rows)}\n\n{_summarize_gains(gains)}\n"
+        f"each.\n\n{format_table(columns, rows)}\n\n{_summarize_gains(gains)}\n"
     )
 
 
@@ -216,7 +242,7 @@ def _describe_calibration(calibration: Calibration, modalities: Sequence[str]) -
         "The logits of each subset of the signals are divided by its temperature, which comes from "
         "the validation nights if they have the subset. Where they are few, it is kept near that "
         "of the initial weights, or near 1 if those have none.\n\n"
-        + _format_table(["signals", "temperature", "from", "nights", "epochs"], rows)
+        + format_table(["signals", "temperature", "from", "nights", "epochs"], rows)
         + f"\n\nA share of {calibration.night_share:.2f} of the variance of errors is common to "
         "all epochs of a night; the rest is correlated from epoch to epoch by "
         f"{calibration.epoch_correlation:.3f} ({where})."
@@ -288,6 +314,7 @@ def write_card(
         agreement=_describe_agreement(after),
         cautions="".join(f"\n> **Warning**, of the initial weights: {c}\n" for c in after.cautions),
         comparison="" if before is None else _compare_kappas(before, after),
+        cross_validation=run.cross_validation or "",
         calibration=_describe_calibration(weights.calibration, weights.modalities),
         curve=_show_curve(folder),
         settings=_list_values(asdict(run.settings)),

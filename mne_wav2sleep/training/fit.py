@@ -10,6 +10,7 @@ import torch
 
 from ..cautions import keep_cautions, warn
 from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate
+from ..cohorts.calibration import keep_calibration
 from ..network import (
     Calibration,
     LoadedWeights,
@@ -63,14 +64,22 @@ def _prepare(nights: TrainingNights, folder: Path, run: TrainingRun) -> Split:
     return split
 
 
-def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: TrainingRun) -> Path:
-    """Train, and write the model folder."""
-    # All that can be checked is, before the nights are prepared, which takes long.
-    check_workers(run.settings.n_workers)
-    if run.tensorboard:
-        check_tensorboard()
-    devices = choose_devices(choose_device(run.device), run.n_devices)
-    described = {
+def describe_training(start: LoadedWeights, run: TrainingRun) -> dict[str, Any]:
+    """Describe what is trained, apart from the nights.
+
+    Parameters
+    ----------
+    start : LoadedWeights
+        The initial weights.
+    run : TrainingRun
+        How they are trained.
+
+    Returns
+    -------
+    described : dict
+        What a resumed run has to have in common with it.
+    """
+    return {
         "base": run.base and asdict(run.base),
         "config": asdict(start.config),
         "preprocessing": asdict(start.preprocessing),
@@ -78,7 +87,52 @@ def _train(start: LoadedWeights, nights: TrainingNights, folder: Path, run: Trai
         "trainable": list(run.trainable),
         "n_devices": run.n_devices,
         **({"extension": run.extension.text} if run.extension else {}),
+        **({} if run.cross_validation is None else {"cross_validation": True}),
     }
+
+
+def check_run(run: TrainingRun) -> dict[str, Any]:
+    """Check all that can be checked before the nights are prepared, which takes long.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        How weights are trained.
+
+    Returns
+    -------
+    devices : dict
+        Lightning's options for the devices.
+    """
+    check_workers(run.settings.n_workers)
+    if run.tensorboard:
+        check_tensorboard()
+    return choose_devices(choose_device(run.device), run.n_devices)
+
+
+def train_in_folder(
+    start: LoadedWeights, nights: TrainingNights, folder: Path, run: TrainingRun
+) -> Path:
+    """Train, and write the model folder.
+
+    Parameters
+    ----------
+    start : LoadedWeights
+        The initial weights.
+    nights : TrainingNights
+        The nights.
+    folder : Path
+        The model folder.
+    run : TrainingRun
+        How the weights are trained.
+
+    Returns
+    -------
+    folder : Path
+        The model folder.
+    """
+    devices = check_run(run)
+    described = describe_training(start, run)
     check_folder(folder, described)
     with lock_folder(folder, run.n_devices):
         return _train_alone(start, nights, folder, run, devices, described)
@@ -112,7 +166,7 @@ def _train_alone(
     split.write(folder)
     logger.info(f"Training on {_count(training)}, validation on {_count(apart)}.")
     before: Evaluation | None = None
-    if run.base is not None and not run.extension:  # which has to be trained before it is of use
+    if run.is_compared:
         before = evaluate(apart, start, subsets="recorded", device=run.device)
     logger.info(schedule.describe())
     module = Wav2SleepModule(copy.deepcopy(start.network), run.settings, run.trainable, schedule)
@@ -133,7 +187,11 @@ def _train_alone(
         trained = replace(
             start, name=folder.name, network=network, file="", sha256="", bases=run.bases
         )
-        trained = replace(trained, calibration=calibrate(apart, trained, device=run.device))
+        if run.is_fold:
+            calibration = keep_calibration(start.calibration)
+        else:
+            calibration = calibrate(apart, trained, device=run.device)
+        trained = replace(trained, calibration=calibration)
         write_card(folder, trained, training, apart, run, schedule, before)
         # Last, so that calibration and card warn only of what the initial weights have seen.
         contents = ([night.contents for night in part] for part in (training, apart))
@@ -239,7 +297,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
         start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
         start = replace(start, preprocessing=preprocessing or Preprocessing())
         cohort = TrainingNights(nights, validation, split, cache, n_jobs, on_error)
-        return _train(start, cohort, folder, run)
+        return train_in_folder(start, cohort, folder, run)
 
 
 @verbose
@@ -350,4 +408,4 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     folder = Path(folder).expanduser()
     with explain_stop(folder), use_plain_modes(), keep_cautions([]):  # each is shown once
         cohort = TrainingNights(nights, validation, split, cache, n_jobs, on_error)
-        return _train(start, cohort, folder, run)
+        return train_in_folder(start, cohort, folder, run)

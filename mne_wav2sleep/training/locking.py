@@ -1,26 +1,17 @@
 """A lock, so that one run at a time trains in a folder."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
-from ..errors import summarize_error
-from ..verbosity import logger
+from ..cohorts.locking import lock_file
 
 _LOCK = Path("checkpoints", "training.lock")  # in the folder that is not handed on
 
 
-@contextmanager
-def lock_folder(folder: Path, n_devices: int) -> Iterator[None]:
+def lock_folder(folder: Path, n_devices: int) -> AbstractContextManager[None]:
     """Keep other runs out of a folder, as long as this one lasts.
-
-    The lock is the operating system's: it ends with the process, also if that is killed, and not
-    with the file. On a file system without locks, training goes on without. Folders that are
-    created here, and in which nothing is written, are removed again.
 
     Parameters
     ----------
@@ -29,40 +20,16 @@ def lock_folder(folder: Path, n_devices: int) -> Iterator[None]:
     n_devices : int
         Number of devices. Of the processes that train on several, only the first takes the lock.
 
+    Returns
+    -------
+    lock : context manager
+        As from :func:`~mne_wav2sleep.cohorts.locking.lock_file`.
+
     Raises
     ------
     RuntimeError
         If another run has locked the folder.
     """
-    with ExitStack() as stack:
-        if n_devices == 1 or getattr(rank_zero_only, "rank", 0) == 0:
-            path = folder / _LOCK
-            created = [made for made in (path.parent, folder) if not made.exists()]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with warnings.catch_warnings():
-                    # Where the system has no locks, filelock would warn, and use the existence of
-                    # the file instead, which would lock the folder of a run that was killed.
-                    warnings.simplefilter("error", UserWarning)
-                    stack.enter_context(FileLock(path, timeout=0))
-                stack.callback(_remove_unused, path, created)  # before another run can lock it
-            except Timeout as error:
-                raise RuntimeError(
-                    f"Another run is training in {folder}. Wait until it has ended, or choose "
-                    "another folder."
-                ) from error
-            except (OSError, NotImplementedError, UserWarning) as error:
-                logger.info(
-                    f"{folder} cannot be locked ({summarize_error(error)}). Do not start another "
-                    "run in it."
-                )
-        yield
-
-
-def _remove_unused(path: Path, created: Sequence[Path]) -> None:
-    """Remove a lock and the folders that were created for it, if nothing else is there."""
-    with suppress(OSError):  # Windows keeps open files
-        if created and list(path.parent.iterdir()) == [path]:
-            path.unlink()
-            for folder in created:
-                folder.rmdir()
+    if n_devices > 1 and getattr(rank_zero_only, "rank", 0) > 0:
+        return nullcontext()
+    return lock_file(folder / _LOCK, f"Another run is training in {folder}.")

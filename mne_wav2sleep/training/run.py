@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ _RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md", 
 _WRITTEN = (*_RESULT, "metrics.csv", "learning-curve.png")
 _SPLITS = ("training", "validation")
 _FINISHED = "finished"
-_FREE = {"max_passes", "patience", "n_workers", "micro_batch_size", "gradient_checkpointing"}
+FREE = {"max_passes", "patience", "n_workers", "micro_batch_size", "gradient_checkpointing"}
 """Settings that may change when a run is resumed: how long to train, who reads the nights, and with
 how much memory a step is computed."""
 _KEPT = ("schedule", _FINISHED)
@@ -65,6 +65,11 @@ class TrainingRun:
         Whether to log for TensorBoard as well.
     extension : Extension
         What fine-tuning adds to the initial weights.
+    is_fold : bool
+        Whether the weights are only tested, on other nights: they keep the calibration of the
+        initial ones, and are not compared with these on the validation nights.
+    cross_validation : str or None
+        A section of the model card on a cross-validation that preceded; None if there was none.
     """
 
     settings: TrainingSettings
@@ -74,32 +79,44 @@ class TrainingRun:
     n_devices: int = 1
     tensorboard: bool = False
     extension: Extension = field(default_factory=Extension)
+    is_fold: bool = False
+    cross_validation: str | None = None
 
     @property
     def base(self) -> BaseWeights | None:
         """The initial weights; None for random weights."""
         return self.bases[0] if self.bases else None
 
+    @property
+    def is_compared(self) -> bool:
+        """Whether the trained weights are compared with the initial ones.
 
-def read_record(folder: Path) -> dict[str, Any] | None:
+        These are of use only if they are not random, and nothing new has to be trained first.
+        """
+        return self.base is not None and not self.extension and not self.is_fold
+
+
+def read_record(folder: Path, name: str = _RECORD) -> dict[str, Any] | None:
     """Read what is trained in a folder.
 
     Parameters
     ----------
     folder : Path
-        The model folder.
+        The model folder, or that of a cross-validation.
+    name : str
+        Name of the file that says it.
 
     Returns
     -------
     record : dict or None
-        The contents of its ``training.json``; None if nothing is trained there.
+        The contents of the file; None if nothing is trained there.
 
     Raises
     ------
     ValueError
         If the file does not describe a run.
     """
-    path = folder / _RECORD
+    path = folder / name
     if not os.path.lexists(path):
         return None
     try:
@@ -118,11 +135,21 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write down in the folder what is trained there."""
+def write_record(folder: Path, record: Mapping[str, Any], name: str = _RECORD) -> None:
+    """Write down in a folder what is trained there.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which is created.
+    record : mapping
+        What is trained.
+    name : str
+        Name of the file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=2, sort_keys=True, default=str) + "\n"
-    with write_whole(folder / _RECORD, overwrite=True) as unfinished:
+    with write_whole(folder / name, overwrite=True) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 
@@ -139,8 +166,23 @@ def _compare_nights(old: Any, new: Sequence[str], split: str) -> list[str]:
     ]
 
 
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Say what of a new description differs from that of a folder, and changes results."""
+def compare_records(
+    old: Mapping[str, Any], new: Mapping[str, Any], free: Collection[str] = FREE
+) -> list[str]:
+    """Say what of a new description differs from that of a folder, and changes results.
+
+    Parameters
+    ----------
+    old, new : mapping
+        The descriptions.
+    free : collection of str
+        The settings that may differ.
+
+    Returns
+    -------
+    texts : list of str
+        What differs, each in a few words.
+    """
     texts: list[str] = []
     for key, value in json.loads(json.dumps(new, default=str)).items():
         if key in _SPLITS:
@@ -158,7 +200,7 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         texts += [
             f"{one} is {now.get(one)}, was {shorten(str(was.get(one)), _LONGEST_VALUE)}"
             for one in sorted(now.keys() | was.keys())
-            if one not in _FREE and _sort(now.get(one)) != _sort(was.get(one))
+            if one not in free and _sort(now.get(one)) != _sort(was.get(one))
         ]
     return texts
 
@@ -196,7 +238,7 @@ def check_folder(folder: Path, run: Mapping[str, Any]) -> None:
             f"{folder} already contains {', '.join(others)}, which training would overwrite. "
             "Choose another folder."
         )
-    if old is not None and _has_begun(folder) and (changed := _compare(old, run)):
+    if old is not None and _has_begun(folder) and (changed := compare_records(old, run)):
         raise ValueError(
             f"{folder} contains another training run ({'; '.join(changed)}). Choose another "
             "folder, or resume the run with what it began with."
@@ -237,7 +279,7 @@ def describe_run(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     check_folder(folder, run)
     old = read_record(folder) or {}
     if not _has_begun(folder):
-        if old and (changed := _compare(old, run)):
+        if old and (changed := compare_records(old, run)):
             logger.info(
                 f"Nothing was trained in {folder} yet, so that the run begins anew "
                 f"({'; '.join(changed)})."
@@ -273,7 +315,7 @@ def claim_folder(folder: Path, record: Mapping[str, Any]) -> None:
                 f"{folder} has passes in metrics.csv, but no checkpoint. Training begins again "
                 "with the first pass."
             )
-    _write_record(folder, record)
+    write_record(folder, record)
 
 
 def _describe_end(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -327,7 +369,7 @@ def finish(folder: Path, record: Mapping[str, Any]) -> None:
     record : mapping
         What was trained, from :func:`describe_run`.
     """
-    _write_record(folder, {**record, _FINISHED: _describe_end(record)})
+    write_record(folder, {**record, _FINISHED: _describe_end(record)})
     for parent in (folder, folder / "checkpoints"):
         for left in parent.glob(".unfinished-*"):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)

@@ -102,7 +102,9 @@ def read_split_rows(path: Path) -> dict[Key, Row]:
     return rows
 
 
-def match_parts(persons: Collection[Person], parts: Mapping[Key, str]) -> dict[Person, str]:
+def match_parts(
+    persons: Collection[Person], parts: Mapping[Key, str], what: str = "split"
+) -> dict[Person, str]:
     """Find the parts of those who are in a split.
 
     Parameters
@@ -111,6 +113,8 @@ def match_parts(persons: Collection[Person], parts: Mapping[Key, str]) -> dict[P
         Datasets and subjects, as they are compared.
     parts : mapping of (str or None, str) to str
         The split, from :func:`read_split`; empty for none.
+    what : str
+        What it is, for messages.
 
     Returns
     -------
@@ -132,14 +136,14 @@ def match_parts(persons: Collection[Person], parts: Mapping[Key, str]) -> dict[P
         if person not in parts and n_datasets[subject] > 1:
             datasets = sorted({dataset for dataset, name in persons if name == subject})
             raise ValueError(
-                f"The split does not say which subject {subject!r} it means, of the datasets "
+                f"The {what} does not say which subject {subject!r} it means, of the datasets "
                 f"{', '.join(datasets)}. Add a column 'dataset' to it."
             )
         found[person] = part
     if parts and not found:
         raise ValueError(
-            f"The split names none of the subjects: it has {join_names(parts)}, and the nights "
-            f"are of {join_names(sorted(persons))}. Give the split of these subjects, or correct "
+            f"The {what} names none of the subjects: it has {join_names(parts)}, and the nights "
+            f"are of {join_names(sorted(persons))}. Give the {what} of these subjects, or correct "
             "its names."
         )
     return found

@@ -75,8 +75,21 @@ def _make_text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
-def _draw(person: Person, seed: int) -> float:
-    """Draw a number from 0 to 1 that depends on nobody else."""
+def draw_number(person: Person, seed: int) -> float:
+    """Draw a number that depends on nobody else.
+
+    Parameters
+    ----------
+    person : tuple of (str, str)
+        Dataset and subject, as they are compared.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    number : float
+        From 0 to 1.
+    """
     text = f"{seed}\n{person[0]}\n{person[1]}".encode(errors="surrogateescape")
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
 
@@ -118,10 +131,10 @@ def assign_parts(
         there = [part for (name, _), part in parts.items() if name == dataset]
         new = sorted(
             (p for p in everyone - set(parts) if p[0] == dataset),
-            key=lambda person: (_draw(person, seed), person),
+            key=lambda person: (draw_number(person, seed), person),
         )
         if {"training", "validation"} & set(there):
-            n_apart = sum(_draw(person, seed) < fraction for person in new)
+            n_apart = sum(draw_number(person, seed) < fraction for person in new)
             n_apart = max(n_apart, int("validation" not in there))
         else:
             n_apart = min(max(round(fraction * len(new)), 1), len(new) - 1)

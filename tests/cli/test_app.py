@@ -9,6 +9,7 @@ from mne_wav2sleep import __version__
     "command",
     [
         *([name] for name in ("channels", "stage", "demo", "train", "fine-tune", "evaluate")),
+        *([name] for name in ("cohort", "adapt", "derivatives")),
         ["sys-info"],
         *(["weights", name] for name in ("list", "fetch", "path", "verify")),
         [],

@@ -167,7 +167,7 @@ def call():
 
 @pytest.mark.parametrize("bug", [divide, concatenate, reshape, convert, look_up, unpack, call])
 def test_a_bug_has_its_own_exit_code_and_a_traceback(bug, invoke, night, small_folder, monkeypatch):
-    monkeypatch.setattr("mne_wav2sleep.stager.stage_recording", lambda *_, **__: bug())
+    monkeypatch.setattr("mne_wav2sleep.staging.staged.stage_recording", lambda *_, **__: bug())
     result = invoke("stage", night, "--weights", small_folder)
     assert result.exit_code == 70
     assert "Traceback" in result.stderr

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yasa
-from builders import SHARED, make_raw
+from builders import SHARED, START, make_raw
 
-from mne_wav2sleep import save_weights
+from mne_wav2sleep import SleepStagerW2S, fold_hypnogram, read_hypnogram, save_weights
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
 
 
@@ -35,6 +35,80 @@ def test_stage_writes_hypnograms_and_provenance(invoke, night, small_folder, tmp
     ):
         assert list(events["onset"][:2]) == [0, 30]
         assert list(events["trial_type"]) == list(hyp.hypno)
+
+
+def test_lights_epochs_and_fewer_stages(invoke, small_folder, tmp_path):
+    raw = make_raw(["EKG", "Thor"], types="eeg", start=START)
+    raw.set_annotations(mne.Annotations([300, 3000], 0, ["Lights off", "LON"], orig_time=START))
+    raw.save(tmp_path / "night_raw.fif", verbose="error")
+    hyp = SleepStagerW2S(raw, small_folder, verbose="error").predict()
+    for options, first, stop, text in (
+        (
+            (),
+            *(10, 100),
+            "Time in bed: lights off 2024-03-01 22:35:00 (annotated) to lights on "
+            "2024-03-01 23:20:00 (annotated).",
+        ),
+        (("--lights-off", "22:40", "--lights-on", "900 s"), 20, 30, "23:20:00 (given)"),
+        (("--lights-off", "22:40"), 20, 120, "23:30:00 (the end of the recording)."),
+        (("--lights-off", "none"), 0, 120, "Time in bed: the whole recording."),
+    ):
+        result = invoke(
+            *("stage", tmp_path / "night_raw.fif", "--weights", small_folder, *options),
+            *("--out", tmp_path / "hyp.json", "--overwrite"),
+        )
+        assert result.exit_code == 0, result.output
+        expected = hyp.crop(first, stop - 1).sleep_statistics()
+        for name in ("TIB", "TST", "WASO", "SE", "REM"):
+            (row,) = [line for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
+            assert float(row.split()[1]) == round(float(expected[name]), 2)
+        assert text.replace("23:20:00 (given)", "22:45:00 (given)") in result.stdout
+        provenance = json.loads((tmp_path / "hyp.json.provenance.json").read_text())
+        assert provenance["time_in_bed"]["first_epoch"] == first
+        assert yasa.Hypnogram.from_json(tmp_path / "hyp.json").n_epochs == 120
+    result = invoke(
+        *("stage", tmp_path / "night_raw.fif", "--weights", small_folder, "--n-stages", 2),
+        *("--out", tmp_path / "two.json", "--epochs", tmp_path / "epochs.csv"),
+    )
+    assert result.exit_code == 0, result.output
+    folded = read_hypnogram(tmp_path / "two.json")
+    assert list(folded.hypno) == list(fold_hypnogram(hyp, 2).hypno)
+    epochs = pd.read_csv(tmp_path / "epochs.csv")
+    assert list(epochs["stage"]) == list(folded.hypno)
+    assert epochs["in_bed"].sum() == 90
+    assert epochs["start"].iloc[0] == "2024-03-01 22:30:00"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--lights-off", "22.45"), "Error: Lights off is '22.45', which is not a time."),
+        (
+            ("--lights-on", "22:45"),
+            "Error: Lights on is given as clock time, but the recording has",
+        ),
+        (("--lights-off", "7200 s"), "Error: Lights off, 120 min, is outside of the recording"),
+        (("--n-stages", "5"), "Error: n_stages must be from 2 to 4"),
+    ],
+)
+def test_wrong_lights_and_numbers_of_stages(invoke, night, small_folder, options, message):
+    result = invoke("stage", night, "--weights", small_folder, *options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count("Error") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--epochs", "epochs.xlsx"), "must end in .csv, .tsv, .parquet"),
+        (("--n-stages", "3", "--out", "night.csv"), "must end in .json"),
+    ],
+)
+def test_formats_that_do_not_fit_are_refused(invoke, night, no_work, options, words):
+    result = invoke("stage", night, *options)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.replace("│", "").split())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -15,7 +15,7 @@ from builders import START, make_hypnogram, make_raw, toy_recordings
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
-from mne_wav2sleep import SleepStagerW2S, load_weights, simulate_night
+from mne_wav2sleep import SleepStagerW2S, fold_hypnogram, load_weights, simulate_night
 from mne_wav2sleep.cohorts import (
     Night,
     calibrate,
@@ -222,7 +222,7 @@ def test_evaluation_stages_as_the_stager_does(weights, tmp_path):
     night = prepare_nights([Night(raw, make_hypnogram(40), "a")], tmp_path, dtype="float32")
     found = evaluate(night, weights)
     assert list(found.pooled.loc["cohort"].index) == ["+".join(s) for s in list_subsets(MODALITIES)]
-    for subset in (("ECG",), MODALITIES):
+    for subset in (MODALITIES, ("ECG",)):
         others = {m: None for m in MODALITIES if m not in subset}
         with pytest.warns(RuntimeWarning, match="40 epochs"):
             hyp = SleepStagerW2S(raw, weights=weights, ch_names=others).predict()
@@ -238,6 +238,10 @@ def test_evaluation_stages_as_the_stager_does(weights, tmp_path):
     stages = ["WAKE", "NREM", "REM"]
     matrix = three.confusion[("cohort", "ECG")]
     assert list(matrix.index) == list(matrix.columns) == stages
+    for n_stages in (2, 3):  # folded as the stager does, by the sums of the probabilities
+        folded = evaluate(night, weights, subsets=[("ECG",)], n_stages=n_stages)
+        expected = expert.consolidate_stages(n_stages).evaluate(fold_hypnogram(hyp, n_stages))
+        assert folded.pooled["kappa"].item() == pytest.approx(expected.get_agreement()["kappa"])
     assert repr(three).count("\n") == 3
     with pytest.raises(ValueError, match="n_stages"):
         evaluate(night, weights, n_stages=5)

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -250,17 +251,14 @@ def test_leftovers_of_killed_runs_are_removed_once_they_are_old(recording, tmp_p
     for folder in (old, new):
         folder.mkdir()
         (folder / "night.safetensors").write_bytes(b"half")
-    file = kept / "cohort-a-0123456789abcdef.unfinished"  # of earlier versions
     mine = kept / "thesis.unfinished"
-    for path in (file, mine):
-        path.write_bytes(b"half")
-    for path in (old, file, mine):
+    mine.write_bytes(b"half")
+    for path in (old, mine):
         os.utime(path, (1e9, 1e9))
     prepare(recording, kept)
     assert new.exists()
     assert mine.exists()
     assert not old.exists()
-    assert not file.exists()
 
 
 def test_a_folder_that_may_only_be_read_is_used(recording, tmp_path):
@@ -298,3 +296,12 @@ def test_a_hypnogram_in_the_home_folder_is_known_by_its_contents(tmp_path, monke
         (tmp_path / "stages.csv").write_text(f"stage\n{stage}\n{stage}\n")
         keys.add(hash_sources(night, tmp_path, "float16", Validity())[0])
     assert len(keys) == 2
+
+
+def test_lights_are_not_a_part_of_what_is_prepared(recording, tmp_path):
+    night = Night(recording, None, "a")
+    others = [replace(night, lights=lights) for lights in (None, ("22:45", None))]
+    options = tmp_path, "float16", Validity()
+    assert {hash_sources(one, *options) for one in (night, *others)} == {
+        hash_sources(night, *options)
+    }

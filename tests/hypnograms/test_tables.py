@@ -275,3 +275,19 @@ def test_numbered_epochs_are_read(first, tmp_path):
     path = tmp_path / "stages.csv"
     path.write_text("stage,epoch\n" + "".join(f"{s},{i}\n" for i, s in enumerate("WRW", first)))
     assert list(read_hypnogram(path).hypno) == ["WAKE", "REM", "WAKE"]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "expected"),
+    [
+        # A code for each event, as MNE-BIDS writes it, is not that of a stage.
+        ("trial_type\tvalue", ["Sleep stage 2\t1", "Sleep stage R\t4"], ["N2", "REM"]),
+        ("value\ttrial_type", ["1\tN2", "4\tR"], ["N2", "REM"]),
+        ("trial_type\tvalue", ["sleep_stage\tN2", "sleep_stage\tR"], ["N2", "REM"]),
+        ("trial_type\tvalue", ["N2\tW", "R\tW"], ["N2", "REM"]),
+    ],
+)
+def test_the_first_column_that_names_stages_is_read(header, rows, expected, tmp_path):
+    lines = [f"onset\tduration\t{header}", *(f"{30 * i}\t30\t{row}" for i, row in enumerate(rows))]
+    (tmp_path / "events.tsv").write_text("\n".join(lines) + "\n")
+    assert list(read_hypnogram(tmp_path / "events.tsv").hypno) == expected

@@ -12,6 +12,7 @@ from builders import START, fail, make_raw, toy_recordings
 from matplotlib.text import Text
 
 from mne_wav2sleep import SleepStagerW2S, plot_agreement, simulate_night
+from mne_wav2sleep.hypnograms.lights import TimeInBed
 from mne_wav2sleep.hypnograms.probabilities import name_stages, to_hypnogram
 from mne_wav2sleep.modalities import STAGE_NAMES
 from mne_wav2sleep.reports.night import find_edges, plot_availability, plot_night, plot_rates
@@ -36,6 +37,17 @@ def make_staged(n_epochs=40, n_stages=4, start=CLOCK, seed=0, unknown=()):
 
 def make_beats(n_epochs, rate):
     return pd.DataFrame({"rate": np.full(n_epochs, rate), "plausible": 1.0})
+
+
+def test_lights_off_and_on_are_marked():
+    hyp = make_staged(40)
+    availability = pd.DataFrame({"THX": ["measured"] * 40})
+    for sources, epochs in ((("given", "recording"), [10]), (("annotations",) * 2, [10, 30])):
+        in_bed = TimeInBed(300.0, 900.0, 10, 30, *sources)
+        figure = plot_night(hyp, availability, {}, in_bed)
+        for ax in figure.axes[:4]:
+            marked = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"]
+            assert marked == [find_edges(hyp)[epoch] for epoch in epochs]
 
 
 @pytest.mark.parametrize("n_stages", [4, 5])

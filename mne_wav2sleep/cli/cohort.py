@@ -1,0 +1,101 @@
+"""The command that stages many nights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..modalities import PRECISIONS
+from ..output import TABLE_SUFFIXES
+from .shared import (
+    ChannelOption,
+    DebugOption,
+    DeviceOption,
+    WeightsOption,
+    check_choice,
+    clean_errors,
+    read_ch_names,
+    show_table,
+    show_text,
+)
+
+commands = typer.Typer(rich_markup_mode=None)
+
+_SHOWN = ("TST", "SE", "WASO", "SOL", "%REM", "%DEEP", "%N3")
+"""Statistics that are summarized on the terminal."""
+
+
+@commands.command("cohort")
+def cohort_command(
+    nights: Annotated[
+        Path,
+        typer.Argument(help="Folder, table of nights, or BIDS dataset.", show_default=False),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be staged, and stop.")
+    ] = False,
+    weights: WeightsOption = "wav2sleep",
+    ch_name: ChannelOption = None,
+    diary: Annotated[Path | None, typer.Option(help="Table of lights_off and lights_on.")] = None,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", help="Nights staged at once; -1: all CPUs.")
+    ] = 1,
+    epochs: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Tables of epochs: csv, tsv, parquet.")
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
+    checks: Annotated[bool, typer.Option(help="Exclude flat and saturated spans.")] = True,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed nights again.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Stage a folder of nights. Run the same command again to resume.
+
+    Example: mne-wav2sleep cohort recordings --out staged --jobs -1
+    """
+    check_choice(precision, PRECISIONS, "--precision")
+    if epochs is not None:
+        check_choice(epochs, [suffix[1:] for suffix in TABLE_SUFFIXES], "--epochs")
+    if out is None and not dry_run:
+        raise typer.BadParameter(
+            "is needed: the folder for the results. Or use --dry-run.", param_hint="--out"
+        )
+    ch_names = read_ch_names(ch_name)
+    with clean_errors("info", debug=debug):
+        from ..cohorts import add_diary, find_nights, preview_nights, stage_cohort
+        from ..signals import Validity
+
+        found = find_nights(nights, ch_names=ch_names)
+        if diary is not None:
+            found = add_diary(found, diary)
+        if out is None or dry_run:
+            preview = preview_nights(found, weights, n_jobs=jobs)
+        else:
+            cohort = stage_cohort(
+                found,
+                out,
+                weights=weights,
+                validity=None if checks else Validity.off(),
+                epochs=epochs,
+                n_jobs=jobs,
+                device=device,
+                precision=precision,
+                retry_failed=retry_failed,
+            )
+    if out is None or dry_run:
+        problems = preview["problem"].dropna()
+        show_table(preview.drop(columns="problem").fillna(""))
+        for name, problem in problems.items():
+            show_text(f"{name}: {problem}")
+        show_text(f"{len(preview)} nights, {len(problems)} with a problem; nothing was staged")
+        return
+    table = cohort.table
+    columns = [name for name in _SHOWN if name in table]
+    if columns:
+        show_table(table[columns].describe().round(1))
+    show_text(f"{cohort.folder} contains nights.csv, report.html and the hypnograms")
+    if not len(cohort.hypnograms):
+        raise typer.Exit(1)

@@ -1,0 +1,190 @@
+"""Nights from wherever a lab has them: a folder, a table, or a BIDS dataset."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..cautions import keep_cautions
+from ..errors import describe_error
+from ..hypnograms.lights import find_lights
+from ..network import LoadedWeights
+from ..network.registry import describe_weights
+from ..progress import track
+from ..recordings import open_recording
+from ..recordings.channels import ChannelName, map_channels
+from ..verbosity import Verbosity, check_type, use_log_level, verbose
+from .bids import read_bids
+from .finding import find_recordings, pair_hypnograms
+from .identity import check_nights
+from .naming import name_nights
+from .nights import Night
+from .parallel import run_tasks
+from .table import read_nights
+
+_BIDS = "dataset_description.json"
+"""File by which a folder is known to be a BIDS dataset."""
+
+
+def find_nights(
+    source: str | Path, *, ch_names: Mapping[str, ChannelName] | None = None
+) -> list[Night]:
+    """Find the nights of a folder, a table or a BIDS dataset.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder, which is searched for recordings with the folders in it; a table, as
+        :func:`read_nights` reads it; or a BIDS dataset, as :func:`read_bids` reads it.
+    ch_names : mapping of str to str, (str, str) or None, optional
+        Overrides the mapping of channels of all nights, as in
+        :class:`~mne_wav2sleep.SleepStagerW2S`; what a night names itself is kept.
+
+    Returns
+    -------
+    nights : list of Night
+        The nights, without opening the recordings. In a folder, each recording counts as a subject,
+        named by its path without the suffix, and the hypnogram is a file beside it whose name
+        shows that it belongs to it. Give a table if a person has several recordings.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file or folder.
+    ValueError
+        If there are no nights, or the table cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "p01.edf").touch()
+    >>> [night.subject for night in find_nights(folder)]
+    ['p01']
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"There is no folder or table of nights at {path}. Check the path.")
+    if not path.is_dir():
+        nights = read_nights(path)
+    elif (path / _BIDS).is_file():
+        nights = read_bids(path)
+    else:
+        nights = _search(path)
+    named = ch_names or {}
+    return [replace(night, ch_names={**named, **night.ch_names}) for night in nights]
+
+
+@verbose
+def preview_nights(
+    nights: Sequence[Night],
+    weights: str | Path | LoadedWeights = "wav2sleep",
+    *,
+    n_jobs: int | None = None,
+    verbose: Verbosity = None,
+) -> pd.DataFrame:
+    """Show what would be staged, from the headers of the recordings alone.
+
+    Parameters
+    ----------
+    nights : sequence of Night
+        The nights, from :func:`find_nights`.
+    weights : str, Path or LoadedWeights
+        The weights, whose signals decide which channels are used. Nothing is downloaded.
+    n_jobs : int or None
+        Number of recordings that are opened at a time, as in :func:`stage_cohort`.
+    verbose : bool, str, int or None
+        MNE's verbosity.
+
+    Returns
+    -------
+    preview : pandas.DataFrame
+        One row per night, by the name that it will have: ``subject``, ``dataset``, ``hours``, the
+        channel of each modality, the file of the ``hypnogram``, and the ``problem`` if it cannot be
+        staged.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no nights, or a night is given twice.
+    """
+    named = collect(nights)
+    modalities = describe_weights(weights).modalities
+    rows: dict[str, dict[str, Any]] = {}
+    results = run_tasks(partial(_look, modalities=modalities), list(named.values()), n_jobs)
+    tasks = list(named.items())
+    for number, found in track(results, "Opening", "night", total=len(tasks), is_long=True):
+        name, night = tasks[number]
+        scored = night.hypnogram
+        values = {"problem": str(found)} if isinstance(found, Exception) else found
+        rows[name] = {
+            "subject": night.subject,
+            "dataset": night.dataset,
+            "hypnogram": Path(scored).name if isinstance(scored, str | Path) else None,
+        } | values
+    columns = ["subject", "dataset", "hours", *modalities, "hypnogram", "problem"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype(object)
+    return table.loc[list(named)].rename_axis(index="night")
+
+
+def _look(night: Night, modalities: Sequence[str]) -> dict[str, Any]:
+    """Open a recording and map its channels, or give the reason why it cannot be staged."""
+    with use_log_level("error"), keep_cautions([], show=False):
+        try:
+            recording = open_recording(night.recording)
+            channels = map_channels(recording.raw, night.ch_names, modalities)
+            find_lights(night.lights, start=recording.start, duration=recording.duration)
+        except Exception as error:  # no error of one night may stop the others
+            return {"problem": describe_error(error)}
+    found = {channel.modality: channel.label for channel in channels}
+    return {"hours": round(recording.duration / 3600, 2)} | found
+
+
+def collect(nights: str | Path | Sequence[Night]) -> dict[str, Night]:
+    """Find the nights of a source, check that each is there once, and name them.
+
+    Parameters
+    ----------
+    nights : str, Path or sequence of Night
+        As in :func:`stage_cohort`.
+
+    Returns
+    -------
+    named : dict of str to Night
+        Name -> night.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no nights, or a night is given twice.
+    """
+    found = find_nights(nights) if isinstance(nights, str | Path) else nights
+    check_nights(found)
+    if not found:
+        raise ValueError("There are no nights to stage. Give a list of nights.")
+    for night in found:
+        check_type(night, Night, "each of nights")
+    return name_nights(found)
+
+
+def _search(folder: Path) -> list[Night]:
+    """Find the recordings of a folder, and the hypnograms beside them."""
+    recordings = find_recordings(folder)
+    if not recordings:
+        raise ValueError(
+            f"There are no recordings in {folder}. Give a folder with files such as EDF, FIF or "
+            "BrainVision, or a table of nights."
+        )
+    scored = pair_hypnograms(recordings)
+    return [
+        Night(
+            path,
+            scored[path],
+            path.relative_to(folder).with_suffix("").as_posix(),
+            folder.name or "cohort",
+        )
+        for path in recordings
+    ]

@@ -1,0 +1,84 @@
+"""Names of the nights of a cohort, which are those of their files."""
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from .nights import Night
+
+_LONGEST = 120
+"""Number of bytes of a name at most; file systems allow 255, and suffixes are added."""
+_N_DIGITS = 6
+"""Digits of a hash that distinguishes nights of one name."""
+
+
+def name_nights(nights: Sequence[Night]) -> dict[str, Night]:
+    """Give each night a name that can be that of a file.
+
+    Parameters
+    ----------
+    nights : sequence of Night
+        The nights.
+
+    Returns
+    -------
+    named : dict of str to Night
+        The name of the file of each recording, without its suffix; with the subject if several
+        files have that name, and with digits that depend on the path if this is not enough. Names
+        that differ only in case count as one. The order is that of the nights.
+
+    Examples
+    --------
+    >>> nights = [Night(f"{s}/night.edf", None, s) for s in ("p01", "p02")]
+    >>> list(name_nights([*nights, Night("p03/nap.edf", None, "p03")]))
+    ['p01_night', 'p02_night', 'nap']
+    """
+    names = [_clean(_stem(night)) for night in nights]
+    names = [
+        _clean(_add_subject(night)) if is_taken else name
+        for night, name, is_taken in zip(nights, names, _find_taken(names), strict=True)
+    ]
+    names = [
+        f"{name}-{_hash(night)}" if is_taken else name
+        for night, name, is_taken in zip(nights, names, _find_taken(names), strict=True)
+    ]
+    # The same recording, of which only the hypnogram or the channels differ.
+    for i, is_taken in enumerate(_find_taken(names)):
+        if is_taken:
+            names[i] = f"{names[i]}-{i + 1}"
+    return dict(zip(names, nights, strict=True))
+
+
+def _find_taken(names: Sequence[str]) -> list[bool]:
+    """Find names that several nights have."""
+    folded = [name.casefold() for name in names]
+    counts: dict[str, int] = {}
+    for name in folded:
+        counts[name] = counts.get(name, 0) + 1
+    return [counts[name] > 1 for name in folded]
+
+
+def _stem(night: Night) -> str:
+    """Name a night by its file."""
+    name = night.file
+    return name[: -len(suffix)] if (suffix := Path(name).suffix) else name or night.subject
+
+
+def _add_subject(night: Night) -> str:
+    """Name a night by its subject and its file."""
+    stem = _stem(night)
+    return night.subject if night.subject.endswith(stem) else f"{night.subject}_{stem}"
+
+
+def _hash(night: Night) -> str:
+    """Hash what distinguishes a night from others of its name."""
+    text = f"{night.recording if night.file else ''} {night.dataset} {night.subject}"
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_N_DIGITS]
+
+
+def _clean(name: str) -> str:
+    """Replace what the name of a file cannot have, or should not."""
+    name = unicodedata.normalize("NFC", name)
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip("._") or "night"
+    return safe.encode()[:_LONGEST].decode(errors="ignore")

@@ -1,0 +1,273 @@
+"""One night of a cohort, staged in whichever process, with all that is kept of it on disk."""
+
+import hashlib
+import json
+import os
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mne
+import torch
+
+from ..errors import FileWriteError, WeightsError, describe_error, find_full_disk
+from ..hypnograms import write_hypnogram
+from ..network import Engine, LoadedWeights, load_weights
+from ..network.serving import Address, RemoteEngine
+from ..progress import show_bars
+from ..signals import Validity
+from ..stager import SleepStagerW2S
+from ..staging.epochs import write_table
+from ..staging.provenance import provenance_path, write_provenance
+from ..verbosity import use_log_level
+from .nights import Night
+from .results import EPOCHS, hypnogram_path
+from .rows import Row, describe_failure, describe_night, describe_periods, write_row
+from .sources import hash_file, hash_raw
+
+_PASSING = (MemoryError, OSError, EOFError, torch.AcceleratorError)
+"""Errors of the machine, after which the same night may be staged, unless its file is not there."""
+_WATCH_S = 1.0
+"""Seconds from one look at the parent of a process to the next."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the nights of a cohort are staged.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder of the cohort.
+    weights : str, Path or LoadedWeights
+        What is loaded in each process.
+    fingerprint : str
+        Hash of the weights, their config, calibration and preprocessing.
+    validity : Validity
+        What counts as measured.
+    device : str or torch.device
+        As in :class:`~mne_wav2sleep.SleepStagerW2S`.
+    precision : str
+        As in :class:`~mne_wav2sleep.SleepStagerW2S`.
+    ci : float
+        Coverage of the intervals.
+    epochs : str or None
+        Kind of file of the tables of epochs, such as ``"csv"``; None for none.
+    parent : int
+        Number of the process that runs the cohort.
+    served : Address or None
+        Where that process serves an engine on a GPU; None if each process has its own engine.
+    """
+
+    folder: Path
+    weights: str | Path | LoadedWeights
+    fingerprint: str
+    validity: Validity
+    device: str | torch.device
+    precision: str
+    ci: float
+    epochs: str | None
+    parent: int
+    served: Address | None = None
+
+    def describe(self, night: Night) -> dict[str, Any]:
+        """Describe the parameters with which a night is staged, ready for JSON."""
+        return {
+            "ch_names": dict(sorted(night.ch_names.items())),
+            "lights": night.lights,
+            "validity": asdict(self.validity),
+            "precision": self.precision,
+            "ci": self.ci,
+            "epochs": self.epochs,
+        }
+
+
+def make_fingerprint(weights: LoadedWeights) -> str:
+    """Hash weights, with all that changes what is staged with them."""
+    parts = {
+        "sha256": weights.lineage[0].sha256,
+        "config": asdict(weights.config),
+        "calibration": asdict(weights.calibration),
+        "preprocessing": asdict(weights.preprocessing),
+        "stage_names": weights.stage_names,
+        "scorer": weights.scorer,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def make_key(night: Night, settings: Settings) -> dict[str, str]:
+    """Find what the result of a night depends on.
+
+    Parameters
+    ----------
+    night : Night
+        The night.
+    settings : Settings
+        How it is staged.
+
+    Returns
+    -------
+    key : dict of str to str
+        Hashes of the recording, of the weights, and of the parameters; the version of the package.
+        A recording that cannot be read is named by what can be known of it.
+    """
+    parameters = json.dumps(settings.describe(night), sort_keys=True, default=str)
+    return {
+        "recording": _hash_recording(night, settings.folder),
+        "weights": settings.fingerprint,
+        "parameters": hashlib.sha256(parameters.encode(errors="surrogateescape")).hexdigest(),
+        "version": metadata.version("mne-wav2sleep"),
+    }
+
+
+def _hash_recording(night: Night, folder: Path) -> str:
+    """Hash the contents of a recording, or of what is there of it."""
+    if isinstance(night.recording, mne.io.BaseRaw):
+        return hash_raw(night.recording)
+    path = Path(night.recording)
+    for is_recording in (True, False):
+        with suppress(Exception):  # of any reader; staging says what is wrong
+            return hash_file(path, folder, is_recording=is_recording)
+    return "cannot be read"
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended: joblib's would go on for minutes."""
+    if os.getppid() != parent:  # the parent itself, or a process of a cluster
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _Reader(SleepStagerW2S):
+    """A stager that reads a recording, which an engine in another process stages."""
+
+    def __init__(self, *args: Any, engine: RemoteEngine, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._engine = engine
+
+    def _load(self) -> tuple[LoadedWeights, Engine]:
+        """Load the weights, whose network is in the other process."""
+        return load_weights(self._weights), self._engine
+
+
+@cache
+def _connect(served: Address) -> RemoteEngine:
+    """Connect to the engine of another process, once in each process."""
+    return RemoteEngine(served)
+
+
+@cache
+def _load(weights: str | Path, fingerprint: str) -> LoadedWeights:
+    """Load weights, once in each process."""
+    loaded = load_weights(weights)
+    if make_fingerprint(loaded) != fingerprint:
+        raise WeightsError(
+            f"The weights {str(weights)!r} are not those with which this run began: they were "
+            "changed, or differ between machines. Start again, with one set of weights."
+        )
+    return loaded
+
+
+def stage_night(task: tuple[str, Night], settings: Settings) -> tuple[str, Row]:
+    """Stage a night of a cohort, and write what comes out.
+
+    Parameters
+    ----------
+    task : tuple of (str, Night)
+        Name of the night, and the night.
+    settings : Settings
+        How it is staged.
+
+    Returns
+    -------
+    name : str
+        Name of the night.
+    row : Row
+        Its row. It is written after all other files of the night, so that a night with a row is
+        complete.
+
+    Raises
+    ------
+    WeightsError, FileWriteError, OSError
+        If the weights cannot be used, files cannot be written, or the disk is full, which is not
+        the fault of this night.
+    """
+    _end_with(settings.parent)
+    name, night = task
+    key: dict[str, str] = {}
+    cautions: list[str] = []
+    with use_log_level("error"), show_bars(False):  # warnings are kept in the row
+        weights = settings.weights
+        loaded = (
+            weights if isinstance(weights, LoadedWeights) else _load(weights, settings.fingerprint)
+        )
+        try:
+            key = make_key(night, settings)
+            row = _stage(name, night, loaded, settings, cautions)
+        except (WeightsError, FileWriteError):
+            raise
+        except Exception as error:  # no error of one night may stop the others
+            if find_full_disk(error) is not None:
+                raise
+            is_passing = isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError)
+            values = describe_failure(describe_error(error), cautions)
+            row = Row({}, values, is_final=not is_passing)
+        row = replace(row, key=key)
+        write_row(settings.folder, name, row)
+    return name, row
+
+
+def _stage(
+    name: str, night: Night, weights: LoadedWeights, settings: Settings, cautions: list[str]
+) -> Row:
+    """Stage a night, write its hypnogram and provenance, and give its row without a key."""
+    options: dict[str, Any] = {
+        "ch_names": night.ch_names,
+        "lights": night.lights,
+        "validity": settings.validity,
+    }
+    if settings.served is None:
+        options |= {"device": settings.device, "precision": settings.precision}
+        stager = SleepStagerW2S(night.recording, weights, **options)
+    else:
+        engine = _connect(settings.served)
+        stager = _Reader(night.recording, weights, engine=engine, device="cpu", **options)
+    try:
+        hyp = stager.predict()
+        statistics = stager.statistics(settings.ci)
+    finally:
+        # That of the weights is not about this night.
+        cautions.extend(one for one in stager.cautions if one != weights.caution)
+    path = hypnogram_path(settings.folder, name)
+    write_hypnogram(hyp, path, overwrite=True)
+    write_provenance(stager.provenance(), path, overwrite=True)
+    written = [path]
+    if settings.epochs is not None:
+        written.append(settings.folder / EPOCHS / f"{name}.{settings.epochs}")
+        written[-1].parent.mkdir(exist_ok=True)
+        write_table(stager.epoch_table(), written[-1], overwrite=True)
+    files = {one.relative_to(settings.folder).as_posix(): hash_whole(one) for one in written}
+    # Provenance has a time, so that its hash would differ from one run to the next.
+    files[provenance_path(path).relative_to(settings.folder).as_posix()] = ""
+    values = describe_night(stager, hyp, statistics, cautions)
+    return Row({}, values, files, periods=describe_periods(stager, hyp))
+
+
+def hash_whole(path: Path) -> str:
+    """Hash a file; empty if it is not there."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
