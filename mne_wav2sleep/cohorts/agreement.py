@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yasa
-from numpy.typing import NDArray
 
 from ..cautions import catch_warnings, warn
 from .intervals import N_DRAWS, SEED, bootstrap
-from .pairs import UNKNOWN, Pair, count_confusion, list_stages, name_f1, pool_pairs
+from .pairs import UNKNOWN, Pair, count_confusion, count_nights, list_stages, name_f1, pool_pairs
 
 _FEWEST = 2
 """Fewest nights of which YASA can compute limits of agreement."""
@@ -33,31 +32,6 @@ def _quiet_yasa() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-
-def count_nights(pairs: Sequence[Pair]) -> NDArray[np.int64]:
-    """Count the epochs of each stage by both scorers, for each night.
-
-    Parameters
-    ----------
-    pairs : sequence of Pair
-        The nights.
-
-    Returns
-    -------
-    counts : array, shape (n_nights, n_stages, n_stages)
-        Number of epochs; those without a stage do not count.
-    """
-    stages = list_stages(pairs)
-    counts = np.zeros((len(pairs), len(stages), len(stages)), dtype=np.int64)
-    for one, found in zip(pairs, counts, strict=True):
-        codes = [
-            pd.Index(stages).get_indexer(hyp.hypno.to_numpy(dtype=object))
-            for hyp in (one.reference, one.staged)
-        ]
-        known = (codes[0] >= 0) & (codes[1] >= 0)
-        np.add.at(found, (codes[0][known], codes[1][known]), 1)
-    return counts
 
 
 def describe_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
@@ -91,7 +65,7 @@ def describe_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 
 def tabulate_pooled(
-    pairs: Sequence[Pair],
+    pairs: Sequence[Pair], agreement: yasa.EpochByEpochAgreement
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Tabulate the agreement of all epochs of all nights.
 
@@ -99,6 +73,8 @@ def tabulate_pooled(
     ----------
     pairs : sequence of Pair
         The nights.
+    agreement : yasa.EpochByEpochAgreement
+        From :func:`~mne_wav2sleep.cohorts.pairs.compare_nights`.
 
     Returns
     -------
@@ -120,8 +96,10 @@ def tabulate_pooled(
             "high": {name: float(high) for name, (_, high) in bounds.items()},
         }
     )
-    pooled = pooled.loc[scores.index].rename_axis("metric").join(_average(pairs))
-    found = together.get_agreement_bystage().reindex(stages)
+    pooled = pooled.loc[scores.index].rename_axis("metric").join(_average(agreement))
+    found = together.get_agreement_bystage()
+    # With some versions of pandas, YASA leaves out scores that are 0/0 for all stages.
+    found = found.reindex(index=stages, columns=["support", *_BY_STAGE])
     by_stage = found[["support"]].rename(columns={"support": "epochs"}).fillna(0).astype(int)
     for name, label in _BY_STAGE.items():
         low, high = intervals[name]
@@ -132,18 +110,12 @@ def tabulate_pooled(
     return pooled, by_stage.rename_axis("stage"), count_confusion(together, stages)
 
 
-def _average(pairs: Sequence[Pair]) -> pd.DataFrame:
+def _average(agreement: yasa.EpochByEpochAgreement) -> pd.DataFrame:
     """Average the scores of nights by subject, and these over subjects, with YASA."""
     columns = ["mean", "std", "mean_low", "mean_high"]
-    subjects = [one.facts["subject"] for one in pairs]
-    if len(set(subjects)) == 1:
+    if agreement.n_subjects == 1:
         return pd.DataFrame(columns=columns, dtype=float)
     with _quiet_yasa():
-        agreement = yasa.EpochByEpochAgreement(
-            [one.reference for one in pairs],
-            [one.staged for one in pairs],
-            subjects=subjects if len(set(subjects)) < len(subjects) else None,
-        )
         summary = agreement.summary(
             ci_method="boot",
             bootstrap_kwargs={"method": "percentile", "n_resamples": N_DRAWS, "rng": SEED},

@@ -18,7 +18,7 @@ from .comparison import Comparison
 from .groups import By, describe_nights, group_nights, list_columns, read_participants
 from .matching import Matched, match_nights
 from .nights import identify_person
-from .pairs import Pair, compute_sleep_stats, score_nights
+from .pairs import Pair, compare_nights, compute_sleep_stats, score_nights
 from .scorers import (
     CONSENSUS,
     Scorings,
@@ -57,7 +57,7 @@ def compare(
     ----------
     reference : object
         The scorer's stages, or, if ``staged`` is None, a staged cohort (its folder, or from
-        :func:`load_cohort`) whose table names the scorers' hypnograms. Stages are one of:
+        :func:`~mne_wav2sleep.cohorts.load_cohort`) whose table names the scorers' hypnograms. Stages are one of:
 
         - a :class:`yasa.Hypnogram`, or a file that :func:`~mne_wav2sleep.read_hypnogram` reads;
         - a list of them, or a mapping of the names of nights to them;
@@ -104,7 +104,7 @@ def compare(
 
     See Also
     --------
-    evaluate : Compare weights with a scorer, for every subset of the signals.
+    mne_wav2sleep.cohorts.evaluate : Compare weights with a scorer, for every subset of the signals.
     mne_wav2sleep.plot_agreement : Plot two hypnograms of a night.
 
     Notes
@@ -137,14 +137,15 @@ def compare(
     check_type(meas_date_is_local, (bool, None), "meas_date_is_local")
     columns = list_columns(by)
     kept: list[str] = []
-    with keep_cautions(kept), allow_absent_stages():
+    with keep_cautions(kept):
         people = read_participants(participants)
         matched = match_nights(reference, staged)
         nights = describe_nights(_list_subjects(matched, subjects), people)
         groups = {name: group_nights(nights, name, edges) for name, edges in columns.items()}
         scorings = read_scorings(matched, n_stages, meas_date_is_local)
         facts = _gather_facts(matched, nights, groups)
-        return _compare(scorings, facts, groups, kept)
+        with allow_absent_stages():
+            return _compare(scorings, facts, groups, kept)
 
 
 def _list_subjects(
@@ -258,17 +259,19 @@ def _tabulate(
 ) -> Comparison:
     """Tabulate the agreement of two scorers."""
     names = pairs[0].reference.scorer, pairs[0].staged.scorer
-    by_night = score_nights(pairs)[0]
+    people = [one.facts["subject"] for one in pairs]
+    n_people = len(set(people))
+    agreement = compare_nights(pairs, people if n_people < len(people) else None)
+    by_night = score_nights(pairs, agreement)[0]
     by_night = by_night.drop(columns=[c for c in _FILES if not by_night[c].any()])
-    people = by_night["subject"].nunique()
-    if people < _FEW:
+    if n_people < _FEW:
         warn(
             "There are no intervals by subject, because there is only one subject."
-            if people == 1
-            else f"The intervals come from {people} subjects; from fewer than {_FEW}, they tend to "
-            "be too narrow."
+            if n_people == 1
+            else f"The intervals come from {n_people} subjects; from fewer than {_FEW}, they tend "
+            "to be too narrow."
         )
-    pooled, by_stage, confusion = tabulate_pooled(pairs)
+    pooled, by_stage, confusion = tabulate_pooled(pairs, agreement)
     statistics = compute_sleep_stats(pairs, names)
     found = compare_statistics(
         statistics, {one.facts["night"]: one.facts["subject"] for one in pairs}

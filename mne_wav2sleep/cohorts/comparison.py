@@ -190,7 +190,8 @@ class Comparison:
         out_dir : str or Path
             The folder, which is created if it does not exist.
         overwrite : bool
-            Whether existing files may be overwritten. Each file is written atomically.
+            Whether existing files may be overwritten, and tables and figures that this comparison
+            does not have removed. Each file is written atomically.
 
         Returns
         -------
@@ -212,6 +213,9 @@ class Comparison:
         paths = [folder / name for name in (*tables, *pictures, REPORT)]
         for path in paths:
             check_output(path, overwrite=overwrite)
+        for name in (*(f"{one}.csv" for one in _TABLES), *_PICTURES):
+            if overwrite and name not in (*tables, *pictures):  # of an earlier comparison
+                (folder / name).unlink(missing_ok=True)
         for name, table in tables.items():
             with write_whole(folder / name, overwrite=overwrite) as unfinished:
                 _to_csv(table).to_csv(unfinished, index=False)
@@ -222,6 +226,8 @@ class Comparison:
         return paths
 
 
+_PICTURES = ("bland_altman.png", "bland_altman.pdf")
+"""Figures that not all comparisons have."""
 REPORT = "report.html"
 """Name of the file of the report."""
 _TABLES = (

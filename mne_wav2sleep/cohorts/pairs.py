@@ -108,6 +108,31 @@ def count_confusion(agreement: yasa.EpochByEpochAgreement, stages: Sequence[str]
     return matrix.reindex(index=list(stages), columns=list(stages), fill_value=0)
 
 
+def count_nights(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    """Count the epochs of each stage by both scorers, for each night.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        The nights.
+
+    Returns
+    -------
+    counts : array, shape (n_nights, n_stages, n_stages)
+        Number of epochs; those without a stage do not count.
+    """
+    stages = list_stages(pairs)
+    counts = np.zeros((len(pairs), len(stages), len(stages)), dtype=np.int64)
+    for one, found in zip(pairs, counts, strict=True):
+        codes = [
+            pd.Index(stages).get_indexer(hyp.hypno.to_numpy(dtype=object))
+            for hyp in (one.reference, one.staged)
+        ]
+        known = (codes[0] >= 0) & (codes[1] >= 0)
+        np.add.at(found, (codes[0][known], codes[1][known]), 1)
+    return counts
+
+
 def name_f1(f1: pd.Series) -> dict[str, float]:
     """Name the F1 of each stage, for a row of a table.
 
@@ -124,13 +149,39 @@ def name_f1(f1: pd.Series) -> dict[str, float]:
     return {f"F1 {stage}": value for stage, value in f1.items()}
 
 
-def score_nights(pairs: Sequence[Pair]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def compare_nights(
+    pairs: Sequence[Pair], subjects: Sequence[str] | None = None
+) -> yasa.EpochByEpochAgreement:
+    """Compare nights one by one.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        The nights.
+    subjects : sequence of str or None
+        The subject of each night, for YASA's summary; None if all of them differ.
+
+    Returns
+    -------
+    agreement : yasa.EpochByEpochAgreement
+        YASA's comparison, which numbers the nights from 1.
+    """
+    return yasa.EpochByEpochAgreement(
+        [one.reference for one in pairs], [one.staged for one in pairs], subjects=subjects
+    )
+
+
+def score_nights(
+    pairs: Sequence[Pair], agreement: yasa.EpochByEpochAgreement | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute the agreement of each night.
 
     Parameters
     ----------
     pairs : sequence of Pair
         The nights.
+    agreement : yasa.EpochByEpochAgreement or None
+        From :func:`compare_nights`, if there is one already.
 
     Returns
     -------
@@ -140,22 +191,27 @@ def score_nights(pairs: Sequence[Pair]) -> tuple[pd.DataFrame, pd.DataFrame]:
     confusion : pandas.DataFrame
         Number of epochs by ``night`` and ``scored`` stage (rows), and ``staged`` (columns).
     """
-    rows, matrices = [], {}
     stages = list_stages(pairs)
-    for one in pairs:
-        # One by one: of several nights, YASA gives another shape of table than of a single one.
-        agreement = yasa.EpochByEpochAgreement([one.reference], [one.staged])
-        scores, f1 = agreement.get_agreement(), agreement.get_agreement_bystage()["fbeta"]
-        rows.append(
-            {
-                **one.facts,
-                "epochs": len(agreement.data),
-                "kappa": scores["kappa"],
-                "accuracy": scores["accuracy"],
-                **name_f1(f1.reindex(stages)),
-            }
-        )
-        matrices[one.facts["night"]] = count_confusion(agreement, stages)
+    agreement = agreement or compare_nights(pairs)
+    scores, by_stage = agreement.get_agreement(), agreement.get_agreement_bystage()
+    if len(pairs) == 1:  # of a single night, YASA gives tables of another shape
+        scores, f1 = scores.to_frame(1).T, by_stage[["fbeta"]].T.set_axis([1])
+    else:
+        f1 = by_stage["fbeta"].unstack("stage")
+    f1 = f1.reindex(columns=stages)
+    n_epochs = agreement.data.groupby(level="sleep_id").size()
+    rows, matrices = [], {}
+    for number, one in enumerate(pairs, start=1):
+        row = {
+            "epochs": n_epochs[number],
+            "kappa": scores.at[number, "kappa"],
+            "accuracy": scores.at[number, "accuracy"],
+            **name_f1(f1.loc[number]),
+        }
+        rows.append({**one.facts, **row})
+    counts = count_nights(pairs)
+    for one, matrix in zip(pairs, counts, strict=True):
+        matrices[one.facts["night"]] = pd.DataFrame(matrix, index=stages, columns=stages)
     confusion = pd.concat(matrices, names=["night", "scored"]).rename_axis(columns="staged")
     return pd.DataFrame(rows), confusion
 

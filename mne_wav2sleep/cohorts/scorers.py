@@ -1,5 +1,6 @@
 """Hypnograms of nights by one or several scorers, on the same epochs; and their consensus."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from ..hypnograms.reading import locate_hypnogram, read_hypnogram
 from ..modalities import EPOCH_S
 from ..progress import track
 from ..recordings import open_recording
+from ..verbosity import logger, use_log_level
 from .matching import Matched, ScoredFile, Source
 from .pairs import UNKNOWN, Pair, find_known
 
@@ -103,13 +105,15 @@ def _read_all(
     """Read what was staged, and each scorer's hypnograms, by night."""
     staged: dict[str, yasa.Hypnogram] = {}
     read: dict[str, dict[str, yasa.Hypnogram]] = {name: {} for name in matched.references}
-    for night, source in track(matched.staged.items(), "Reading", "night", len(matched.staged)):
-        with _note(failed, night, ""):
-            staged[night] = _read(source, None, meas_date_is_local)
-        for scorer, found in matched.references.items():
-            if night in staged and night in found:
-                with _note(failed, night, scorer):
-                    read[scorer][night] = _read(found[night], staged[night], meas_date_is_local)
+    nights = track(matched.staged.items(), "Reading", "night", len(matched.staged))
+    with use_log_level(max(logger.level, logging.WARNING)):  # MNE tells of every file that it opens
+        for night, source in nights:
+            with _note(failed, night, ""):
+                staged[night] = _read(source, None, meas_date_is_local)
+            for scorer, found in matched.references.items():
+                if night in staged and night in found:
+                    with _note(failed, night, scorer):
+                        read[scorer][night] = _read(found[night], staged[night], meas_date_is_local)
     return staged, read
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import yasa
 
-from mne_wav2sleep.cohorts.agreement import count_nights
 from mne_wav2sleep.cohorts.intervals import bootstrap, score_counts
-from mne_wav2sleep.cohorts.pairs import Pair
+from mne_wav2sleep.cohorts.pairs import Pair, count_nights
 from mne_wav2sleep.hypnograms.agreement import allow_absent_stages
 
+BY_STAGE = ("fbeta", "precision", "recall", "specificity", "npv")
 FOUR = ("WAKE", "LIGHT", "DEEP", "REM")
 
 
@@ -32,12 +32,13 @@ def test_scores_of_counts_are_those_of_yasa(stages):
     with allow_absent_stages():
         expected = agreement.get_agreement()
         by_stage = agreement.get_agreement_bystage().reindex(FOUR)
+    by_stage = by_stage.reindex(columns=["support", *BY_STAGE])
     found = score_counts(count_nights([pair])[0])
     names = {"precision": "weighted_precision", "f1": "weighted_f1"}
     for name, value in expected.items():
         assert found[names.get(name, name)] == pytest.approx(value, nan_ok=True), name
     occurs = by_stage["support"].notna().to_numpy()
-    for name in ("fbeta", "precision", "recall", "specificity", "npv"):
+    for name in BY_STAGE:
         np.testing.assert_allclose(found[name][occurs], by_stage[name][occurs], err_msg=name)
 
 

@@ -106,6 +106,11 @@ def test_a_report_of_a_single_night_has_no_limits(tmp_path):
     staged = make_hypnogram(40, stages=STAGES, seed=2)
     with pytest.warns(RuntimeWarning, match="only one subject"):
         found = compare(reference, staged, verbose="warning")
-    names = {path.name for path in found.save(tmp_path)}
+    for name in ("by_group.csv", "bland_altman.png", "mine.csv"):  # of an earlier comparison
+        (tmp_path / name).touch()
+    names = {path.name for path in found.save(tmp_path, overwrite=True)}
+    assert not (tmp_path / "by_group.csv").exists()
+    assert not (tmp_path / "bland_altman.png").exists()
+    assert (tmp_path / "mine.csv").exists()
     assert "bland_altman.png" not in names
     assert {"report.html", "confusion.png", "by_subject.pdf"} <= names
