@@ -57,7 +57,8 @@ def compare(
     ----------
     reference : object
         The scorer's stages, or, if ``staged`` is None, a staged cohort (its folder, or from
-        :func:`~mne_wav2sleep.cohorts.load_cohort`) whose table names the scorers' hypnograms. Stages are one of:
+        :func:`~mne_wav2sleep.cohorts.load_cohort`) whose table names the scorers' hypnograms.
+        Stages are one of:
 
         - a :class:`yasa.Hypnogram`, or a file that :func:`~mne_wav2sleep.read_hypnogram` reads;
         - a list of them, or a mapping of the names of nights to them;
