@@ -53,6 +53,24 @@ cohort.table.loc[cohort.table["status"] == "failed", "reason"].to_dict()
 cohort.hypnograms["p02"].plot_hypnogram()
 
 # %%
+# The scored files beside the recordings were found by their names, so that the cohort can be
+# compared with the scorer: all epochs together, and the mean of the subjects, with intervals
+# bootstrapped by subject. Four are too few for them; here is how it is done.
+
+from mne_wav2sleep import compare
+
+agreement = compare(cohort, verbose="error")
+agreement.pooled.round(2)
+
+# %%
+figure = agreement.plot_confusion()
+
+# %%
+# Sleep statistics by the scorer and by the network, after Bland and Altman.
+
+agreement.sleep_stats.round(1).head()
+
+# %%
 # What is in the folder: the table, the hypnograms with their provenance, and ``report.html``, an
 # overview of all nights.
 
