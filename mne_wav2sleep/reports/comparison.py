@@ -267,11 +267,14 @@ def _describe_methods(names: tuple[str, str], tables: Mapping[str, pd.DataFrame]
     """Write the methods paragraph for a paper."""
     consensus = ""
     if names[0] == "consensus":
-        scorers = tables["by_scorer"]["reference"].unique()
-        consensus = (
-            f" The reference was the consensus of {len(scorers) - 1} scorers: the stage that most "
-            "of them gave, and of equally many that of the scorer who agreed most with the others."
+        n_scorers = tables["by_scorer"]["reference"].nunique() - 1
+        rule = (
+            "the epochs in which both gave the same stage"
+            if n_scorers == 2
+            else "the stage that most of them gave, and of stages that equally many gave that of "
+            "the scorer who agreed most with the others"
         )
+        consensus = f" The reference was the consensus of {n_scorers} scorers: {rule}."
     stages = tables["confusion"].index
     yasa_version, version = map(metadata.version, ("yasa", "mne-wav2sleep"))
     text = (

@@ -10,6 +10,7 @@ import yasa
 from builders import make_hypnogram
 
 from mne_wav2sleep import compare
+from mne_wav2sleep.reports.comparison import _describe_methods
 
 STAGES = ("WAKE", "LIGHT", "DEEP", "REM")
 pytestmark = pytest.mark.filterwarnings("ignore:The intervals come from:RuntimeWarning")
@@ -114,3 +115,14 @@ def test_a_report_of_a_single_night_has_no_limits(tmp_path):
     assert (tmp_path / "mine.csv").exists()
     assert "bland_altman.png" not in names
     assert {"report.html", "confusion.png", "by_subject.pdf"} <= names
+
+
+@pytest.mark.parametrize(("n", "rule"), [(2, "both gave the same stage"), (3, "most of them gave")])
+def test_methods_say_how_a_consensus_was_found(n, rule):
+    tables = {
+        "by_scorer": pd.DataFrame({"reference": [*"ABC"[:n], "consensus"]}),
+        "confusion": pd.DataFrame(index=STAGES),
+    }
+    text = _describe_methods(("consensus", "wav2sleep"), tables)
+    assert f"the consensus of {n} scorers: the " in text
+    assert rule in text
