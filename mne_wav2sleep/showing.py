@@ -42,6 +42,30 @@ def escape_hidden(text: str) -> str:
     return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def escape_lone(value: Any) -> Any:
+    r"""Escape the characters of a text that no file in UTF-8 can have.
+
+    Parameters
+    ----------
+    value : object
+        A text, such as a file name that is not UTF-8, for whose bytes Python has stand-ins; or
+        anything else.
+
+    Returns
+    -------
+    value : object
+        The text, in which they are written as in Python, or the same object.
+
+    Examples
+    --------
+    >>> print(escape_lone("n\udcff.edf"), escape_lone("Nächte"))
+    n\udcff.edf Nächte
+    """
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def wrap_name(name: str, width: int) -> str:
     """Wrap a name from a file, for a figure.
 

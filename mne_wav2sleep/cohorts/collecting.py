@@ -16,6 +16,7 @@ from ..network.registry import describe_weights
 from ..progress import track
 from ..recordings import open_recording
 from ..recordings.channels import ChannelName, map_channels
+from ..showing import escape_lone
 from ..verbosity import Verbosity, check_type, use_log_level, verbose
 from .bids import read_bids
 from .finding import find_recordings, pair_hypnograms
@@ -120,11 +121,12 @@ def preview_nights(
         name, night = tasks[number]
         scored = night.hypnogram
         values = {"problem": str(found)} if isinstance(found, Exception) else found
-        rows[name] = {
+        given = {
             "subject": night.subject,
             "dataset": night.dataset,
             "hypnogram": Path(scored).name if isinstance(scored, str | Path) else None,
-        } | values
+        }
+        rows[name] = {what: escape_lone(value) for what, value in (given | values).items()}
     columns = ["subject", "dataset", "hours", *modalities, "hypnogram", "problem"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype(object)
     return table.loc[list(named)].rename_axis(index="night")

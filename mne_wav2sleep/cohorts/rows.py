@@ -14,6 +14,7 @@ from ..hypnograms.statistics import LONGEST_NIGHT_H
 from ..modalities import CARDIO_RESPIRATORY, EPOCH_S
 from ..network.files import read_file
 from ..output import write_whole
+from ..showing import escape_lone
 from ..stager import SleepStagerW2S
 from .nights import Night
 from .results import FAILED, STAGED
@@ -217,7 +218,7 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
         for column in values:
             columns.setdefault(column, [None] * n_before)
         for column, found in columns.items():
-            found.append(values.get(column))
+            found.append(escape_lone(values.get(column)))
     return pd.DataFrame({"night": list(nights)} | columns)
 
 
@@ -235,11 +236,8 @@ def tabulate_periods(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
         One row per period; empty if no recording is longer than a night.
     """
     rows = [
-        {
-            "night": name,
-            "subject": night.subject,
-            "dataset": night.dataset,
-        }
+        {"night": name}
+        | {what: escape_lone(getattr(night, what)) for what in ("subject", "dataset")}
         | dict(period)
         for name, night in nights.items()
         for period in getattr(read_row(folder, name), "periods", ())

@@ -409,3 +409,18 @@ def test_tables_of_epochs_and_of_sleep_periods(tmp_path, small_folder):
     assert periods["main"].tolist() == expected["main"].tolist()
     assert_allclose(periods["TST"], expected["TST"])
     assert set(periods["subject"]) == {"'=p"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not Unicode")
+@FAILED_NIGHTS
+def test_names_that_are_not_unicode(tmp_path, small_folder):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_edf(folder / os.fsdecode(b"n\xff.edf"), {"Thor": 16.0}, SECONDS, notes=())
+    (folder / os.fsdecode(b"b\xff.edf")).touch()
+    nights = find_nights(folder)
+    assert list(preview_nights(nights, small_folder)["subject"]) == ["b\\udcff", "n\\udcff"]
+    cohort = stage_cohort(nights, tmp_path / "out", weights=small_folder)
+    assert cohort.table["status"].to_dict() == {"b": "failed", "n": "staged"}
+    assert cohort.table.loc["n", "recording"].endswith("n\\udcff.edf")
+    assert (tmp_path / "out" / "report.html").stat().st_size
