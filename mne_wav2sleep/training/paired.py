@@ -175,8 +175,8 @@ def find_interval(values: NDArray, statistic: Callable[..., Any], seed: int) -> 
     Examples
     --------
     >>> low, high = find_interval(np.array([0.02, 0.05, 0.11, 0.04]), np.mean, 0)
-    >>> round(float(low), 3), round(float(high), 3)
-    (0.028, 0.09)
+    >>> round(low, 2), round(high, 2)
+    (0.03, 0.09)
     """
     if len(values) < 2:
         return np.nan, np.nan
