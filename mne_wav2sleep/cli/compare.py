@@ -63,7 +63,7 @@ def compare_command(
         raise typer.BadParameter("needs STAGED as well.", param_hint="--reference")
     with clean_errors(debug=debug):
         from ..cohorts import compare
-        from ..cohorts.comparison import REPORT, make_folder
+        from ..cohorts.comparison.result import REPORT, make_folder
 
         if out is not None:  # before the work
             out = make_folder(out)

@@ -1,8 +1,9 @@
-"""Many nights: prepare them once, evaluate weights on them, calibrate weights. Without Lightning.
+"""Many nights: stage them, compare them with scorers, prepare, evaluate and calibrate.
 
-In: recordings with their stages (:class:`Night`), from Python or a table. Out: nights on the
-network's grid (:class:`PreparedNight`), agreement for each subset of the signals
-(:class:`Evaluation`) or of hypnograms with scorers (:class:`Comparison`), and calibrations.
+In: recordings, with their stages if they are scored (:class:`Night`), from a folder, a table or
+BIDS. Out: a table and a hypnogram for each night (:class:`Cohort`), agreement with scorers
+(:class:`Comparison`, :class:`Evaluation`), nights on the network's grid (:class:`PreparedNight`),
+and calibrations. Without Lightning.
 """
 
 import lazy_loader as lazy

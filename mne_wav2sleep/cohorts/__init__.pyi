@@ -1,9 +1,9 @@
-from .bids import read_bids, read_participants
+from .bids.derivatives import write_bids_derivatives
+from .bids.reading import read_bids, read_participants
 from .calibration import calibrate, measure_reliability, plot_reliability
 from .collecting import find_nights, preview_nights
-from .comparing import compare
-from .comparison import Comparison
-from .derivatives import write_bids_derivatives
+from .comparison.comparing import compare
+from .comparison.result import Comparison
 from .diary import DiaryEntry, add_diary, read_diary
 from .evaluation import Evaluation, evaluate
 from .finding import find_recordings, pair_hypnograms

@@ -18,7 +18,7 @@ from ..recordings import open_recording
 from ..recordings.channels import ChannelName, map_channels
 from ..showing import escape_lone
 from ..verbosity import Verbosity, check_type, use_log_level, verbose
-from .bids import read_bids
+from .bids.reading import read_bids
 from .finding import find_recordings, pair_hypnograms
 from .identity import check_nights
 from .naming import name_nights

@@ -20,9 +20,7 @@ from ..progress import show_bars, track
 from ..staging.windows import blend, join, plan_windows
 from ..verbosity import Verbosity, check_option, verbose
 from .batches import collate, read_item
-from .identity import warn_of_seen
-from .nights import Night, PreparedNight
-from .pairs import (
+from .comparison.pairs import (
     Pair,
     compute_sleep_stats,
     count_confusion,
@@ -31,6 +29,8 @@ from .pairs import (
     pool_pairs,
     score_nights,
 )
+from .identity import warn_of_seen
+from .nights import Night, PreparedNight
 from .preparing import open_prepared
 
 

@@ -23,8 +23,8 @@ from mne_wav2sleep.cohorts import (
     measure_reliability,
     prepare_nights,
 )
+from mne_wav2sleep.cohorts.comparison.pairs import Pair, compute_sleep_stats
 from mne_wav2sleep.cohorts.evaluation import run_night
-from mne_wav2sleep.cohorts.pairs import Pair, compute_sleep_stats
 from mne_wav2sleep.hypnograms.probabilities import to_proba
 from mne_wav2sleep.network import Calibration, Engine
 from mne_wav2sleep.network.backends import list_subsets

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mne_wav2sleep.cohorts.groups import (
+from mne_wav2sleep.cohorts.comparison.groups import (
     describe_nights,
     group_nights,
     list_columns,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import yasa
 
-from mne_wav2sleep.cohorts.intervals import bootstrap, score_counts
-from mne_wav2sleep.cohorts.pairs import Pair, count_nights
+from mne_wav2sleep.cohorts.comparison.intervals import bootstrap, score_counts
+from mne_wav2sleep.cohorts.comparison.pairs import Pair, count_nights
 from mne_wav2sleep.hypnograms.agreement import allow_absent_stages
 
 BY_STAGE = ("fbeta", "precision", "recall", "specificity", "npv")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yasa
 
-from mne_wav2sleep.cohorts.matching import match_nights
+from mne_wav2sleep.cohorts.comparison.matching import match_nights
 
 HYP = yasa.Hypnogram(["WAKE"] * 3)
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cautions import keep_cautions, warn
-from ..errors import quote
-from ..hypnograms.agreement import allow_absent_stages
-from ..verbosity import Verbosity, check_option, check_type, pluralize, verbose
+from ...cautions import keep_cautions, warn
+from ...errors import quote
+from ...hypnograms.agreement import allow_absent_stages
+from ...verbosity import Verbosity, check_option, check_type, pluralize, verbose
+from ..nights import identify_person
 from .agreement import compare_statistics, describe_pairs, tabulate_pooled
-from .comparison import Comparison
 from .groups import By, describe_nights, group_nights, list_columns, read_participants
 from .matching import Matched, match_nights
-from .nights import identify_person
 from .pairs import Pair, compare_nights, compute_sleep_stats, score_nights
+from .result import Comparison
 from .scorers import (
     CONSENSUS,
     Scorings,

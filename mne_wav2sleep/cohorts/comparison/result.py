@@ -8,11 +8,11 @@ import mne
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..hypnograms.tables import hide_formula
-from ..output import check_output, write_whole
-from ..reports import comparison as figures
-from ..reports.html import write_report
-from ..verbosity import check_option, pluralize
+from ...hypnograms.tables import hide_formula
+from ...output import check_output, write_whole
+from ...reports import comparison as figures
+from ...reports.html import write_report
+from ...verbosity import check_option, pluralize
 from .agreement import StatsAgreement
 
 _FEW = 10

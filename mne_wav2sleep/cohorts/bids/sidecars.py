@@ -12,10 +12,10 @@ import mne
 import numpy as np
 import pandas as pd
 
-from ..cautions import keep_cautions
-from ..errors import quote, summarize_error
-from ..recordings.channels import Channel, ChannelName, map_channels
-from ..recordings.labels import find_lookalike, find_modality
+from ...cautions import keep_cautions
+from ...errors import quote, summarize_error
+from ...recordings.channels import Channel, ChannelName, map_channels
+from ...recordings.labels import find_lookalike, find_modality
 
 _LARGEST = 2**24
 """Size in bytes of a table at most."""

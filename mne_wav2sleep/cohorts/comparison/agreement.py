@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import yasa
 
-from ..cautions import catch_warnings, warn
+from ...cautions import catch_warnings, warn
 from .intervals import N_DRAWS, SEED, bootstrap
 from .pairs import UNKNOWN, Pair, count_confusion, count_nights, list_stages, name_f1, pool_pairs
 
@@ -74,7 +74,7 @@ def tabulate_pooled(
     pairs : sequence of Pair
         The nights.
     agreement : yasa.EpochByEpochAgreement
-        From :func:`~mne_wav2sleep.cohorts.pairs.compare_nights`.
+        From :func:`~mne_wav2sleep.cohorts.comparison.pairs.compare_nights`.
 
     Returns
     -------

@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 import pandas as pd
 import yasa
 
-from ..cautions import warn
-from ..errors import quote, shorten
-from ..formats.edf import SUFFIXES as EDF_SUFFIXES
-from ..hypnograms.reading import FILE_SUFFIXES
-from ..verbosity import check_type, pluralize
-from .results import HYPNOGRAMS, TABLE, Cohort, hypnogram_path, load_cohort
+from ...cautions import warn
+from ...errors import quote, shorten
+from ...formats.edf import SUFFIXES as EDF_SUFFIXES
+from ...hypnograms.reading import FILE_SUFFIXES
+from ...verbosity import check_type, pluralize
+from ..results import HYPNOGRAMS, TABLE, Cohort, hypnogram_path, load_cohort
 
 
 @dataclass(frozen=True)

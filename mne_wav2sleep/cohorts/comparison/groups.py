@@ -10,12 +10,12 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from ..cautions import warn
-from ..errors import quote, shorten, summarize_error
-from ..hypnograms.files import MISSING
-from ..verbosity import check_type, pluralize
-from .nights import identify_person
-from .table import TableKind, read_text
+from ...cautions import warn
+from ...errors import quote, shorten, summarize_error
+from ...hypnograms.files import MISSING
+from ...verbosity import check_type, pluralize
+from ..nights import identify_person
+from ..table import TableKind, read_text
 
 Edges: TypeAlias = Sequence[float] | None
 By: TypeAlias = str | Sequence[str] | Mapping[str, Edges] | None

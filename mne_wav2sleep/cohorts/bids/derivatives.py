@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import yasa
 
-from ..errors import FileWriteError, put_on_line
-from ..modalities import EPOCH_S
-from ..verbosity import check_type, pluralize
-from .bids import DESCRIPTION, check_root, read_description
-from .bids_names import BidsName, name_in_bids
+from ...errors import FileWriteError, put_on_line
+from ...modalities import EPOCH_S
+from ...verbosity import check_type, pluralize
+from ..results import FAILED, Cohort
 from .columns import describe_column
-from .results import FAILED, Cohort
+from .names import BidsName, name_in_bids
+from .reading import DESCRIPTION, check_root, read_description
 
 BIDS_VERSION = "1.10.0"
 _NAME = "mne-wav2sleep"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .bids import parse_entities
-from .nights import identify_person
+from ..nights import identify_person
+from .reading import parse_entities
 
 _DATATYPES = ("eeg", "ieeg", "meg", "nirs")
 """Folders in which BIDS has events of derivatives; those of others are put into the first."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from ..cautions import warn
-from ..errors import quote, summarize_error
-from ..hypnograms.light_marks import find_kind, list_marks
-from ..hypnograms.lights import Lights
-from ..hypnograms.tables import has_stages
-from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
-from .finding import drop_parts, is_named_as_recording
-from .nights import Night
+from ...cautions import warn
+from ...errors import quote, summarize_error
+from ...hypnograms.light_marks import find_kind, list_marks
+from ...hypnograms.lights import Lights
+from ...hypnograms.tables import has_stages
+from ...verbosity import Verbosity, check_type, logger, pluralize, verbose
+from ..finding import drop_parts, is_named_as_recording
+from ..nights import Night
 from .sidecars import Choice, choose_channels, find_sidecar, read_tsv
 
 DESCRIPTION = "dataset_description.json"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..cautions import catch_warnings
+from ...cautions import catch_warnings
 
 N_DRAWS = 2000
 """Number of draws of the bootstrap."""

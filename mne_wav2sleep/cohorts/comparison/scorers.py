@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import yasa
 
-from ..cautions import warn
-from ..errors import put_on_line
-from ..hypnograms.aligning import align_hypnogram, cut_hypnogram
-from ..hypnograms.json import read_json
-from ..hypnograms.reading import locate_hypnogram, read_hypnogram
-from ..modalities import EPOCH_S
-from ..progress import track
-from ..recordings import open_recording
-from ..verbosity import logger, use_log_level
+from ...cautions import warn
+from ...errors import put_on_line
+from ...hypnograms.aligning import align_hypnogram, cut_hypnogram
+from ...hypnograms.json import read_json
+from ...hypnograms.reading import locate_hypnogram, read_hypnogram
+from ...modalities import EPOCH_S
+from ...progress import track
+from ...recordings import open_recording
+from ...verbosity import logger, use_log_level
 from .matching import Matched, ScoredFile, Source
 from .pairs import UNKNOWN, Pair, find_known
 
