@@ -22,7 +22,7 @@ from .bids.reading import read_bids
 from .finding import find_recordings, pair_hypnograms
 from .identity import check_nights
 from .naming import name_nights
-from .nights import Night
+from .nights import Night, make_absolute
 from .parallel import run_tasks
 from .table import read_nights
 
@@ -169,7 +169,7 @@ def collect(nights: str | Path | Sequence[Night]) -> dict[str, Night]:
         raise ValueError("There are no nights to stage. Give a list of nights.")
     for night in found:
         check_type(night, Night, "each of nights")
-    return name_nights(found)
+    return name_nights([make_absolute(night) for night in found])
 
 
 def _search(folder: Path) -> list[Night]:

@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from .nights import Night
@@ -46,8 +47,15 @@ def name_nights(nights: Sequence[Night]) -> dict[str, Night]:
     # The same recording, of which only the hypnogram or the channels differ.
     for i, is_taken in enumerate(_find_taken(names)):
         if is_taken:
-            names[i] = f"{names[i]}-{i + 1}"
+            names[i] = _number(names, i)
     return dict(zip(names, nights, strict=True))
+
+
+def _number(names: Sequence[str], i: int) -> str:
+    """Add a number to a name, so that no other night has it."""
+    others = {name.casefold() for name in names}
+    numbered = (f"{names[i]}-{number}" for number in count(i + 1))
+    return next(name for name in numbered if name.casefold() not in others)
 
 
 def _find_taken(names: Sequence[str]) -> list[bool]:

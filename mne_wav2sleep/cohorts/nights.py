@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,33 @@ class Night:
         files = [self.recording] if isinstance(self.recording, str | Path) else []
         files = files or [f for f in getattr(self.recording, "filenames", []) if f is not None]
         return Path(files[0]).name if files else ""
+
+
+def make_absolute(night: Night) -> Night:
+    """Make the paths of a night absolute, for processes that work in another folder.
+
+    Parameters
+    ----------
+    night : Night
+        The night.
+
+    Returns
+    -------
+    night : Night
+        The same, with absolute paths; ``~`` is the home folder.
+    """
+    recording, hypnogram = night.recording, night.hypnogram
+    if not isinstance(recording, mne.io.BaseRaw):
+        recording = _make_absolute(recording)
+    if isinstance(hypnogram, str | Path):
+        hypnogram = _make_absolute(hypnogram)
+    return replace(night, recording=recording, hypnogram=hypnogram)
+
+
+def _make_absolute(path: str | Path) -> Path:
+    """Make a path absolute."""
+    # Not Path.expanduser, which refuses names such as "~a.edf" that have no such user.
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111
 
 
 @dataclass(frozen=True)

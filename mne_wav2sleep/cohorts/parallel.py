@@ -15,8 +15,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _LOST = {
-    "BrokenProcessPool",  # concurrent.futures, and loky, of which the next is one
-    "TerminatedWorkerError",
+    "TerminatedWorkerError",  # loky, whose BrokenProcessPool is of a task that cannot be sent
     "KilledWorker",  # Dask, after it has tried several workers
     "RayActorError",  # Ray
     "ActorDiedError",

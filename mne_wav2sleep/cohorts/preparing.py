@@ -48,6 +48,7 @@ from .nights import (
     Night,
     PreparedNight,
     compute_checksum,
+    make_absolute,
     open_night,
     sort_nights,
 )
@@ -285,7 +286,7 @@ def prepare_nights(
     check_option("dtype", dtype, ["float16", "float32"])
     check_option("on_error", on_error, ["raise", "warn"])
     check_n_jobs(n_jobs)
-    folder = Path(folder).expanduser()
+    folder = Path(folder).expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -295,7 +296,7 @@ def prepare_nights(
         ) from error
     for one in (folder, folder / "sources"):
         remove_leftovers(one, age_s=_LEFTOVER_S)
-    todo = [night for night in nights if isinstance(night, Night)]
+    todo = [make_absolute(night) for night in nights if isinstance(night, Night)]
     limits = Validity() if validity is None else validity
     prepare = partial(_prepare_file, folder=folder, dtype=dtype, validity=limits)
     results = run_tasks(prepare, todo, n_jobs)

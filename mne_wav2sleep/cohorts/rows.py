@@ -180,8 +180,8 @@ def read_row(folder: Path, name: str) -> Row | None:
     return row if is_valid else None
 
 
-def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
-    """Make the table of a cohort.
+def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make the tables of a cohort.
 
     Parameters
     ----------
@@ -194,6 +194,9 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
     -------
     table : pandas.DataFrame
         One row per night.
+    periods : pandas.DataFrame
+        One row per sleep period of recordings that are longer than a night; empty if there are
+        none.
 
     Raises
     ------
@@ -201,6 +204,7 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
         If a note is no longer there.
     """
     columns: dict[str, list[Any]] = {name: [] for name in _FIRST}
+    periods: list[dict[str, Any]] = []
     for n_before, (name, night) in enumerate(nights.items()):
         row = read_row(folder, name)
         if row is None:
@@ -219,30 +223,9 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
             columns.setdefault(column, [None] * n_before)
         for column, found in columns.items():
             found.append(escape_lone(values.get(column)))
-    return pd.DataFrame({"night": list(nights)} | columns)
-
-
-def tabulate_periods(nights: Mapping[str, Night], folder: Path) -> pd.DataFrame:
-    """Make the table of the sleep periods of recordings of days.
-
-    Parameters
-    ----------
-    nights, folder
-        As in :func:`tabulate_rows`.
-
-    Returns
-    -------
-    periods : pandas.DataFrame
-        One row per period; empty if no recording is longer than a night.
-    """
-    rows = [
-        {"night": name}
-        | {what: escape_lone(getattr(night, what)) for what in ("subject", "dataset")}
-        | dict(period)
-        for name, night in nights.items()
-        for period in getattr(read_row(folder, name), "periods", ())
-    ]
-    return pd.DataFrame(rows)
+        who = {what: escape_lone(getattr(night, what)) for what in ("subject", "dataset")}
+        periods += [{"night": name} | who | dict(period) for period in row.periods]
+    return pd.DataFrame({"night": list(nights)} | columns), pd.DataFrame(periods)
 
 
 def _show_path(source: object, night: Night) -> str:

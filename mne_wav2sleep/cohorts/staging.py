@@ -36,7 +36,6 @@ from .rows import (
     describe_failure,
     list_changes,
     read_row,
-    tabulate_periods,
     tabulate_rows,
     write_row,
 )
@@ -185,6 +184,7 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
             remove_leftovers(one)
         todo = _plan(named, settings, retry_failed=retry_failed)
         _say_plan(named, todo, log)
+        _say_others(named, folder, log)
         with _serve(loaded, settings, n_jobs) as served:
             _stage_all({name: named[name] for name in todo}, served, n_jobs, log)
         return _finish(named, settings, loaded, log)
@@ -255,6 +255,20 @@ def _say_plan(named: Mapping[str, Night], todo: Mapping[str, str], log: logging.
         _say(log, f"Again, as {reason}: {len(names)} night{pluralize(names)} ({some}).")
 
 
+def _say_others(named: Mapping[str, Night], folder: Path, log: logging.Logger) -> None:
+    """Say which nights of earlier runs are not among these."""
+    others = sorted(path.stem for path in (folder / ROWS).glob("*.json") if path.stem not in named)
+    if others:
+        some = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        text = (
+            f"{len(others)} night{pluralize(others)} of earlier runs in {folder} ({some}) "
+            f"{'are' if len(others) > 1 else 'is'} not among these, and left out of the table. "
+            "Their files are kept; remove them, or choose another folder, if they are not wanted."
+        )
+        warn(text)
+        log.info(text)
+
+
 def _say(log: logging.Logger, text: str) -> None:
     """Say something to the user, and in the log."""
     logger.info(text)
@@ -322,14 +336,19 @@ def _finish(
     """Write the table and the overview."""
     from ..reports.cohort import make_overview
 
-    table = tabulate_rows(named, settings.folder)
-    write_table(table, settings.folder / TABLE, overwrite=True)
-    if settings.epochs == "parquet":
-        write_table(table, (settings.folder / TABLE).with_suffix(".parquet"), overwrite=True)
-    periods = tabulate_periods(named, settings.folder)
-    if not periods.empty:
-        write_table(periods, settings.folder / PERIODS, overwrite=True)
-    del table, periods
+    table, periods = tabulate_rows(named, settings.folder)
+    nights = settings.folder / TABLE
+    tables = {
+        nights: table,
+        nights.with_suffix(".parquet"): table if settings.epochs == "parquet" else None,
+        settings.folder / PERIODS: periods if len(periods) else None,
+    }
+    for path, one in tables.items():
+        if one is None:  # that of an earlier run would not belong to the others
+            path.unlink(missing_ok=True)
+        else:
+            write_table(one, path, overwrite=True)
+    del table, periods, tables
     cohort = load_cohort(settings.folder)
     report = make_overview(
         cohort.table,
@@ -354,6 +373,5 @@ def _describe(settings: Settings, weights: LoadedWeights) -> dict[str, Any]:
     """Describe how the cohort was staged, ready for JSON."""
     return {
         "weights": {"name": weights.name, "sha256": weights.sha256, "scorer": weights.scorer},
-        "precision": settings.precision,
-        "ci": settings.ci,
+        **settings.describe(),
     }

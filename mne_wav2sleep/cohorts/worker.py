@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 from contextlib import suppress
@@ -27,11 +28,12 @@ from ..staging.provenance import provenance_path, write_provenance
 from ..verbosity import use_log_level
 from .nights import Night
 from .results import EPOCHS, hypnogram_path
-from .rows import Row, describe_failure, describe_night, describe_periods, write_row
+from .rows import Row, describe_failure, describe_night, describe_periods, read_row, write_row
 from .sources import hash_file, hash_raw
 
 _PASSING = (MemoryError, OSError, EOFError, torch.AcceleratorError)
 """Errors of the machine, after which the same night may be staged, unless its file is not there."""
+_NO_MEMORY = "(?i)can't allocate memory|out of memory"
 _WATCH_S = 1.0
 """Seconds from one look at the parent of a process to the next."""
 
@@ -75,11 +77,9 @@ class Settings:
     parent: int
     served: Address | None = None
 
-    def describe(self, night: Night) -> dict[str, Any]:
-        """Describe the parameters with which a night is staged, ready for JSON."""
+    def describe(self) -> dict[str, Any]:
+        """Describe the parameters with which all nights are staged, ready for JSON."""
         return {
-            "ch_names": dict(sorted(night.ch_names.items())),
-            "lights": night.lights,
             "validity": asdict(self.validity),
             "precision": self.precision,
             "ci": self.ci,
@@ -116,7 +116,8 @@ def make_key(night: Night, settings: Settings) -> dict[str, str]:
         Hashes of the recording, of the weights, and of the parameters; the version of the package.
         A recording that cannot be read is named by what can be known of it.
     """
-    parameters = json.dumps(settings.describe(night), sort_keys=True, default=str)
+    own = {"ch_names": dict(sorted(night.ch_names.items())), "lights": night.lights}
+    parameters = json.dumps(own | settings.describe(), sort_keys=True, default=str)
     return {
         "recording": _hash_recording(night, settings.folder),
         "weights": settings.fingerprint,
@@ -221,12 +222,33 @@ def stage_night(task: tuple[str, Night], settings: Settings) -> tuple[str, Row]:
         except Exception as error:  # no error of one night may stop the others
             if find_full_disk(error) is not None:
                 raise
-            is_passing = isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError)
             values = describe_failure(describe_error(error), cautions)
-            row = Row({}, values, is_final=not is_passing)
+            row = Row({}, values, is_final=not _is_passing(error))
         row = replace(row, key=key)
+        _remove_old(settings.folder, read_row(settings.folder, name), row)
         write_row(settings.folder, name, row)
     return name, row
+
+
+def _is_passing(error: BaseException | None) -> bool:
+    """Whether a night may be staged another time, as the machine was the cause of the error."""
+    while error is not None:
+        # On a CPU, torch has no type of its own for a lack of memory.
+        if isinstance(error, RuntimeError) and re.search(_NO_MEMORY, str(error)):
+            return True
+        if isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _remove_old(folder: Path, old: Row | None, new: Row) -> None:
+    """Remove files of a night from before that it has no longer."""
+    for name in set(() if old is None else old.files) - set(new.files):
+        path = folder / name
+        # The note may be from elsewhere.
+        if path.resolve().is_relative_to(folder.resolve()):
+            path.unlink(missing_ok=True)
 
 
 def _stage(

@@ -18,6 +18,8 @@ from .light_marks import list_marks
 Lights: TypeAlias = str | tuple[Light, Light] | None
 """``"auto"``, a pair of lights off and on, or None for the whole recording."""
 
+WHOLE_RECORDING = "whole recording"
+"""Source of a time in bed that nothing is known of."""
 _APART_S = 3600.0
 """Time between two dark spans that makes them two, and sleep outside of the time in bed that is
 warned of, in seconds. Breaks of a night, as for the toilet, are shorter."""
@@ -55,7 +57,7 @@ class TimeInBed:
     def source(self) -> str:
         """``"annotations"``, ``"given"`` or ``"whole recording"``."""
         sources = {self.off_source, self.on_source} - {"recording"}
-        return min(sources, default="whole recording")
+        return min(sources, default=WHOLE_RECORDING)
 
     @property
     def edges(self) -> list[int]:
@@ -74,7 +76,7 @@ class TimeInBed:
         return None if self.start is None else self.start + timedelta(seconds=self.on)
 
     def __str__(self) -> str:
-        if self.source == "whole recording":
+        if self.source == WHOLE_RECORDING:
             return "the whole recording"
         words = {"annotations": "annotated", "given": "given"}
         ends = (

@@ -19,11 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import summarize_error
 from .backends import Engine, Subset
 
 _MOST = 8
-"""Recordings of a batch at most: four signals of 10 h take some 0.5 GB each while they are
-encoded."""
+"""Recordings of a batch at most."""
+_FREE = 2**31
+"""Bytes of free memory of a GPU for each recording of a batch, several times as much as encoding a
+signal of 10 h takes, as an engine that runs out of memory leaves the GPU for good."""
+_BACKLOG = 64
+"""Processes that may connect at once."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class EngineServer:
         self._engine = engine
         self._waiting: queue.Queue[_Request | None] = queue.Queue()
         key = secrets.token_bytes(32)
-        self._listener = Listener(authkey=key)
+        self._listener = Listener(backlog=_BACKLOG, authkey=key)
         device, precision = str(engine.device), engine.precision
         self.address = Address(str(self._listener.address), key, device, precision)
         self.batches: list[int] = []
@@ -100,7 +105,7 @@ class EngineServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End; what is waiting is not computed."""
+        """End; what is waiting is not computed, and raises EOFError where it was asked for."""
         self._is_open = False
         self._waiting.put(None)
         with suppress(OSError):  # wakes the thread that accepts
@@ -120,47 +125,85 @@ class EngineServer:
     def _receive(self, connection: Connection) -> None:
         """Receive requests of a process until it ends."""
         with connection, suppress(EOFError, OSError):
-            while self._is_open:
+            while True:
                 method, arguments = connection.recv()
                 self._waiting.put(_Request(method, arguments, connection))
+                if not self._is_open:
+                    self._refuse()
 
     def _compute(self) -> None:
         """Compute what is waiting, as much of one kind together as there is."""
         kept: list[_Request] = []
-        while True:
-            first = kept.pop(0) if kept else self._waiting.get()
-            if first is None:
-                return
-            with suppress(queue.Empty):
-                while (more := self._waiting.get_nowait()) is not None:
-                    kept.append(more)
-            batch = [first, *(one for one in kept if one.kind == first.kind)][:_MOST]
+        while self._is_open:
+            while not self._waiting.empty() or not kept:
+                more = self._waiting.get()
+                if more is None:
+                    break
+                kept.append(more)
+            if not self._is_open:
+                break
+            batch = self._take_batch(kept)
             kept = [one for one in kept if not any(one is other for other in batch)]
             self._answer(batch)
+        for request in kept:
+            self._waiting.put(request)
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """Answer what is waiting with an error, after the end."""
+        with suppress(queue.Empty):
+            while True:
+                if (request := self._waiting.get_nowait()) is not None:
+                    with suppress(OSError):
+                        request.connection.send((EOFError("The engine has ended."), "cpu"))
+
+    def _take_batch(self, waiting: Sequence[_Request]) -> list[_Request]:
+        """Choose what is computed together with the first that waits."""
+        first = waiting[0]
+        try:
+            alike = [one for one in waiting if one.kind == first.kind]
+            return alike[: self._find_most()]
+        except Exception:  # of arguments that are none, which the engine refuses
+            return [first]
+
+    def _find_most(self) -> int:
+        """Find how many recordings the memory of the device is enough for."""
+        if self._engine.device.type != "cuda":
+            return _MOST if self._engine.device.type == "cpu" else 1
+        free, _ = torch.cuda.mem_get_info(self._engine.device)
+        return min(max(free // _FREE, 1), _MOST)
 
     def _answer(self, batch: Sequence[_Request]) -> None:
         """Compute requests of one kind, and send each its part."""
-        arrays = [request.arguments[0] for request in batch]
-        sizes = [len(next(iter(one.values()))) for one in arrays]
-        self.batches.append(sum(sizes))
         try:
-            joint = _concatenate(arrays)
-            if batch[0].method == "encode":
-                found: Mapping[Any, Tensor] = self._engine.encode(joint)
-            else:
-                masks = _concatenate([request.arguments[1] for request in batch])
-                found = self._engine.mix(_to_tensors(joint), masks, batch[0].arguments[2])
-            parts = {
-                key: np.split(one.numpy(), np.cumsum(sizes)[:-1]) for key, one in found.items()
-            }
-            answers: list[Any] = [
-                {key: part[i] for key, part in parts.items()} for i in range(len(batch))
-            ]
+            answers = self._compute_batch(batch)
         except Exception as error:  # which is raised where the night is staged
             answers = [error] * len(batch)
+        device = str(self._engine.device)
         for request, answer in zip(batch, answers, strict=True):
-            with suppress(OSError):  # a process that was killed
-                request.connection.send((answer, str(self._engine.device)))
+            try:
+                request.connection.send((answer, device))
+            except OSError:  # a process that was killed
+                continue
+            except Exception as error:  # an error that cannot be sent
+                reason = f"The engine failed ({summarize_error(answer)}; {summarize_error(error)})"
+                with suppress(OSError):
+                    request.connection.send((RuntimeError(f"{reason}."), device))
+
+    def _compute_batch(self, batch: Sequence[_Request]) -> list[Any]:
+        """Compute requests of one kind together."""
+        arrays = [request.arguments[0] for request in batch]
+        sizes = [len(next(iter(one.values()))) for one in arrays]
+        joint = _concatenate(arrays)
+        if batch[0].method == "encode":
+            found: Mapping[Any, Tensor] = self._engine.encode(joint)
+        else:
+            masks = _concatenate([request.arguments[1] for request in batch])
+            found = self._engine.mix(_to_tensors(joint), masks, batch[0].arguments[2])
+        self.batches.append(sum(sizes))
+        ends = np.cumsum(sizes)[:-1]
+        parts = {key: np.split(one.numpy(), ends) for key, one in found.items()}
+        return [{key: part[i] for key, part in parts.items()} for i in range(len(batch))]
 
 
 def _concatenate(parts: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:

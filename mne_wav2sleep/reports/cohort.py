@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from ..cautions import catch_warnings
 from ..errors import shorten
+from ..hypnograms.lights import WHOLE_RECORDING
 from ..modalities import MODALITIES
 from ..showing import escape_hidden
 from ..verbosity import check_type
@@ -127,7 +128,7 @@ def _render_numbers(table: pd.DataFrame) -> str:
 
 def _describe_range(table: pd.DataFrame) -> str:
     """Say what the statistics are over."""
-    sources = get_texts(table, "time_in_bed").replace("recording", "")
+    sources = get_texts(table, "time_in_bed").replace(WHOLE_RECORDING, "")
     counts = sources[sources != ""].value_counts()
     if not len(counts):
         return "over the whole recordings, as no time in bed is known"

@@ -33,6 +33,13 @@ def test_the_same_recording_scored_twice_has_two_names():
     assert len({one.casefold() for one in names}) == 2
 
 
+def test_no_night_takes_the_name_of_another():
+    twice = [Night("n.edf", scored, "p") for scored in ("a.csv", "b.csv")]
+    first, second = name_nights(twice)
+    others = [Night(f"{one}.edf", None, "q") for one in (first, second)]
+    assert len({one.casefold() for one in name_nights([*twice, *others])}) == 4
+
+
 def test_names_can_be_those_of_files(tmp_path):
     names = name(
         ("../x/.hid\x1bden:*?.edf", "a"),

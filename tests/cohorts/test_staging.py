@@ -100,6 +100,9 @@ def test_the_table_has_a_row_for_each_night(whole, recordings, small_folder):
         values = row[name], row[f"{name}_low"], row[f"{name}_high"]
         expected = one[["value", "low", "high"]].to_numpy(dtype=float)
         assert_array_equal(np.array(values, dtype=float), expected)
+    assert row["time_in_bed"] == "whole recording"
+    report = (whole.folder / "report.html").read_text(encoding="utf-8")
+    assert report.count("over the whole recordings, as no time in bed is known") == 2
     assert row["n_warnings"] == len(stager.cautions) > 0
     assert row["warnings"].split(" | ") == stager.cautions
 
@@ -158,13 +161,18 @@ def test_what_failed_for_a_while_is_tried_again(tmp_path, small_folder, monkeypa
     folder, out = write_nights(tmp_path / "in", 1), tmp_path / "out"
     (folder / "broken.edf").write_bytes(b"nonsense")
 
-    def fail(*_, **__):
-        raise MemoryError
+    for error, reason in (
+        (MemoryError(), "There is too little memory."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "DefaultCPUAllocator"),
+    ):
 
-    with monkeypatch.context() as patch:
-        patch.setattr("mne_wav2sleep.cohorts.worker.SleepStagerW2S", fail)
-        table = stage_cohort(find_nights(folder)[1:], out, weights=small_folder).table
-    assert table.loc["p0", "reason"].startswith("There is too little memory.")
+        def fail(*_, error=error, **__):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr("mne_wav2sleep.cohorts.worker.SleepStagerW2S", fail)
+            table = stage_cohort(find_nights(folder)[1:], out, weights=small_folder).table
+        assert table.loc["p0", "reason"].startswith(reason)
     table = stage_cohort(folder, out, weights=small_folder).table
     assert table["status"].to_dict() == {"broken": "failed", "p0": "staged"}
     times = find_times(out)
@@ -174,6 +182,35 @@ def test_what_failed_for_a_while_is_tried_again(tmp_path, small_folder, monkeypa
     assert {name for name, time in find_times(out).items() if time != times[name]} == {
         "broken.json"
     }
+
+
+def test_relative_paths_are_of_the_folder_in_which_they_were_given(
+    tmp_path, small_folder, monkeypatch
+):
+    tables = []
+    for i, name in enumerate("ab"):
+        (tmp_path / name / "in").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / name)  # but not joblib's processes, which are used again
+        write_edf(Path("in/n.edf"), {"Thor": 16.0}, SECONDS + 30 * i, notes=())
+        cohort = stage_cohort("in", "out", weights=small_folder, n_jobs=2)
+        tables.append(cohort.table.loc["n", ["epochs", "recording"]].tolist())
+    assert tables == [[10, str(tmp_path / "a/in/n.edf")], [11, str(tmp_path / "b/in/n.edf")]]
+
+
+@FAILED_NIGHTS
+def test_files_that_no_night_has_any_longer_are_removed_or_named(tmp_path, small_folder):
+    folder, out = write_nights(tmp_path / "in", 2), tmp_path / "out"
+    stage_cohort(folder, out, weights=small_folder, epochs="parquet")
+    (folder / "p0.edf").write_text("broken since")
+    nights = find_nights(folder)
+    stage_cohort(nights, out, weights=small_folder)
+    found = {path.name for path in out.rglob("*") if path.is_file()}
+    assert {"nights.parquet", "p0.parquet", "p1.parquet"}.isdisjoint(found)
+    names = [path.name for path in (out / "hypnograms").iterdir()]
+    assert sorted(names) == ["p1.json", "p1.json.provenance.json"]
+    with pytest.warns(RuntimeWarning, match=r"1 night of earlier runs in .* \(p1\) is not among"):
+        stage_cohort(nights[:1], out, weights=small_folder)
+    assert sorted(names) == sorted(path.name for path in (out / "hypnograms").iterdir())
 
 
 @FAILED_NIGHTS

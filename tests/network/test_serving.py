@@ -86,3 +86,47 @@ def test_others_are_not_served(engine):
         with pytest.raises(AuthenticationError):
             Client(server.address.place, authkey=b"guess")
         assert stage(RemoteEngine(server.address), 1)[("THX",)].shape == (1, N, 4)
+
+
+def test_an_error_that_cannot_be_sent_does_not_end_the_server(engine):
+    class LocalError(Exception):
+        pass
+
+    class Failing(Engine):
+        def encode(self, x):
+            raise LocalError("of a class that is known here only")
+
+    failing = Failing.__new__(Failing)
+    vars(failing).update(vars(engine))
+    with EngineServer(failing) as server:
+        remote = RemoteEngine(server.address)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"The engine failed .LocalError: of a class"):
+                remote.encode(make_input(0))
+
+
+def test_what_waits_when_the_server_ends_raises_an_error(engine):
+    begun, release = threading.Event(), threading.Event()
+
+    class Slow(Engine):
+        def encode(self, x):
+            begun.set()
+            release.wait(30)
+            return engine.encode(x)
+
+    slow = Slow.__new__(Slow)
+    vars(slow).update(vars(engine))
+    with ThreadPoolExecutor(3) as pool:
+        with EngineServer(slow) as server:
+
+            def ask(seed):
+                return RemoteEngine(server.address).encode(make_input(seed))
+
+            jobs = [pool.submit(ask, 0)]
+            assert begun.wait(30)
+            jobs += [pool.submit(ask, seed) for seed in (1, 2)]
+            while server._waiting.qsize() < 2:
+                pass
+        release.set()
+        results = [job.exception(30) for job in jobs]
+    assert sum(isinstance(one, EOFError | OSError) for one in results) == 2

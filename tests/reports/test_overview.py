@@ -109,7 +109,7 @@ def test_the_summary_counts_what_there_is():
     assert "3 warnings about 3 nights." in text
     assert "90% intervals of sleep statistics" in text
     assert "3 of 4 nights could be staged" in text
-    table["time_in_bed"] = ["annotations", "annotations", "recording", None]
+    table["time_in_bed"] = ["annotations", "annotations", "whole recording", None]
     text = read_text(make_overview(table, hyps, title="Cohort"))
     assert (
         "over the time in bed (annotations: 2 nights), and over the whole recording in 1 other "
