@@ -194,13 +194,19 @@ def test_a_night_of_one_stage_has_no_kappa(n):
 @pytest.mark.parametrize("n_stages", [2, 3])
 def test_stages_can_be_fewer(n_stages):
     scored, staged = make_nights(2)
+    proba = pd.DataFrame({"WAKE": 0.4, "LIGHT": 0.35, "DEEP": 0.0, "REM": 0.25}, index=range(60))
+    staged["n1"] = yasa.Hypnogram(["WAKE"] * 60, 4, proba=proba, scorer="wav2sleep")
     found = compare(scored, staged, n_stages=n_stages)
-    folded = compare(
-        {name: hyp.consolidate_stages(n_stages) for name, hyp in scored.items()},
-        {name: hyp.consolidate_stages(n_stages) for name, hyp in staged.items()},
+    summed = ["SLEEP" if n_stages == 2 else "WAKE"] * 60  # by the sums of the probabilities
+    folded = {"n0": staged["n0"].consolidate_stages(n_stages)}
+    folded["n1"] = yasa.Hypnogram(summed, n_stages, scorer="wav2sleep")
+    expected = compare(
+        {name: hyp.consolidate_stages(n_stages) for name, hyp in scored.items()}, folded
     )
     assert len(found.confusion) == n_stages
-    pd.testing.assert_frame_equal(found.pooled, folded.pooled)
+    pd.testing.assert_frame_equal(found.pooled, expected.pooled)
+    by_staged = compare(staged, scored, n_stages=n_stages)  # a reference with probabilities
+    pd.testing.assert_frame_equal(by_staged.confusion.T, found.confusion, check_names=False)
 
 
 def test_stages_that_are_fewer_in_some_files_fold_all_of_them(tmp_path):

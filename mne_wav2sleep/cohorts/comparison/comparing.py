@@ -70,7 +70,8 @@ def compare(
         The stages to compare with the reference, as above, of one scorer.
     n_stages : int or None
         Number of stages to compare, 2 to 5; None for as many as all hypnograms have (4 if the
-        scorer has 5 and 4 were staged).
+        scorer has 5 and 4 were staged). They are folded by the sums of their probabilities, if they
+        have any (:func:`~mne_wav2sleep.fold_hypnogram`).
     by : str, sequence of str, mapping of str to sequence of float, or None
         Columns of ``participants``, or of the table of a cohort (such as ``"dataset"``), by which
         agreement is given as well. A mapping has the edges at which numbers are cut, or None; ages
