@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yasa
 
 from ...cautions import keep_cautions, warn
 from ...errors import quote
@@ -125,7 +126,8 @@ def compare(
     The consensus of several scorers is the stage that most of them gave. Of stages that equally
     many gave, it is the one by the scorer who agrees most with the others (mean kappa), much as in
     Stephansen et al. (2018) and Guillot et al. (2020); two scorers cannot be ranked, and the
-    consensus is where they agree. Epochs that only one has scored have none.
+    consensus is where they agree. Epochs that only one has scored have none. If no night has two
+    scorers, there is no consensus, and the reference of a night is the scorer who has scored it.
 
     Examples
     --------
@@ -237,12 +239,14 @@ def _compare(
         if pairs := make_pairs(references[one], references[another], (one, another), facts):
             rows[one, another] = describe_pairs(pairs)
             kappas.loc[one, another] = kappas.loc[another, one] = rows[one, another]["kappa"]
-    if len(names) > 1:
-        references[CONSENSUS] = find_consensuses(references, rank_scorers(kappas))
+    if consensuses := find_consensuses(references, rank_scorers(kappas)):
+        references[CONSENSUS] = consensuses
     pairs = []
     for name, hyps in references.items():  # the last one is the consensus, if there is one
         if pairs := make_pairs(hyps, scorings.staged, (name, other), facts):
             rows[name, other] = describe_pairs(pairs)
+    if len(names) > 1 and not consensuses:
+        pairs = _pair_apart(references, scorings.staged, other, facts)
     if not pairs:
         raise ValueError(
             "No epoch was scored alike by two scorers, so that there is no consensus. Compare with "
@@ -251,6 +255,23 @@ def _compare(
     by_scorer = pd.DataFrame.from_dict(rows, orient="index")
     by_scorer = by_scorer.rename_axis(["reference", "other"]).reset_index()
     return _tabulate(pairs, groups, {"by_scorer": by_scorer, "failed": failed}, kept)
+
+
+def _pair_apart(
+    references: Mapping[str, Mapping[str, yasa.Hypnogram]],
+    staged: Mapping[str, yasa.Hypnogram],
+    other: str,
+    facts: Mapping[str, Mapping[str, Any]],
+) -> list[Pair]:
+    """Pair nights of which none has two scorers, each with its own."""
+    warn(
+        "No night has two scorers, so that there is no consensus, and each night is compared with "
+        "its own scorer. See by_scorer for each of them; check the names of the nights if some "
+        "were scored twice."
+    )
+    present = {name: hyps for name, hyps in references.items() if hyps}
+    together = {night: hyp for hyps in present.values() for night, hyp in hyps.items()}
+    return make_pairs(together, staged, (" and ".join(present), other), facts)
 
 
 def _tabulate(

@@ -26,7 +26,8 @@ class Comparison:
     Attributes
     ----------
     reference, staged : str
-        Names of the two scorers. The reference of several scorers is their consensus.
+        Names of the two scorers. The reference of several scorers is their consensus, or all of
+        their names if no night has two scorers.
     pooled : pandas.DataFrame
         One row per ``metric`` of YASA (accuracy, balanced accuracy, precision and F1 in %, kappa
         and Matthews' correlation): ``value``, of all epochs of all nights together, with its

@@ -245,7 +245,7 @@ def name_scorers(
     Returns
     -------
     references : list of str
-        Names of the scorers.
+        Names of the scorers. Of several, none is named as their consensus is.
     staged : str
         Name of what is compared with them.
     """
@@ -254,6 +254,9 @@ def name_scorers(
     if other in names:
         names = [f"{name} (reference)" if name == other else name for name in names]
         other = f"{other} (staged)"
+    if len(names) > 1:
+        names = [f"{name} (scorer)" if name == CONSENSUS else name for name in names]
+        other = f"{other} (staged)" if other == CONSENSUS else other
     return names, other
 
 
