@@ -16,7 +16,14 @@ from ...hypnograms.agreement import allow_absent_stages
 from ...verbosity import Verbosity, check_option, check_type, pluralize, verbose
 from ..nights import identify_person
 from .agreement import compare_statistics, describe_pairs, tabulate_pooled
-from .groups import By, describe_nights, group_nights, list_columns, read_participants
+from .groups import (
+    By,
+    describe_nights,
+    group_nights,
+    list_columns,
+    name_subject,
+    read_participants,
+)
 from .matching import Matched, match_nights
 from .pairs import Pair, compare_nights, compute_sleep_stats, score_nights
 from .result import Comparison
@@ -98,7 +105,7 @@ def compare(
     Raises
     ------
     TypeError
-        If an argument has another type.
+        If an argument has another type, or edges of ``by`` are not a list of numbers.
     ValueError
         If no night can be compared, nights cannot be matched or are matched twice, or
         ``n_stages``, ``by``, ``participants`` or ``subjects`` do not fit them.
@@ -166,14 +173,14 @@ def _list_subjects(
     if isinstance(subjects, Mapping):
         if missing := [name for name in names if name not in subjects]:
             raise ValueError(f"subjects lacks the nights {quote(missing)}. Give one for each.")
-        table["subject"] = [str(subjects[name]) for name in names]
+        table["subject"] = [name_subject(subjects[name]) for name in names]
     elif subjects is not None:
         if len(subjects) != len(names):
             raise ValueError(
                 f"subjects has {len(subjects)} values, and there are {len(names)} nights. Give one "
                 "for each, or a mapping of nights to subjects."
             )
-        table["subject"] = list(map(str, subjects))
+        table["subject"] = list(map(name_subject, subjects))
     elif "subject" in table:
         table["subject"] = _tell_apart(table)
     else:
