@@ -67,9 +67,12 @@ def test_bland_altman_is_that_of_yasa(found):
         found.plot_bland_altman(["TSTT"], show=False)
 
 
-def test_files_hold_the_tables(found, tmp_path):
+def test_files_hold_the_tables(found, tmp_path, monkeypatch):
     folder = tmp_path / "new" / "agreement"
+    draw, drawn = type(found)._draw, []
+    monkeypatch.setattr(type(found), "_draw", lambda self: drawn.append(1) or draw(self))
     paths = found.save(folder)
+    assert drawn == [1]  # the report has the figures of the files
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in paths)
     pooled = pd.read_csv(folder / "pooled.csv", index_col="metric")
     pd.testing.assert_frame_equal(pooled, found.pooled)
