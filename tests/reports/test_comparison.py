@@ -129,3 +129,13 @@ def test_methods_say_how_a_consensus_was_found(n, rule):
     text = _describe_methods(("consensus", "wav2sleep"), tables)
     assert f"the consensus of {n} scorers: the " in text
     assert rule in text
+
+
+def test_methods_without_a_consensus():
+    confusion = pd.DataFrame(index=STAGES)
+    apart = {"by_scorer": pd.DataFrame({"reference": ["A", "B"]}), "confusion": confusion}
+    text = _describe_methods(("A and B", "wav2sleep"), apart)
+    assert "Each night was compared with the scorer who had scored it." in text
+    # A single scorer of that name, such as the consensus that a data set has.
+    alone = {"by_scorer": pd.DataFrame({"reference": ["consensus"]}), "confusion": confusion}
+    assert "consensus" not in _describe_methods(("consensus", "wav2sleep"), alone)
