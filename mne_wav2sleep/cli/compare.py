@@ -10,6 +10,9 @@ from .shared import DebugOption, OverwriteOption, clean_errors, show_table, show
 
 commands = typer.Typer(rich_markup_mode=None)
 
+_SHOWN = 10
+"""Number of hypnograms that cannot be compared that are printed."""
+
 
 def _split_columns(given: list[str] | None) -> "dict[str, list[float] | None]":
     """Split COLUMN or COLUMN=EDGE,EDGE."""
@@ -64,6 +67,7 @@ def compare_command(
     with clean_errors(debug=debug):
         from ..cohorts import compare
         from ..cohorts.comparison.result import REPORT, make_folder
+        from ..verbosity import pluralize
 
         if out is not None:  # before the work
             out = make_folder(out)
@@ -78,11 +82,18 @@ def compare_command(
         if out is not None:
             found.save(out, overwrite=overwrite)
     n, people = len(found.by_night), len(found.by_subject)
-    show_text(f"{found.staged} with {found.reference}: {n} nights, {people} subjects")
+    show_text(
+        f"{found.staged} with {found.reference}: {n} night{pluralize(n)}, "
+        f"{people} subject{pluralize(people)}"
+    )
     show_table(found.pooled.round(3))
     if len(found.by_group):
         show_table(found.by_group.set_index(["column", "group"]).round(3))
     if len(found.by_scorer) > 1:
         show_table(found.by_scorer.set_index(["reference", "other"]).round(3))
+    if n_failed := len(found.failed):
+        more = f"; the first {_SHOWN}" if n_failed > _SHOWN else ""
+        show_text(f"{n_failed} hypnogram{pluralize(n_failed)} cannot be compared{more}:")
+        show_table(found.failed[["night", "reason"]].head(_SHOWN).set_index("night"))
     if out is not None:
         show_text(f"{out / REPORT} shows all of it; tables and figures are beside it")

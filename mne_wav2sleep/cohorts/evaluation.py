@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..cautions import warn
 from ..hypnograms.agreement import allow_absent_stages
-from ..hypnograms.folding import fold_hypnogram
+from ..hypnograms.folding import check_n_stages, fold_hypnogram
 from ..hypnograms.probabilities import find_temperatures, name_stages, to_hypnogram, to_proba
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.backends import Subset, list_subsets
@@ -208,8 +208,9 @@ def evaluate(
         Subsets of the signals to stage from, each on the nights that have all of its signals;
         ``"all"`` for every subset, or ``"recorded"`` for all signals that a night has.
     n_stages : int or None
-        Number of stages to compare: 3 (WAKE, NREM, REM) or 2 (WAKE, SLEEP) fold those of the
-        network as :func:`~mne_wav2sleep.fold_hypnogram` does; None compares them as they are.
+        Number of stages to compare: 4 (WAKE, LIGHT, DEEP, REM), 3 (WAKE, NREM, REM) or 2 (WAKE,
+        SLEEP) fold those of the network as :func:`~mne_wav2sleep.fold_hypnogram` does; None
+        compares them as they are.
     cache : str, Path or None
         Where to keep nights that are prepared here; None for a temporary folder.
     n_jobs : int
@@ -227,10 +228,10 @@ def evaluate(
     Raises
     ------
     TypeError
-        If ``nights`` is not a sequence of nights.
+        If ``nights`` is not a sequence of nights, or ``n_stages`` not an integer.
     ValueError
-        If no night has a subset with all of its signals, a night is given twice, or a night cannot
-        be used.
+        If ``n_stages`` is less than 2, or more than the network has, no night has a subset with all
+        of its signals, a night is given twice, or a night cannot be used.
 
     See Also
     --------
@@ -250,7 +251,8 @@ def evaluate(
     if isinstance(subsets, str):
         check_option("subsets", subsets, ["all", "recorded"])
     loaded = load_weights(weights)
-    check_option("n_stages", n_stages, [None, 2, 3, len(loaded.stage_names)])
+    if n_stages is not None:
+        check_n_stages(n_stages, len(loaded.stage_names))
     engine = Engine(loaded.network, device)
     found: dict[tuple[str, str], list[Pair]] = {}
     people: dict[tuple[str, str], set[tuple[str, str]]] = {}

@@ -266,8 +266,11 @@ def _summarize(names: tuple[str, str], tables: Mapping[str, pd.DataFrame]) -> li
 def _describe_methods(names: tuple[str, str], tables: Mapping[str, pd.DataFrame]) -> str:
     """Write the methods paragraph for a paper."""
     consensus = ""
-    if names[0] == "consensus":
-        n_scorers = tables["by_scorer"]["reference"].nunique() - 1
+    references = tables["by_scorer"]["reference"]
+    n_scorers = references.nunique() - 1
+    if names[0] not in set(references):
+        consensus = " Each night was compared with the scorer who had scored it."
+    elif names[0] == "consensus" and n_scorers:  # a single scorer may have that name
         rule = (
             "the epochs in which both gave the same stage"
             if n_scorers == 2

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ..cohorts import Evaluation
+from ..cohorts.comparison.intervals import score_counts
 from ..cohorts.identity import Person
 from ..cohorts.nights import identify_person
 
@@ -37,19 +38,11 @@ def compute_scores(counts: NDArray) -> dict[str, NDArray[np.float64]]:
     >>> {name: float(score.round(3)) for name, score in compute_scores([[20, 5], [10, 15]]).items()}
     {'kappa': 0.4, 'accuracy': 70.0, 'f1': 69.697}
     """
-    counts = np.asarray(counts, dtype=np.float64)
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
-    scored, staged, total = counts.sum(-1), counts.sum(-2), counts.sum((-2, -1))
-    occurs = scored + staged > 0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        observed = right.sum(-1) / total
-        expected = (scored * staged).sum(-1) / total**2
-        f1 = np.where(occurs, 2 * right / np.where(occurs, scored + staged, 1), 0)
-        return {
-            "kappa": (observed - expected) / (1 - expected),
-            "accuracy": 100 * observed,
-            "f1": 100 * f1.sum(-1) / occurs.sum(-1),
-        }
+    scores = score_counts(np.asarray(counts, dtype=np.float64))
+    f1 = scores["fbeta"]  # NaN for stages that do not occur
+    with np.errstate(invalid="ignore"):
+        mean = np.nansum(f1, -1) / np.isfinite(f1).sum(-1)
+    return {"kappa": scores["kappa"], "accuracy": scores["accuracy"], "f1": mean}
 
 
 def count_by_subject(found: Evaluation) -> dict[Person, NDArray[np.int64]]:

@@ -34,6 +34,16 @@ def test_tables_are_printed_and_the_rest_is_written(folders, invoke):
     assert invoke(*arguments, "--overwrite").exit_code == 0
 
 
+def test_what_cannot_be_compared_is_printed(folders, invoke):
+    (folders / "A" / "n0.json").write_text("{}")
+    result = invoke("compare", folders / "A", folders / "staged")
+    assert result.exit_code == 0, result.output
+    assert "expert (reference): 1 night, 1 subject\n" in result.stdout
+    assert "1 hypnogram cannot be compared:\n" in result.stdout
+    (row,) = [line for line in result.stdout.splitlines() if line.startswith("n0")]
+    assert "is not a hypnogram in YASA's format" in row
+
+
 def test_several_scorers(folders, invoke):
     result = invoke("compare", folders / "A", folders / "staged", "--reference", folders / "B")
     assert result.exit_code == 0, result.output
@@ -49,6 +59,7 @@ def test_several_scorers(folders, invoke):
         (["A"], 1, "only one argument was given"),
         (["A", "nothing"], 1, "There is no hypnogram or folder"),
         (["A", "staged", "--n-stages", "9"], 1, "n_stages"),
+        (["A", "staged", "--by", "age=nan"], 1, "Give finite numbers"),
         (["A", "staged", "--by", "age"], 1, "There is no column 'age'"),
     ],
 )

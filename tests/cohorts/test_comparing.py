@@ -194,13 +194,17 @@ def test_a_night_of_one_stage_has_no_kappa(n):
 @pytest.mark.parametrize("n_stages", [2, 3])
 def test_stages_can_be_fewer(n_stages):
     scored, staged = make_nights(2)
+    proba = pd.DataFrame({"WAKE": 0.4, "LIGHT": 0.35, "DEEP": 0.0, "REM": 0.25}, index=range(60))
+    staged["n1"] = yasa.Hypnogram(["WAKE"] * 60, 4, proba=proba, scorer="wav2sleep")
     found = compare(scored, staged, n_stages=n_stages)
-    folded = compare(
-        {name: hyp.consolidate_stages(n_stages) for name, hyp in scored.items()},
-        {name: hyp.consolidate_stages(n_stages) for name, hyp in staged.items()},
+    summed = yasa.Hypnogram([{2: "SLEEP", 3: "WAKE"}[n_stages]] * 60, n_stages, scorer="wav2sleep")
+    folded = {"n0": staged["n0"].consolidate_stages(n_stages), "n1": summed}
+    expected = compare(
+        {name: hyp.consolidate_stages(n_stages) for name, hyp in scored.items()}, folded
     )
-    assert len(found.confusion) == n_stages
-    pd.testing.assert_frame_equal(found.pooled, folded.pooled)
+    pd.testing.assert_frame_equal(found.pooled, expected.pooled)
+    by_staged = compare(staged, scored, n_stages=n_stages)  # a reference with probabilities
+    pd.testing.assert_frame_equal(by_staged.confusion.T, found.confusion, check_names=False)
 
 
 def test_stages_that_are_fewer_in_some_files_fold_all_of_them(tmp_path):
@@ -220,6 +224,12 @@ def test_scorers_of_one_name_are_told_apart():
     assert (found.reference, found.staged) == ("expert (reference)", "expert (staged)")
     mixed = {"n0": staged["n0"], "n1": change_hypnogram(staged["n1"], scorer="other")}
     assert compare(scored, mixed).staged == "staged"
+    scored, staged = scored["n0"], change_hypnogram(mixed["n0"], scorer="consensus")
+    scorers = {"consensus": scored, "B": scored}
+    for one, named in ((staged, "consensus (reference)"), (mixed["n0"], "consensus (scorer)")):
+        found = compare(scorers, one)
+        assert found.by_scorer["reference"].tolist() == [named, named, "B", "consensus"]
+    assert compare({"A": scored, "B": scored}, staged).staged == "consensus (staged)"
 
 
 def test_broken_files_are_rows_with_their_reasons(tmp_path):
@@ -277,6 +287,7 @@ def make_cohort(folder, scored, staged, recording="{}.edf"):
         {
             "night": list(staged),
             "status": "staged",
+            "reason": "",
             "subject": [f"s{i // 2}" for i in range(len(staged))],
             "dataset": [("x", "y")[i % 2] for i in range(len(staged))],
             "recording": [str(folder.parent / recording.format(name)) for name in staged],
@@ -379,8 +390,16 @@ def test_two_scorers_have_a_consensus_where_they_agree():
 
 def test_scorers_who_share_no_night():
     scored, staged = make_nights(2)
-    with pytest.raises(ValueError, match="there is no consensus"):
-        compare({"A": {"n0": scored["n0"]}, "B": {"n1": scored["n1"]}}, staged)
+    with pytest.warns(RuntimeWarning, match="No night has two scorers"):
+        found = compare({"A": {"n0": scored["n0"]}, "B": {"n1": scored["n1"]}}, staged)
+    assert (found.reference, found.by_scorer["reference"].tolist()) == ("A and B", ["A", "B"])
+    both = compare(scored, staged)
+    pd.testing.assert_frame_equal(found.pooled, both.pooled)
+    assert found.by_scorer["kappa"].tolist() == both.by_night["kappa"].tolist()
+    apart = {name: yasa.Hypnogram([name] * 9, 4) for name in ("WAKE", "REM")}
+    warned = pytest.warns(RuntimeWarning, match="differ in 9 of 9 epochs")
+    with pytest.raises(ValueError, match="there is no consensus"), warned:
+        compare(apart, yasa.Hypnogram(["WAKE"] * 9, 4, scorer="staged"))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from mne_wav2sleep.cohorts.evaluation import run_night
 from mne_wav2sleep.hypnograms.probabilities import to_proba
 from mne_wav2sleep.network import Calibration, Engine
 from mne_wav2sleep.network.backends import list_subsets
+from mne_wav2sleep.network.extend import extend_weights
 
 pytestmark = toy_recordings
 
@@ -252,6 +253,11 @@ def test_evaluation_stages_as_the_stager_does(weights, tmp_path):
             expected,
             check_names=False,
         )
+    five = extend_weights(weights, n_stages=5)  # N1 and N2 share what LIGHT had
+    evaluated = (evaluate(night, w, subsets=[("ECG",)], n_stages=4) for w in (five, weights))
+    matrices = [one.confusion[("cohort", "ECG")] for one in evaluated]
+    assert list(matrices[0]) == ["WAKE", "LIGHT", "DEEP", "REM"]
+    pd.testing.assert_frame_equal(*matrices)
     assert repr(three).count("\n") == 3
     with pytest.raises(ValueError, match="n_stages"):
         evaluate(night, weights, n_stages=5)

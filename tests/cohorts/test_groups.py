@@ -37,6 +37,30 @@ def test_other_columns_are_as_they_are():
 
 
 @pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pd.Categorical(["b", None, "a"]), ["b", "unknown", "a"]),
+        (pd.array([2, None, 1], dtype="Int64"), ["2", "unknown", "1"]),
+        (pd.array(["b", None, "a"], dtype="string"), ["b", "unknown", "a"]),
+    ],
+)
+def test_an_unknown_value_in_a_column_of_any_type(values, expected):
+    with pytest.warns(RuntimeWarning, match="1 night of s1 has no value of 'site'"):
+        groups = group_nights(make_nights(site=values), "site")
+    assert list(groups) == expected
+    assert list(groups.cat.categories) == [*sorted({*expected} - {"unknown"}), "unknown"]
+
+
+def test_numbers_of_subjects_that_pandas_read_as_floats():
+    nights = make_nights(subject=["1", "sub-2", None])
+    table = pd.DataFrame({"subject": [2.0, 1.0, None, None], "site": ["b", "a", "c", "c"]})
+    assert list(describe_nights(nights, read_participants(table))["site"][:2]) == ["a", "b"]
+    table = pd.DataFrame({"night": ["n0", "n1", "n2"], "subject": [1.0, 1.0, None]})
+    found = describe_nights(nights, read_participants(table))
+    assert list(found["subject"]) == ["1", "1", "n2"]
+
+
+@pytest.mark.parametrize(
     ("column", "edges", "message"),
     [
         ("bmi", None, r"'bmi' has 11 different numbers\. Give edges to cut them at, by={'bmi'"),
@@ -57,6 +81,7 @@ def test_columns_that_are_no_groups(column, edges, message):
         ("a", {"a": None}),
         (["a", "b"], {"a": None, "b": None}),
         ({"a": [1]}, {"a": [1]}),
+        ({"a": range(1, 3)}, {"a": range(1, 3)}),
     ],
 )
 def test_columns_in_every_form(by, expected):
@@ -70,6 +95,11 @@ def test_columns_in_every_form(by, expected):
         ([3], TypeError, "each column of by must be"),
         ({"age": [40, 18]}, ValueError, "has the edges .* for 'age'"),
         ({"age": []}, ValueError, "has the edges"),
+        ({"age": [float("nan")]}, ValueError, r"edges \[nan\] for 'age'. Give finite numbers"),
+        ({"age": [18, float("inf")]}, ValueError, "Give finite numbers"),
+        ({"age": 40}, TypeError, "edges 40 for 'age', which are not a list of numbers"),
+        ({"age": "18,40"}, TypeError, "which are not a list of numbers"),
+        ({"age": ["18"]}, TypeError, "which are not a list of numbers"),
     ],
 )
 def test_columns_in_a_wrong_form(by, error, message):

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yasa
 
 from mne_wav2sleep.cohorts.comparison.matching import match_nights
+from mne_wav2sleep.cohorts.comparison.scorers import read_scorings
 
 HYP = yasa.Hypnogram(["WAKE"] * 3)
 
@@ -128,3 +130,14 @@ def test_scorers_are_told_from_nights(tmp_path):
 def test_what_cannot_be_matched(reference, staged, error, message):
     with pytest.raises(error, match=message):
         match_nights(reference, staged)
+
+
+@pytest.mark.parametrize(("n_stages", "stages"), [(None, ["WAKE"] * 3), (2, ["SLEEP"] * 3)])
+def test_probabilities_decide_and_are_not_kept(n_stages, stages):
+    proba = pd.DataFrame({"WAKE": 0.4, "LIGHT": 0.35, "DEEP": 0.0, "REM": 0.25}, index=range(3))
+    staged = yasa.Hypnogram(["WAKE"] * 3, 4, proba=proba, scorer="w2s", start="2024-03-01 22:00")
+    found = read_scorings(match_nights(HYP, staged), n_stages, None).staged["1"]
+    assert list(found.hypno) == stages
+    assert found.proba is None
+    assert (found.scorer, found.start) == ("w2s", staged.start)
+    assert staged.proba is not None

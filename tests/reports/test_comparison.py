@@ -67,9 +67,12 @@ def test_bland_altman_is_that_of_yasa(found):
         found.plot_bland_altman(["TSTT"], show=False)
 
 
-def test_files_hold_the_tables(found, tmp_path):
+def test_files_hold_the_tables(found, tmp_path, monkeypatch):
     folder = tmp_path / "new" / "agreement"
+    draw, drawn = type(found)._draw, []
+    monkeypatch.setattr(type(found), "_draw", lambda self: drawn.append(1) or draw(self))
     paths = found.save(folder)
+    assert drawn == [1]  # the report has the figures of the files
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in paths)
     pooled = pd.read_csv(folder / "pooled.csv", index_col="metric")
     pd.testing.assert_frame_equal(pooled, found.pooled)
@@ -126,3 +129,13 @@ def test_methods_say_how_a_consensus_was_found(n, rule):
     text = _describe_methods(("consensus", "wav2sleep"), tables)
     assert f"the consensus of {n} scorers: the " in text
     assert rule in text
+
+
+def test_methods_without_a_consensus():
+    confusion = pd.DataFrame(index=STAGES)
+    apart = {"by_scorer": pd.DataFrame({"reference": ["A", "B"]}), "confusion": confusion}
+    text = _describe_methods(("A and B", "wav2sleep"), apart)
+    assert "Each night was compared with the scorer who had scored it." in text
+    # A single scorer of that name, such as the consensus that a data set has.
+    alone = {"by_scorer": pd.DataFrame({"reference": ["consensus"]}), "confusion": confusion}
+    assert "consensus" not in _describe_methods(("consensus", "wav2sleep"), alone)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yasa
 
 from ...cautions import keep_cautions, warn
 from ...errors import quote
@@ -15,7 +16,14 @@ from ...hypnograms.agreement import allow_absent_stages
 from ...verbosity import Verbosity, check_option, check_type, pluralize, verbose
 from ..nights import identify_person
 from .agreement import compare_statistics, describe_pairs, tabulate_pooled
-from .groups import By, describe_nights, group_nights, list_columns, read_participants
+from .groups import (
+    By,
+    describe_nights,
+    group_nights,
+    list_columns,
+    name_subject,
+    read_participants,
+)
 from .matching import Matched, match_nights
 from .pairs import Pair, compare_nights, compute_sleep_stats, score_nights
 from .result import Comparison
@@ -70,7 +78,8 @@ def compare(
         The stages to compare with the reference, as above, of one scorer.
     n_stages : int or None
         Number of stages to compare, 2 to 5; None for as many as all hypnograms have (4 if the
-        scorer has 5 and 4 were staged).
+        scorer has 5 and 4 were staged). They are folded by the sums of their probabilities, if they
+        have any (:func:`~mne_wav2sleep.fold_hypnogram`).
     by : str, sequence of str, mapping of str to sequence of float, or None
         Columns of ``participants``, or of the table of a cohort (such as ``"dataset"``), by which
         agreement is given as well. A mapping has the edges at which numbers are cut, or None; ages
@@ -96,7 +105,7 @@ def compare(
     Raises
     ------
     TypeError
-        If an argument has another type.
+        If an argument has another type, or edges of ``by`` are not a list of numbers.
     ValueError
         If no night can be compared, nights cannot be matched or are matched twice, or
         ``n_stages``, ``by``, ``participants`` or ``subjects`` do not fit them.
@@ -124,7 +133,8 @@ def compare(
     The consensus of several scorers is the stage that most of them gave. Of stages that equally
     many gave, it is the one by the scorer who agrees most with the others (mean kappa), much as in
     Stephansen et al. (2018) and Guillot et al. (2020); two scorers cannot be ranked, and the
-    consensus is where they agree. Epochs that only one has scored have none.
+    consensus is where they agree. Epochs that only one has scored have none. If no night has two
+    scorers, there is no consensus, and the reference of a night is the scorer who has scored it.
 
     Examples
     --------
@@ -163,14 +173,14 @@ def _list_subjects(
     if isinstance(subjects, Mapping):
         if missing := [name for name in names if name not in subjects]:
             raise ValueError(f"subjects lacks the nights {quote(missing)}. Give one for each.")
-        table["subject"] = [str(subjects[name]) for name in names]
+        table["subject"] = [name_subject(subjects[name]) for name in names]
     elif subjects is not None:
         if len(subjects) != len(names):
             raise ValueError(
                 f"subjects has {len(subjects)} values, and there are {len(names)} nights. Give one "
                 "for each, or a mapping of nights to subjects."
             )
-        table["subject"] = list(map(str, subjects))
+        table["subject"] = list(map(name_subject, subjects))
     elif "subject" in table:
         table["subject"] = _tell_apart(table)
     else:
@@ -236,12 +246,14 @@ def _compare(
         if pairs := make_pairs(references[one], references[another], (one, another), facts):
             rows[one, another] = describe_pairs(pairs)
             kappas.loc[one, another] = kappas.loc[another, one] = rows[one, another]["kappa"]
-    if len(names) > 1:
-        references[CONSENSUS] = find_consensuses(references, rank_scorers(kappas))
+    if consensuses := find_consensuses(references, rank_scorers(kappas)):
+        references[CONSENSUS] = consensuses
     pairs = []
     for name, hyps in references.items():  # the last one is the consensus, if there is one
         if pairs := make_pairs(hyps, scorings.staged, (name, other), facts):
             rows[name, other] = describe_pairs(pairs)
+    if len(names) > 1 and not consensuses:
+        pairs = _pair_apart(references, scorings.staged, other, facts)
     if not pairs:
         raise ValueError(
             "No epoch was scored alike by two scorers, so that there is no consensus. Compare with "
@@ -250,6 +262,23 @@ def _compare(
     by_scorer = pd.DataFrame.from_dict(rows, orient="index")
     by_scorer = by_scorer.rename_axis(["reference", "other"]).reset_index()
     return _tabulate(pairs, groups, {"by_scorer": by_scorer, "failed": failed}, kept)
+
+
+def _pair_apart(
+    references: Mapping[str, Mapping[str, yasa.Hypnogram]],
+    staged: Mapping[str, yasa.Hypnogram],
+    other: str,
+    facts: Mapping[str, Mapping[str, Any]],
+) -> list[Pair]:
+    """Pair nights of which none has two scorers, each with its own."""
+    warn(
+        "No night has two scorers, so that there is no consensus, and each night is compared with "
+        "its own scorer. See by_scorer for each of them; check the names of the nights if some "
+        "were scored twice."
+    )
+    present = {name: hyps for name, hyps in references.items() if hyps}
+    together = {night: hyp for hyps in present.values() for night, hyp in hyps.items()}
+    return make_pairs(together, staged, (" and ".join(present), other), facts)
 
 
 def _tabulate(

@@ -4,8 +4,9 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,9 +34,31 @@ _NAMED = 5
 """Number of subjects that a message names."""
 
 
+def name_subject(subject: object) -> str:
+    """Name a subject, whose number pandas may have read as 1.0.
+
+    Parameters
+    ----------
+    subject : object
+        The subject, as a table or a list has it.
+
+    Returns
+    -------
+    name : str
+        Its name.
+
+    Examples
+    --------
+    >>> name_subject(1.0), name_subject("01")
+    ('1', '01')
+    """
+    is_whole = isinstance(subject, float) and subject.is_integer()
+    return f"{subject:.0f}" if is_whole else str(subject)
+
+
 def _to_key(subject: object) -> str:
     """Give a subject as it is compared: without case, and without "sub-" of BIDS."""
-    return identify_person("", str(subject))[1].removeprefix("sub-")
+    return identify_person("", name_subject(subject))[1].removeprefix("sub-")
 
 
 def read_participants(participants: pd.DataFrame | str | Path | None) -> pd.DataFrame | None:
@@ -51,7 +74,8 @@ def read_participants(participants: pd.DataFrame | str | Path | None) -> pd.Data
     Returns
     -------
     table : pandas.DataFrame or None
-        The table, with the columns ``subject`` and ``night``, as far as it has them.
+        The table, with the columns ``subject`` and ``night``, as far as it has them, without rows
+        that name neither.
 
     Raises
     ------
@@ -79,6 +103,7 @@ def read_participants(participants: pd.DataFrame | str | Path | None) -> pd.Data
             f"{name} has the columns {quote(list(table.columns))}. It needs participant_id or "
             "subject, or night."
         )
+    table = table[table[key].notna()]
     keys = table[key].map(_to_key)
     if (twice := table[key][keys.duplicated()]).size:
         raise ValueError(
@@ -134,7 +159,8 @@ def describe_nights(nights: pd.DataFrame, participants: pd.DataFrame | None) -> 
         rows = given.set_index(given["night"].map(_to_key)).drop(columns="night")
         rows = rows.reindex(names.map(_to_key)).set_axis(nights.index)
         if "subject" in rows:
-            nights["subject"] = rows.pop("subject").combine_first(nights["subject"])
+            people = rows.pop("subject").astype(object).map(name_subject, na_action="ignore")
+            nights["subject"] = people.combine_first(nights["subject"])
     elif given is not None:
         rows = given.set_index(given["subject"].map(_to_key)).drop(columns="subject")
         subjects = nights["subject"].fillna(names)
@@ -169,9 +195,9 @@ def list_columns(by: By) -> dict[str, Edges]:
     Raises
     ------
     TypeError
-        If it is something else.
+        If it is something else, or edges are not a list of numbers.
     ValueError
-        If edges are not ascending numbers.
+        If edges are not ascending, or not finite.
     """
     if by is None:
         return {}
@@ -181,13 +207,25 @@ def list_columns(by: By) -> dict[str, Edges]:
         columns = dict.fromkeys(columns)
     for name, edges in columns.items():
         check_type(name, str, "each column of by")
-        if edges is not None and (
-            not len(edges) or not np.all(np.diff(np.asarray(edges, dtype=float)) > 0)
-        ):
-            raise ValueError(
-                f"by has the edges {quote(edges)} for {name!r}. Give numbers in ascending order."
-            )
+        if edges is not None:
+            _check_edges(name, edges)
     return dict(columns)
+
+
+def _check_edges(column: str, edges: Any) -> None:
+    """Check that edges are finite numbers in ascending order."""
+    is_list = isinstance(edges, list | tuple | range | np.ndarray | pd.Series)
+    if not is_list or not all(isinstance(one, Real) for one in edges):
+        raise TypeError(
+            f"by has the edges {quote(edges)} for {column!r}, which are not a list of numbers. "
+            f"Give one, such as by={{{column!r}: [18, 40]}}, or None."
+        )
+    numbers = np.asarray(edges, dtype=float)
+    if not numbers.size or not np.isfinite(numbers).all() or not (np.diff(numbers) > 0).all():
+        raise ValueError(
+            f"by has the edges {quote(edges)} for {column!r}. Give finite numbers in ascending "
+            "order."
+        )
 
 
 def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.Series:
@@ -223,6 +261,8 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
             f"{', '.join(map(str, nights.columns))}. Give one of them, or participants= with it."
         )
     values = nights[column if column in nights else alike[0]]
+    if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # such as a categorical
+        values = values.astype(object)
     numbers = pd.to_numeric(values, errors="coerce").replace([np.inf, -np.inf], np.nan)
     # Text such as "40+" beside numbers.
     words = values[values.notna() & numbers.isna()]
@@ -256,7 +296,7 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
             "participants."
         )
     labels = [*(one for one in labels if one != UNKNOWN_GROUP), UNKNOWN_GROUP]
-    found = found.fillna(UNKNOWN_GROUP)
+    found = found.astype(object).fillna(UNKNOWN_GROUP)
     return pd.Series(pd.Categorical(found, labels, ordered=True), index=values.index)
 
 

@@ -15,9 +15,6 @@ from ...reports.html import write_report
 from ...verbosity import check_option, pluralize
 from .agreement import StatsAgreement
 
-_FEW = 10
-"""Number of subjects below which intervals are doubtful."""
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -26,7 +23,8 @@ class Comparison:
     Attributes
     ----------
     reference, staged : str
-        Names of the two scorers. The reference of several scorers is their consensus.
+        Names of the two scorers. The reference of several scorers is their consensus, or all of
+        their names if no night has two scorers.
     pooled : pandas.DataFrame
         One row per ``metric`` of YASA (accuracy, balanced accuracy, precision and F1 in %, kappa
         and Matthews' correlation): ``value``, of all epochs of all nights together, with its
@@ -166,11 +164,15 @@ class Comparison:
         report : mne.Report
             For ``report.save("agreement.html")``.
         """
+        return self._make_report(self._draw())
+
+    def _make_report(self, drawn: dict[str, Figure]) -> mne.Report:
+        """Make a report with figures that are drawn already."""
         return figures.make_comparison_report(
             (self.reference, self.staged),
             tables={name: getattr(self, name) for name in _TABLES}
             | {"sleep_stats_report": self._statistics.report()},
-            figures=self._draw(),
+            figures=drawn,
             cautions=self.cautions,
         )
 
@@ -222,7 +224,7 @@ class Comparison:
         for name in pictures:
             with write_whole(folder / name, overwrite=overwrite) as unfinished:
                 drawn[Path(name).stem].savefig(unfinished, dpi=200)
-        write_report(self.report(), folder / REPORT, overwrite=overwrite)
+        write_report(self._make_report(drawn), folder / REPORT, overwrite=overwrite)
         return paths
 
 

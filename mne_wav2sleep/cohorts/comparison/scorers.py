@@ -14,6 +14,7 @@ import yasa
 from ...cautions import warn
 from ...errors import put_on_line
 from ...hypnograms.aligning import align_hypnogram, cut_hypnogram
+from ...hypnograms.folding import fold_hypnogram
 from ...hypnograms.json import read_json
 from ...hypnograms.reading import locate_hypnogram, read_hypnogram
 from ...modalities import EPOCH_S
@@ -51,6 +52,8 @@ def read_scorings(
 ) -> Scorings:
     """Read all hypnograms, fold them to common stages, and put them in place by the clock.
 
+    Stages are folded as :func:`fold_hypnogram` does; probabilities are not kept.
+
     Parameters
     ----------
     matched : Matched
@@ -72,22 +75,24 @@ def read_scorings(
     """
     failed: list[dict[str, str]] = []
     staged, read = _read_all(matched, meas_date_is_local, failed)
-    hyps = [*staged.values(), *(hyp for found in read.values() for hyp in found.values())]
-    common = _choose_stages(hyps, n_stages)
+    scored = [hyp for found in read.values() for hyp in found.values()]
+    common = _choose_stages([*staged.values(), *scored], n_stages)
+    del scored  # so that probabilities are freed night by night
     _warn_of_mixed(list(staged.values()), common, "staged")
     placed: dict[str, dict[str, yasa.Hypnogram]] = {name: {} for name in read}
-    folded = {night: _fold(hyp, common) for night, hyp in staged.items()}
+    for night, hyp in staged.items():
+        staged[night] = _fold(hyp, common)
     for scorer, found in read.items():
         _warn_of_mixed(list(found.values()), common, "reference")
         for night, hyp in found.items():
             with _note(failed, night, scorer):
                 aligned = align_hypnogram(
-                    _fold(hyp, common), folded[night], meas_date_is_local=meas_date_is_local
+                    _fold(hyp, common), staged[night], meas_date_is_local=meas_date_is_local
                 )
-                if not find_known(aligned, folded[night]).any():
+                if not find_known(aligned, staged[night]).any():
                     raise ValueError("No epoch has a stage in both hypnograms")
                 placed[scorer][night] = aligned
-    return Scorings(placed, folded, failed)
+    return Scorings(placed, staged, failed)
 
 
 @contextmanager
@@ -173,8 +178,17 @@ def _warn_of_mixed(hyps: Sequence[yasa.Hypnogram], common: int, what: str) -> No
 
 
 def _fold(hyp: yasa.Hypnogram, n_stages: int) -> yasa.Hypnogram:
-    """Fold a hypnogram to fewer stages."""
-    return hyp if hyp.n_stages == n_stages else hyp.consolidate_stages(n_stages)
+    """Fold a hypnogram to fewer stages by its probabilities, which are then left out."""
+    folded = fold_hypnogram(hyp, n_stages)
+    if folded.proba is None:
+        return folded
+    return yasa.Hypnogram(
+        folded.hypno.to_numpy(dtype=object),
+        n_stages=n_stages,
+        freq=folded.freq,
+        start=folded.start,
+        scorer=folded.scorer,
+    )
 
 
 def make_pairs(
@@ -231,7 +245,7 @@ def name_scorers(
     Returns
     -------
     references : list of str
-        Names of the scorers.
+        Names of the scorers. Of several, none is named as their consensus is.
     staged : str
         Name of what is compared with them.
     """
@@ -240,6 +254,9 @@ def name_scorers(
     if other in names:
         names = [f"{name} (reference)" if name == other else name for name in names]
         other = f"{other} (staged)"
+    if len(names) > 1:
+        names = [f"{name} (scorer)" if name == CONSENSUS else name for name in names]
+        other = f"{other} (staged)" if other == CONSENSUS else other
     return names, other
 
 
