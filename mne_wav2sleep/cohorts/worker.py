@@ -17,6 +17,7 @@ import torch
 
 from ..errors import FileWriteError, WeightsError, describe_error, find_full_disk
 from ..hypnograms import write_hypnogram
+from ..hypnograms.lights import EventLights
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.serving import Address, RemoteEngine
 from ..progress import show_bars
@@ -77,9 +78,10 @@ class Settings:
 
     def describe(self, night: Night) -> dict[str, Any]:
         """Describe the parameters with which a night is staged, ready for JSON."""
+        lights = night.lights
         return {
             "ch_names": dict(sorted(night.ch_names.items())),
-            "lights": night.lights,
+            "lights": {"events": lights} if isinstance(lights, EventLights) else lights,
             "validity": asdict(self.validity),
             "precision": self.precision,
             "ci": self.ci,

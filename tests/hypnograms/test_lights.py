@@ -10,7 +10,7 @@ import yasa
 from builders import assert_clean
 
 from mne_wav2sleep.hypnograms.light_marks import find_kind
-from mne_wav2sleep.hypnograms.lights import choose_time_in_bed, find_lights
+from mne_wav2sleep.hypnograms.lights import EventLights, choose_time_in_bed, find_lights
 
 START = datetime(2024, 3, 1, 22, 30, tzinfo=UTC)
 NIGHT = 9 * 3600.0
@@ -125,6 +125,39 @@ def test_the_clocks_change_between_lights_off_and_on(start, off, on, hours):
     # The clock of the recording does not change.
     off_times, on_times = place("22:00", "07:00", start=begin, duration=11 * 3600)
     assert on_times[0] - off_times[0] == 9 * 3600
+
+
+@pytest.mark.parametrize(
+    ("events", "expected", "message"),
+    [
+        ((900.0, 28800.0), ((900,), (28800,)), None),
+        ((900.0, None), ((900,), ()), None),
+        ((900.0, NIGHT + 20), ((900,), (NIGHT,)), None),
+        ((900.0, NIGHT + 3600), ((900,), (NIGHT,)), "on in events.tsv, .* taken to be its end"),
+        ((-7200.0, None), ((0,), ()), "off in events.tsv, .* taken to be its start"),
+        ((NIGHT + 5, None), ((), ()), "off in events.tsv, .* outside .* is not used"),
+        ((900.0, 901.0), ((900,), (901,)), None),
+    ],
+)
+def test_events_outside_of_the_recording_do_not_stop_staging(events, expected, message):
+    kwargs = {"start": START, "duration": NIGHT}
+    if message is None:
+        marks = find_lights(EventLights(events), **kwargs)
+    else:
+        with pytest.warns(RuntimeWarning, match=message):
+            marks = find_lights(EventLights(events), **kwargs)
+    assert (marks.off_times, marks.on_times) == expected
+    assert marks.source == ("events" if any(expected) else "recording")
+
+
+def test_events_are_a_source_of_their_own():
+    marks = find_lights(EventLights((900.0, 28800.0)), start=START, duration=NIGHT)
+    in_bed = choose_time_in_bed(marks, NORMAL)
+    assert (in_bed.source, in_bed.first, in_bed.stop) == ("events", 30, 960)
+    assert "(by events.tsv)" in str(in_bed)
+    marks = find_lights(EventLights((900.0, 901.0)), start=START, duration=NIGHT)
+    with pytest.warns(RuntimeWarning, match="no sleep between them.*correct the events"):
+        assert choose_time_in_bed(marks, NORMAL).source == "whole recording"
 
 
 def test_lights_off_shortly_before_the_recording_begins():
