@@ -36,7 +36,9 @@ def cohort(dataset, small_folder, tmp_path_factory):
         {"night": night.file[:-8], "recording": night.recording, "subject": night.subject}
         for night in read_bids(dataset)
     ]
-    rows[1]["reason"] = "The file\tends early."
+    failed = rows[1]["recording"]
+    rows[1]["reason"] = f"{failed} in {failed.parent} and /home/ann/w.pt\tends early."
+    rows[0]["warnings"] = f"The file {rows[0]['recording']} has no 1/min | at /home/ann/x."
     return write_cohort(tmp_path_factory.mktemp("staged") / "out", small_folder, rows)
 
 
@@ -119,7 +121,7 @@ def test_sidecars_have_levels_provenance_and_no_paths(written, cohort, dataset):
     assert sidecar["Provenance"]["weights"]["sha256"] == provenance["weights"]["sha256"]
     assert sidecar["Provenance"]["channels"] == provenance["channels"]
     assert sidecar["Provenance"]["recording"]["files"] == ["sub-01_ses-1_task-sleep_eeg.edf"]
-    for folder in (dataset.parent, cohort.folder):
+    for folder in (dataset.parent, cohort.folder, "/home"):
         for path in written.rglob("*.*"):
             assert path.is_dir() or str(folder) not in path.read_text()
 
@@ -150,7 +152,14 @@ def test_statistics_participants_and_failures_are_listed(written):
     ]
     readme = (written / "README.md").read_text()
     assert "2 of 3 recordings were staged" in readme
-    assert "- sub-01_ses-2_task-sleep (`sub-01_ses-2_task-sleep`): The file ends early." in readme
+    assert (
+        "- sub-01_ses-2_task-sleep (`sub-01_ses-2_task-sleep`): sub-01_ses-2_task-sleep_eeg.edf"
+        in readme
+    )
+    assert "and w.pt ends early." in readme
+    assert statistics["warnings"].tolist() == [
+        "The file sub-01_ses-1_task-sleep_eeg.edf has no 1/min | at x."
+    ]
 
 
 def test_subjects_become_valid_labels(small_folder, recording, tmp_path):
