@@ -50,7 +50,9 @@ def choose(marks, hyp=NORMAL, start=START):
             "Lights off|Lights Off|LIGHTS OUT|light off|Lights-off|LightsOff|LOFF|L.O.|L/O|L.Off|"
             "Licht aus|licht uit|Lumière éteinte|lumières éteintes|Extinction des lumières|"
             "Luces apagadas|Luz apagada|Luci spente|Luzes apagadas|Lights off@@ECG|"
-            "Lights Off 22:45|Comment/Lights off|Lights off time",
+            "Lights Off 22:45|Comment/Lights off|Lights off time|LO|Lights off at 22:45|"
+            "Lights off at 10:45 pm|Time of lights off|lights are off|Lights turned off|"
+            "Lichter aus|Lights off (patient request)|tech: lights off",
         ),
         (
             "on",
@@ -60,7 +62,10 @@ def choose(marks, hyp=NORMAL, start=START):
         (
             None,
             "Lights|L|Lon g|Lights off?maybe not yet, the subject still reads a book|"
-            "Turned lights off again after call|Leg movement|LO|Light sleep|Lightson call|Alon",
+            "Turned lights off again after call|Leg movement|L On|Lights not off|"
+            "Light sleep|Lightson call|Alon|off|"
+            "night light on request|Light on request|Lights off (not yet)|"
+            "Lights off at|Lights off in 5 min|tech|blood",
         ),
     ],
 )
