@@ -159,7 +159,7 @@ def test_statistics_participants_and_failures_are_listed(written):
         "- sub-01_ses-2_task-sleep (`sub-01_ses-2_task-sleep`): sub-01_ses-2_task-sleep_eeg.edf"
         in readme
     )
-    assert "and w.pt ends early." in readme
+    assert "_eeg.edf in its folder and w.pt ends early." in readme
     assert statistics["warnings"].tolist() == [
         "The file sub-01_ses-1_task-sleep_eeg.edf has no 1/min | at x."
     ]

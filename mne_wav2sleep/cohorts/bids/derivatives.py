@@ -236,7 +236,9 @@ def _hide_folders(text: object, row: pd.Series) -> str | None:
             for path in (Path(source), Path(source).resolve()):
                 text = text.replace(str(path), path.name)
                 if path.parent != path.parent.parent:
-                    text = re.sub(rf"{re.escape(str(path.parent))}(?!\w)[\\/]?", "", text)
+                    folder = re.escape(str(path.parent))
+                    text = re.sub(rf"{folder}[\\/]", "", text)
+                    text = re.sub(rf"{folder}(?!\w)", "its folder", text)
     return _PATH.sub("", text)
 
 
