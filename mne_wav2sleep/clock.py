@@ -1,6 +1,6 @@
 """Number of epochs of a recording, and differences between times."""
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 import pandas as pd
 
@@ -96,10 +96,23 @@ def _localize(times: list[pd.Timestamp], *, warns: bool) -> list[pd.Timestamp]:
             "it is truly UTC."
         )
     zone = zoned[0].tz if zoned else None
-    return [
-        time
-        if _has_zone(time)
-        # At a change to or from summer time, there are two such times, or none.
-        else time.tz_localize(None).tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
-        for time in times
-    ]
+    return [time if _has_zone(time) else to_zone(time.tz_localize(None), zone) for time in times]
+
+
+def to_zone(time: pd.Timestamp, zone: tzinfo | None) -> pd.Timestamp:
+    """Give a local time a time zone.
+
+    Parameters
+    ----------
+    time : pandas.Timestamp
+        The time, without a zone.
+    zone : tzinfo or None
+        The zone; None for none.
+
+    Returns
+    -------
+    time : pandas.Timestamp
+        The time in the zone. At a change from summer time, the first of two such times; at one to
+        it, at which there is no such time, the next one.
+    """
+    return time.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")

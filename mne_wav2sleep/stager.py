@@ -49,8 +49,8 @@ class SleepStagerW2S(Staged):
     lights : "auto", (off, on) or None
         Lights off and on, between which is the time in bed: ``"auto"`` for the annotations of the
         recording (``"Lights off"``, ``"LON"``, ``"Licht an"``, ...), None for the whole recording,
-        or a pair, each as clock time (``"22:45"``, ``"2024-03-01 22:45"``, a datetime), in seconds
-        from the start of the recording, or None for its start or end.
+        or a pair, each as clock time (``"22:45"``, ``"2024-03-01 22:45"``, a datetime or time), in
+        seconds from the start of the recording, or None for its start or end.
     verbose : bool, str, int or None
         MNE's verbosity, for the constructor and all methods.
 

@@ -63,6 +63,8 @@ def write_cohort(folder, weights, rows):
     staged = {}
     for row in rows:
         row.setdefault("dataset", "study")
+        row.setdefault("hypnogram", None)
+        row.setdefault("reason", None)
         row.setdefault("status", FAILED if row.get("reason") else STAGED)
         if row["status"] == FAILED:
             continue

@@ -155,12 +155,13 @@ def add_diary(
     for night in nights:
         check_type(night, (Night,), "Each of nights")
     entries = read_diary(diary) if isinstance(diary, str | Path) else list(diary)
+    index = _index_nights(nights)
     dates: dict[int, date | None] = {}
     found: dict[int, DiaryEntry] = {}
     unmatched = []
     for entry in entries:
         check_type(entry, (DiaryEntry,), "Each entry of diary")
-        number = _find_night(entry, nights, dates)
+        number = _find_night(entry, nights, index, dates)
         if number is None:
             unmatched.append(entry.place)
         elif number in found:
@@ -185,13 +186,44 @@ def add_diary(
     ]
 
 
+@dataclass(frozen=True)
+class _Index:
+    """The numbers of nights by person and by the name of the file, and the datasets."""
+
+    by_person: dict[tuple[str, str], list[int]]
+    by_file: dict[str, list[int]]
+    datasets: list[str]
+
+
+def _index_nights(nights: Sequence[Night]) -> _Index:
+    """Index nights, so that not each of them is compared with each entry."""
+    by_person: dict[tuple[str, str], list[int]] = {}
+    by_file: dict[str, list[int]] = {}
+    for n, night in enumerate(nights):
+        by_person.setdefault(night.person, []).append(n)
+        path = _find_path(night)
+        for name in {path.name, path.stem}:
+            by_file.setdefault(name, []).append(n)
+    return _Index(by_person, by_file, list(dict.fromkeys(night.dataset for night in nights)))
+
+
+def _list_candidates(entry: DiaryEntry, index: _Index) -> list[int]:
+    """List the nights that an entry may be about, by the file or by the person."""
+    if entry.recording:
+        return index.by_file.get(PurePath(entry.recording.replace("\\", "/")).name, [])
+    datasets = [entry.dataset] if entry.dataset else index.datasets
+    people = dict.fromkeys(identify_person(dataset, entry.subject) for dataset in datasets)
+    return sorted(n for person in people for n in index.by_person.get(person, ()))
+
+
 def _find_night(
     entry: DiaryEntry,
     nights: Sequence[Night],
+    index: _Index,
     dates: dict[int, date | None],
 ) -> int | None:
     """Find the night of an entry by its recording, its subject, and its date."""
-    matching = [n for n, night in enumerate(nights) if _is_subject(entry, night)]
+    matching = [n for n in _list_candidates(entry, index) if _is_subject(entry, nights[n])]
     if entry.recording:
         named = [n for n in matching if _is_recording(entry.recording, nights[n], with_suffix=True)]
         matching = named or [
@@ -218,12 +250,15 @@ def _is_subject(entry: DiaryEntry, night: Night) -> bool:
     return given == night.person
 
 
+def _find_path(night: Night) -> PurePath:
+    """Find the path of a night's recording, or the name of its file."""
+    source = night.recording
+    return PurePath(night.file if isinstance(source, mne.io.BaseRaw) else source)
+
+
 def _is_recording(name: str, night: Night, *, with_suffix: bool) -> bool:
     """Whether the path of a night's recording ends with a name."""
-    if isinstance(night.recording, mne.io.BaseRaw):
-        path = PurePath(night.file)
-    else:
-        path = PurePath(night.recording)
+    path = _find_path(night)
     parts = PurePath(name.replace("\\", "/")).parts
     path = path if with_suffix else path.with_suffix("") if path.name else path
     parts = tuple(part for part in parts if part != ".")

@@ -92,22 +92,29 @@ def find_recordings(folder: str | Path) -> list[Path]:
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     """List the files below a folder, and the folders that are recordings, each folder once."""
-    status = folder.stat()
-    if (here := (status.st_dev, status.st_ino)) in seen:  # a link to a folder above, or beside
-        return
-    seen.add(here)
     try:
+        status = folder.stat()
+        if (here := (status.st_dev, status.st_ino)) in seen:  # a link to a folder above, or beside
+            return
+        seen.add(here)
         # Folders before links to them, so that files are found where they are.
         entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_symlink(), entry.name))
-    except PermissionError as error:
-        warn(f"{folder} cannot be searched ({error.strerror}). Change its permissions.")
+    except OSError as error:
+        is_closed = isinstance(error, PermissionError)
+        remedy = "Change its permissions" if is_closed else "Check the drive that it is on"
+        warn(f"{folder} cannot be searched ({error.strerror}). {remedy}.")
         return
     for entry in entries:
         path = Path(entry.path)
         is_ours = entry.name == HYPNOGRAMS and (folder / TABLE).is_file()
         if entry.name.startswith(".") or is_ours:
             continue
-        if entry.is_dir() and path.suffix.lower() not in _FOLDERS:
+        try:
+            is_folder = entry.is_dir() and path.suffix.lower() not in _FOLDERS
+        except OSError as error:  # a link to itself, or a drive that is gone
+            warn(f"{path} cannot be searched ({error.strerror}). Remove or correct it.")
+            continue
+        if is_folder:
             yield from _walk(path, seen)
         else:
             yield path
@@ -214,14 +221,13 @@ def pair_hypnograms(recordings: Sequence[Path]) -> dict[Path, Path | None]:
     """
     paired: dict[Path, Path | None] = {}
     taken = set(recordings)
-    list_scored = cache(_list_scored)
+    index_scored = cache(_index_scored)
     for recording in recordings:
-        stem = _strip_suffix(recording)
-        ranks: dict[int, list[Path]] = {}
-        for name, path in list_scored(recording.parent):
-            if path not in taken and (rank := _rank(stem, name)) is not None:
-                ranks.setdefault(rank, []).append(path)
-        best = ranks[min(ranks)] if ranks else []
+        scored = index_scored(recording.parent)
+        best: list[Path] = []
+        for keys in _list_keys(_strip_suffix(recording)):
+            found = {path for key in keys for path in scored.get(key, ())}
+            best = best or sorted(found - taken)
         if len(best) > 1:
             warn(
                 f"{recording.name} may have been scored in "
@@ -238,25 +244,31 @@ def _strip_suffix(path: Path) -> str:
     return _RAW.sub("", name.removesuffix(Path(name).suffix))
 
 
-def _list_scored(folder: Path) -> list[tuple[str, Path]]:
-    """List the files of a folder that may hold stages of a scorer, with their names."""
-    return [
-        (_RAW.sub("", path.stem.lower()), path)
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in _SCORED
-        and not path.name.startswith(".")
-        and not provenance_path(path).exists()
-    ]
+def _index_scored(folder: Path) -> dict[tuple[str, str], list[Path]]:
+    """Index the files of a folder that may hold stages of a scorer by the names of recordings."""
+    index: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in _SCORED or path.name.startswith("."):
+            continue
+        if provenance_path(path).exists():
+            continue
+        name = _RAW.sub("", path.stem.lower())
+        keys = [("bare", name)]
+        for at in (match.start() for match in re.finditer(r"[-_. ]", name)):
+            if name[at + 1 :].replace("-", "_") in _WORDS:
+                keys.append(("worded", name[:at]))
+        if name.endswith("-hypnogram"):
+            # Sleep-EDF: the last character before the dash tells the recording from the scorer.
+            keys.append(("worded", f"{name.removesuffix('-hypnogram')[:-1]}?-psg"))
+        for key in keys:
+            index.setdefault(key, []).append(path)
+    return index
 
 
-def _rank(recording: str, scored: str) -> int | None:
-    """Rank the name of a hypnogram for a recording, the best first; None if they do not match."""
-    if scored == recording:
-        return 1
-    if scored.startswith(recording):
-        rest = scored[len(recording) :]
-        return 0 if rest[0] in "-_. " and rest[1:].replace("-", "_") in _WORDS else None
-    # Sleep-EDF: the last character before the dash tells the recording from the scorer.
-    is_sleep_edf = recording.endswith("-psg") and scored.endswith("-hypnogram")
+def _list_keys(recording: str) -> list[list[tuple[str, str]]]:
+    """List the keys of the hypnograms of a recording, the best first."""
+    keys = [[("worded", recording)], [("bare", recording)]]
     prefix = recording.removesuffix("-psg")[:-1]
-    return 0 if is_sleep_edf and prefix and scored[:-11] == prefix else None
+    if prefix and recording.endswith("-psg"):
+        keys[0].append(("worded", f"{prefix}?-psg"))
+    return keys

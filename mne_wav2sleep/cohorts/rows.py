@@ -34,8 +34,8 @@ class Row:
     Attributes
     ----------
     key : dict of str to str
-        What the result depends on: hashes of the recording, of the weights, and of the parameters,
-        and the version of the package.
+        What the result depends on: hashes of the recording and of the weights, the version of the
+        package, and each parameter.
     values : dict of str to object
         The columns of the table that staging gives.
     files : dict of str to str

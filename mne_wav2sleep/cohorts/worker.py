@@ -18,6 +18,7 @@ import torch
 
 from ..errors import FileWriteError, WeightsError, describe_error, find_full_disk
 from ..hypnograms import write_hypnogram
+from ..hypnograms.lights import EventLights
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.serving import Address, RemoteEngine
 from ..progress import show_bars
@@ -113,17 +114,19 @@ def make_key(night: Night, settings: Settings) -> dict[str, str]:
     Returns
     -------
     key : dict of str to str
-        Hashes of the recording, of the weights, and of the parameters; the version of the package.
+        Hashes of the recording and of the weights, the version of the package, and each parameter.
         A recording that cannot be read is named by what can be known of it.
     """
-    own = {"ch_names": dict(sorted(night.ch_names.items())), "lights": night.lights}
-    parameters = json.dumps(own | settings.describe(), sort_keys=True, default=str)
+    lights = night.lights
+    parameters = settings.describe() | {
+        "ch_names": dict(sorted(night.ch_names.items())),
+        "lights": {"events": lights} if isinstance(lights, EventLights) else lights,
+    }
     return {
         "recording": _hash_recording(night, settings.folder),
         "weights": settings.fingerprint,
-        "parameters": hashlib.sha256(parameters.encode(errors="surrogateescape")).hexdigest(),
         "version": metadata.version("mne-wav2sleep"),
-    }
+    } | {name: json.dumps(one, sort_keys=True, default=str) for name, one in parameters.items()}
 
 
 def _hash_recording(night: Night, folder: Path) -> str:

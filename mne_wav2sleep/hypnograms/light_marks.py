@@ -9,11 +9,18 @@ from .names import normalize
 from .vocabulary import LIGHTS
 
 _LABELS = {
-    kind: re.compile(rf"(?:event |marker |time )?(?:{words})(?: time| event| marker)?(?: [\d ]+)?")
+    kind: re.compile(
+        rf"(?:(?:event|marker|note|time(?: of)?|tech(?:nician|nologist)?) )?(?:{words})"
+        r"(?: time| event| marker)?(?:(?: at)?(?: \d+)+(?: ?[ap] ?m| uhr)?)?"
+    )
     for kind, words in LIGHTS.items()
 }
 _LONGEST = 40
 """Longest label of a mark, in characters; comments may be far longer."""
+_REMARK = re.compile(r"\s*\((?!\W|(?:not?|maybe)\b)[^()]*\)\s*$", re.IGNORECASE)
+"""What follows a mark, such as who asked for it, but for what makes it uncertain."""
+_SHORT_ON = re.compile(r"\bL(?:[./]|-)On\b", re.IGNORECASE)
+"""Lights on, abbreviated; "L On" may be a left electrode."""
 _SPAN_S = 600.0
 """Duration of a mark from which on it is a span, whose end is the opposite mark."""
 
@@ -35,11 +42,13 @@ def find_kind(label: str) -> str | None:
     --------
     >>> [find_kind(label) for label in ("Lights Off|Lights Off", "L.O.", "Licht an", "Lights")]
     ['off', 'off', 'on', None]
+    >>> find_kind("Lights off at 22:45")  # the onset of the annotation counts
+    'off'
     """
     text = re.split(r"\||@@", label, maxsplit=1)[0]
     if len(text) > _LONGEST:
         return None
-    words = normalize(text)
+    words = normalize(_SHORT_ON.sub("LON", _REMARK.sub("", text)))
     return next((kind for kind, pattern in _LABELS.items() if pattern.fullmatch(words)), None)
 
 

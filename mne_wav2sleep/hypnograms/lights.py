@@ -20,6 +20,17 @@ Lights: TypeAlias = str | tuple[Light, Light] | None
 
 WHOLE_RECORDING = "whole recording"
 """Source of a time in bed that nothing is known of."""
+
+
+class EventLights(tuple[float | None, float | None]):
+    """Lights off and on by the events of a dataset, in seconds from the start of the recording.
+
+    Unlike a pair that a user gives, they are limited to the recording, or not used, with a warning.
+    """
+
+    __slots__ = ()
+
+
 _APART_S = 3600.0
 """Time between two dark spans that makes them two, and sleep outside of the time in bed that is
 warned of, in seconds. Breaks of a night, as for the toilet, are shorter."""
@@ -39,8 +50,8 @@ class TimeInBed:
         The first epoch in bed, and the one after the last: those that begin nearest to lights off
         and on.
     off_source, on_source : str
-        ``"annotations"``, ``"given"``, or ``"recording"`` if it is the start or the end of the
-        recording because nothing else is known.
+        ``"annotations"``, ``"events"`` of a BIDS dataset, ``"given"``, or ``"recording"`` if it is
+        the start or the end of the recording because nothing else is known.
     start : datetime or None
         Start of the recording, if it has a date.
     """
@@ -55,7 +66,7 @@ class TimeInBed:
 
     @property
     def source(self) -> str:
-        """``"annotations"``, ``"given"`` or ``"whole recording"``."""
+        """``"annotations"``, ``"events"``, ``"given"`` or ``"whole recording"``."""
         sources = {self.off_source, self.on_source} - {"recording"}
         return min(sources, default=WHOLE_RECORDING)
 
@@ -78,7 +89,7 @@ class TimeInBed:
     def __str__(self) -> str:
         if self.source == WHOLE_RECORDING:
             return "the whole recording"
-        words = {"annotations": "annotated", "given": "given"}
+        words = {"annotations": "annotated", "events": "by events.tsv", "given": "given"}
         ends = (
             ("lights off", self.off, words.get(self.off_source, "the start of the recording")),
             ("lights on", self.on, words.get(self.on_source, "the end of the recording")),
@@ -140,7 +151,7 @@ class LightMarks:
     off_times, on_times : tuple of float
         Times of lights off and on, in seconds from the start of the recording, in order.
     source : str
-        ``"annotations"``, ``"given"``, or ``"recording"`` if there are none.
+        ``"annotations"``, ``"events"``, ``"given"``, or ``"recording"`` if there are none.
     start : datetime or None
         Start of the recording.
     duration : float
@@ -191,6 +202,10 @@ def find_lights(
         return LightMarks(off_times, on_times, source, start, duration)
     if lights is None:
         return LightMarks((), (), "recording", start, duration)
+    if isinstance(lights, EventLights):
+        off_times, on_times = _limit_events(lights, start, duration)
+        source = "events" if off_times or on_times else "recording"
+        return LightMarks(off_times, on_times, source, start, duration)
     off, on = place_lights(lights[0], lights[1], start, duration)
     begin, end = 0.0 if off is None else off, duration if on is None else on
     span = _round(begin, end, int(duration // EPOCH_S))
@@ -203,6 +218,26 @@ def find_lights(
     return LightMarks(
         off_times, on_times, "given" if off_times or on_times else "recording", start, duration
     )
+
+
+def _limit_events(
+    lights: EventLights, start: datetime | None, duration: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Limit the events of lights off and on to the recording; leave out those far from it."""
+    found = []
+    for kind, at in zip(("off", "on"), lights, strict=True):
+        rows = [] if at is None else [(at, 0.0, f"lights {kind}")]
+        times = list_marks(rows, duration)[kind == "on"]
+        if at is not None and (not times or abs(times[0] - at) > EPOCH_S):
+            edge = "start" if kind == "off" else "end"
+            what = f"is taken to be its {edge}" if times else "is not used"
+            warn(
+                f"Lights {kind} in events.tsv, {show_time(at, start)}, is outside of the "
+                f"recording, from {show_time(0, start)} to {show_time(duration, start)}, and "
+                f"{what}. Correct the event, or give the night other lights."
+            )
+        found.append(times)
+    return found[0], found[1]
 
 
 def check_lights(lights: Any) -> None:
@@ -265,7 +300,7 @@ def choose_time_in_bed(marks: LightMarks, hyp: yasa.Hypnogram) -> TimeInBed:
             warn(
                 f"The annotated lights off and on ({_list_times(marks)}) are not used, because "
                 "there is no sleep between them. Sleep statistics are over the whole recording; "
-                "correct the annotations, or give lights=."
+                f"correct the {marks.source}, or give lights=."
             )
             return whole
         if (

@@ -59,7 +59,7 @@ def find_sleep_periods(hyp: yasa.Hypnogram) -> pd.DataFrame:
     n_wake = np.diff(np.cumsum(wake)[at])
     ends = (n_wake >= _AWAKE_MIN * per_min) | (np.diff(at) - 1 >= _LOST_MIN * per_min)
     groups = np.split(at, np.flatnonzero(ends) + 1) if at.size else []
-    start = None if hyp.start is None else pd.Timestamp(hyp.start).tz_localize(None)
+    start = None if hyp.start is None else pd.Timestamp(hyp.start)
     rows = []
     for group in groups:
         if group.size < _SHORTEST_MIN * per_min:
@@ -69,8 +69,8 @@ def find_sleep_periods(hyp: yasa.Hypnogram) -> pd.DataFrame:
         onset, end = first * EPOCH_S, (last + 1) * EPOCH_S
         rows.append(
             {
-                "start": pd.NaT if start is None else start + timedelta(seconds=onset),
-                "end": pd.NaT if start is None else start + timedelta(seconds=end),
+                "start": _find_clock(start, onset),
+                "end": _find_clock(start, end),
                 "onset": onset,
                 "day": _find_day(start, (onset + end) / 2),
                 "main": False,
@@ -85,8 +85,13 @@ def find_sleep_periods(hyp: yasa.Hypnogram) -> pd.DataFrame:
     return periods.rename_axis(index="period")
 
 
+def _find_clock(start: pd.Timestamp | None, seconds: float) -> pd.Timestamp:
+    """Find the local time, which jumps in a night in which the clocks change; NaT without one."""
+    return pd.NaT if start is None else (start + timedelta(seconds=seconds)).tz_localize(None)
+
+
 def _find_day(start: pd.Timestamp | None, seconds: float) -> object:
     """Find the date from whose noon on the next 24 h contain a time, or the number of the 24 h."""
     if start is None:
         return int(seconds // _DAY.total_seconds())
-    return (start + timedelta(seconds=seconds) - _DAY / 2).date()
+    return (_find_clock(start, seconds) - _DAY / 2).date()

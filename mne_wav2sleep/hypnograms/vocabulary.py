@@ -79,11 +79,13 @@ DEPTHS = {
 """Depths of NREM sleep -> YASA's names."""
 
 _LIGHT = r"(?:the )?(?:bed ?room |room )?lights?"
+_ARE = r"(?:(?:are|is|were|was) )?(?:(?:turned|switched) )?"
 LIGHTS = {
-    "off": rf"{_LIGHT} ?(?:off|out)|l ?off|l ?out|l o|licht ?(?:aus|ausgeschaltet|uit)"
+    "off": rf"{_LIGHT} ?{_ARE}(?:off|out)|l ?off|l ?out|l ?o"
+    r"|licht(?:er)? ?(?:aus|ausgeschaltet|uit)"
     r"|lumieres? (?:eteintes?|off)|extinction (?:de la |des )?lumieres?"
     r"|lu(?:z|ces|zes) apagadas?|apagado de (?:la )?luz|luc[ei] spent[ae]|spegnimento luci",
-    "on": rf"{_LIGHT} ?on|l ?on|licht ?(?:an|ein|eingeschaltet|aan)"
+    "on": rf"{_LIGHT} ?{_ARE}on|lon|licht(?:er)? ?(?:an|ein|eingeschaltet|aan)"
     r"|lumieres? (?:allumees?|on)|allumage (?:de la |des )?lumieres?"
     r"|lu(?:z|ces|zes) (?:encendid|aces)as?|encendido de (?:la )?luz|luc[ei] acces[ae]"
     r"|accensione luci",

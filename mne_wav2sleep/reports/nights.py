@@ -182,7 +182,7 @@ def render_nights(overview: Overview) -> str:
     text = f"By dataset, subject and start, on {place}."
     if axis.first is not None and any(one.start is None for one in strips):
         text += " Nights without a clock begin at the left."
-    if n_cut := sum(one.start is not None and describe_place(one, axis) != "" for one in strips):
+    if n_cut := sum("not all of it shown" in describe_place(one, axis) for one in strips):
         text += f" {count(n_cut, 'night')} began or ended beyond the axis."
     legend = draw_legend(strips)
     if len(overview.order) <= _MOST_ROWS:

@@ -224,10 +224,13 @@ def describe_place(strip: Strip, axis: Axis) -> str:
     Returns
     -------
     text : str
-        That it has no clock, or begins or ends beyond the axis; else nothing.
+        That it has no clock, or begins or ends beyond the axis, or both; else nothing.
     """
     if strip.start is None:
-        return "" if axis.first is None else "no clock, drawn from the left"
+        place = "" if axis.first is None else "no clock, drawn from the left"
+        is_cut = strip.hours > axis.hours + 1e-6
+        parts = [place, f"{strip.hours:.1f} h, not all of it shown" if is_cut else ""]
+        return "; ".join(part for part in parts if part)
     begin = axis.place(strip)
     if begin >= 0 and begin + strip.hours <= axis.hours + 1e-6:
         return ""

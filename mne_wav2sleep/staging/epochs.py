@@ -41,10 +41,12 @@ def tabulate_epochs(
         As from :meth:`SleepStagerW2S.epoch_table <mne_wav2sleep.SleepStagerW2S.epoch_table>`.
     """
     number = np.arange(hyp.n_epochs)
-    start = None if hyp.start is None else pd.Timestamp(hyp.start).tz_localize(None)
+    start = None if hyp.start is None else pd.Timestamp(hyp.start)
     clock = pd.DatetimeIndex([pd.NaT] * hyp.n_epochs)
     if start is not None:
+        # In the zone, if there is one, in which clocks may change in the night.
         clock = pd.date_range(start, periods=hyp.n_epochs, freq=pd.Timedelta(seconds=EPOCH_S))
+        clock = clock.tz_localize(None)
     proba = hyp.proba.drop(columns="UNS", errors="ignore")
     table = pd.DataFrame(
         {

@@ -42,7 +42,7 @@ def test_a_cohort_is_staged_and_resumed(recordings, small_folder, invoke, tmp_pa
     result = invoke(*command, "--ch-name", "ECG=none")
     assert "0 of 2 nights to stage, 2 complete before." in result.stderr
     result = invoke(*command)
-    assert "Again, as changed: parameters: 2 nights (broken, p01)." in result.stderr
+    assert "Again, as changed: ch_names: 2 nights (broken, p01)." in result.stderr
     (tmp_path / "diary.csv").write_text("subject,lights_off,lights_on\np01,60 s,270 s\n")
     result = invoke(*command, "--diary", tmp_path / "diary.csv")
     assert "Again, as changed: parameters: 1 night (p01)." in result.stderr

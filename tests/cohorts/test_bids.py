@@ -303,3 +303,8 @@ def test_lights_among_the_events_are_the_time_in_bed(dataset):
     assert set(nights.values()) == {"auto"}
     path.write_text("\n".join(rows[:3]) + "\n")
     assert {night.file: night.lights for night in read_bids(dataset)}[name] == (90.5, None)
+    rows.insert(1, "n/a\t0\tLights off")
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.warns(RuntimeWarning, match=r"events.tsv has 1 event of .* without an onset"):
+        nights = read_bids(dataset)
+    assert {night.file: night.lights for night in nights}[name] == (90.5, 500.0)

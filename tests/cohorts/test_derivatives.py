@@ -6,9 +6,12 @@ import pytest
 from bids_dataset import MINUTES, list_errors, write_cohort, write_dataset
 from builders import LABELS, assert_clean, make_raw
 
-from mne_wav2sleep import read_hypnogram
+from mne_wav2sleep import SleepStagerW2S, read_hypnogram
 from mne_wav2sleep.cohorts import load_cohort, read_bids, write_bids_derivatives
+from mne_wav2sleep.cohorts.bids.columns import describe_column
+from mne_wav2sleep.cohorts.bids.derivatives import _LEFT_OUT
 from mne_wav2sleep.cohorts.results import TABLE, hypnogram_path
+from mne_wav2sleep.cohorts.rows import describe_night
 from mne_wav2sleep.staging.provenance import provenance_path
 
 EVENTS = "sub-01/ses-1/eeg/sub-01_ses-1_task-sleep_desc-wav2sleep_events"
@@ -36,7 +39,9 @@ def cohort(dataset, small_folder, tmp_path_factory):
         {"night": night.file[:-8], "recording": night.recording, "subject": night.subject}
         for night in read_bids(dataset)
     ]
-    rows[1]["reason"] = "The file\tends early."
+    failed = rows[1]["recording"]
+    rows[1]["reason"] = f"{failed} in {failed.parent} and /home/ann/w.pt\tends early."
+    rows[0]["warnings"] = f"The file {rows[0]['recording']} has no 1/min | at /home/ann/x."
     return write_cohort(tmp_path_factory.mktemp("staged") / "out", small_folder, rows)
 
 
@@ -119,7 +124,7 @@ def test_sidecars_have_levels_provenance_and_no_paths(written, cohort, dataset):
     assert sidecar["Provenance"]["weights"]["sha256"] == provenance["weights"]["sha256"]
     assert sidecar["Provenance"]["channels"] == provenance["channels"]
     assert sidecar["Provenance"]["recording"]["files"] == ["sub-01_ses-1_task-sleep_eeg.edf"]
-    for folder in (dataset.parent, cohort.folder):
+    for folder in (dataset.parent, cohort.folder, "/home"):
         for path in written.rglob("*.*"):
             assert path.is_dir() or str(folder) not in path.read_text()
 
@@ -150,7 +155,14 @@ def test_statistics_participants_and_failures_are_listed(written):
     ]
     readme = (written / "README.md").read_text()
     assert "2 of 3 recordings were staged" in readme
-    assert "- sub-01_ses-2_task-sleep (`sub-01_ses-2_task-sleep`): The file ends early." in readme
+    assert (
+        "- sub-01_ses-2_task-sleep (`sub-01_ses-2_task-sleep`): sub-01_ses-2_task-sleep_eeg.edf"
+        in readme
+    )
+    assert "_eeg.edf in its folder and w.pt ends early." in readme
+    assert statistics["warnings"].tolist() == [
+        "The file sub-01_ses-1_task-sleep_eeg.edf has no 1/min | at x."
+    ]
 
 
 def test_subjects_become_valid_labels(small_folder, recording, tmp_path):
@@ -238,3 +250,10 @@ def test_wrong_input_is_told(cohort, tmp_path):
     (tmp_path / TABLE).write_text(rows)
     with pytest.raises(ValueError, match=r"No night of the cohort in .* was staged"):
         write_bids_derivatives(load_cohort(tmp_path), tmp_path / "out")
+
+
+def test_every_column_of_a_staged_night_is_described(recording, small_folder):
+    stager = SleepStagerW2S(recording, small_folder)
+    values = describe_night(stager, stager.predict(), stager.statistics(), [])
+    for name in set(values) - set(_LEFT_OUT):
+        assert describe_column(name)["Description"] != name.replace("_", " "), name

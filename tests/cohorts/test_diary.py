@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from builders import START, assert_clean, make_raw, write_edf
 
-from mne_wav2sleep.cohorts import Night, add_diary, read_diary, read_nights
+from mne_wav2sleep.cohorts import Night, add_diary, diary, read_diary, read_nights
 
 LIGHTS = ("22:45", "06:30")
 
@@ -164,3 +164,18 @@ def test_an_absent_diary_and_wrong_nights_are_refused(tmp_path):
         read_diary(tmp_path / "d.csv")
     with pytest.raises(TypeError, match="Each of nights must be an instance of Night"):
         add_diary(["a.edf"], [])
+
+
+def test_entries_are_not_compared_with_all_nights(monkeypatch):
+    nights = [Night(f"d/p{i}.edf", None, f"p{i}") for i in range(100)]
+    entries = [
+        diary.DiaryEntry("line", "", f"P{i}", "", None, ("22:45", None)) for i in range(50)
+    ] + [diary.DiaryEntry("line", f"d/p{i}", "", "", None, ("22:50", None)) for i in range(50, 100)]
+    compared = []
+    original = diary._is_subject
+    monkeypatch.setattr(
+        diary, "_is_subject", lambda *pair: compared.append(pair) or original(*pair)
+    )
+    found = [night.lights[0] for night in add_diary(nights, entries)]
+    assert found == ["22:45"] * 50 + ["22:50"] * 50
+    assert len(compared) == 100

@@ -4,7 +4,7 @@ import pytest
 from builders import make_hypnogram, make_raw, write_edf
 
 from mne_wav2sleep import write_hypnogram
-from mne_wav2sleep.cohorts import find_recordings, pair_hypnograms
+from mne_wav2sleep.cohorts import find_recordings, finding, pair_hypnograms
 from mne_wav2sleep.staging.provenance import provenance_path
 
 
@@ -68,6 +68,13 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "z")
     (tmp_path / "n2.edf").symlink_to(tmp_path / "gone.edf")  # told when it is staged
     assert list_names(tmp_path) == ["n2.edf", "z/n1.edf"]
+
+
+def test_a_link_to_itself_does_not_end_the_search(tmp_path):
+    touch(tmp_path, "a.edf", "z/n.edf")
+    (tmp_path / "l.edf").symlink_to(tmp_path / "l.edf")
+    with pytest.warns(RuntimeWarning, match=r"l\.edf cannot be searched \(.*\)\. Remove"):
+        assert list_names(tmp_path) == ["a.edf", "z/n.edf"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -138,3 +145,15 @@ def test_what_this_package_staged_is_not_scored(tmp_path):
 def test_recordings_are_not_hypnograms_of_each_other(tmp_path):
     touch(tmp_path, "n.edf", "n.bdf", "n_hypnogram.edf")
     assert set(list_pairs(tmp_path).values()) == {None}
+
+
+def test_hypnograms_of_many_recordings_are_looked_up_by_name(tmp_path, monkeypatch):
+    touch(tmp_path, *(f"n{i}{end}" for i in range(50) for end in (".edf", "-nsrr.xml")))
+    recordings = sorted(tmp_path.glob("*.edf"))
+    looked_up = []
+    monkeypatch.setattr(
+        finding, "provenance_path", lambda path: looked_up.append(path) or path / "x"
+    )
+    paired = pair_hypnograms(recordings)
+    assert all(scored.name == f"{path.stem}-nsrr.xml" for path, scored in paired.items())
+    assert len(looked_up) == 100

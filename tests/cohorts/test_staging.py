@@ -143,7 +143,7 @@ def test_what_changed_is_done_again_and_said(tmp_path, small_folder, caplog):
     assert restage() == {"p0.json"}
     assert "Again, as changed: recording: 1 night (p0)." in caplog.text
     assert restage(ci=0.5) == {"p0.json", "p1.json", "p2.json"}
-    assert "Again, as changed: parameters: 3 nights (p0, p1, p2)." in caplog.text
+    assert "Again, as changed: ci: 3 nights (p0, p1, p2)." in caplog.text
     assert restage(ci=0.5, weights="mini") == {"p0.json", "p1.json", "p2.json"}
     assert "Again, as changed: weights: 3 nights" in caplog.text
     (out / "hypnograms" / "p1.json").write_text("{}")

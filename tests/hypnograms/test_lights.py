@@ -1,6 +1,6 @@
 """Lights off and on: what marks them, where they are, and which of several are taken."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,7 +10,7 @@ import yasa
 from builders import assert_clean
 
 from mne_wav2sleep.hypnograms.light_marks import find_kind
-from mne_wav2sleep.hypnograms.lights import choose_time_in_bed, find_lights
+from mne_wav2sleep.hypnograms.lights import EventLights, choose_time_in_bed, find_lights
 
 START = datetime(2024, 3, 1, 22, 30, tzinfo=UTC)
 NIGHT = 9 * 3600.0
@@ -50,7 +50,9 @@ def choose(marks, hyp=NORMAL, start=START):
             "Lights off|Lights Off|LIGHTS OUT|light off|Lights-off|LightsOff|LOFF|L.O.|L/O|L.Off|"
             "Licht aus|licht uit|Lumière éteinte|lumières éteintes|Extinction des lumières|"
             "Luces apagadas|Luz apagada|Luci spente|Luzes apagadas|Lights off@@ECG|"
-            "Lights Off 22:45|Comment/Lights off|Lights off time",
+            "Lights Off 22:45|Comment/Lights off|Lights off time|LO|Lights off at 22:45|"
+            "Lights off at 10:45 pm|Time of lights off|lights are off|Lights turned off|"
+            "Lichter aus|Lights off (patient request)|tech: lights off",
         ),
         (
             "on",
@@ -60,7 +62,10 @@ def choose(marks, hyp=NORMAL, start=START):
         (
             None,
             "Lights|L|Lon g|Lights off?maybe not yet, the subject still reads a book|"
-            "Turned lights off again after call|Leg movement|LO|Light sleep|Lightson call|Alon",
+            "Turned lights off again after call|Leg movement|L On|Lights not off|"
+            "Light sleep|Lightson call|Alon|off|"
+            "night light on request|Light on request|Lights off (not yet)|"
+            "Lights off at|Lights off in 5 min|tech|blood",
         ),
     ],
 )
@@ -86,7 +91,9 @@ def test_a_code_of_nsrr_follows_a_label():
         (("900 s", "28800s"), (900, 28800)),
         ((datetime(2024, 3, 1, 22, 45), pd.Timestamp("2024-03-02 06:30")), (900, 28800)),
         # UTC is what MNE calls the local time of a recording.
-        ((START + timedelta(minutes=15), "2024-03-02 06:30Z"), (900, 28800)),
+        ((START + timedelta(minutes=15), datetime(2024, 3, 2, 6, 30, tzinfo=UTC)), (900, 28800)),
+        ((time(22, 45), time(6, 30)), (900, 28800)),
+        ((np.datetime64("2024-03-01T22:45"), np.datetime64("2024-03-02T06:30")), (900, 28800)),
         ((datetime(2024, 3, 1, 22, 45, tzinfo=ZoneInfo("Europe/Berlin")), None), (900, None)),
         (("22:30", None), (0, None)),
         ((None, "07:30"), (None, NIGHT)),
@@ -116,8 +123,8 @@ def test_the_clocks_change_between_lights_off_and_on(start, off, on, hours):
     for given in (
         fixed,
         [datetime.fromisoformat(text) for text in fixed],
-        [time.replace(tzinfo=zone) for time in (begin, end)],
-        [pd.Timestamp(time, tz=zone) for time in (begin, end)],
+        [at.replace(tzinfo=zone) for at in (begin, end)],
+        [pd.Timestamp(at, tz=zone) for at in (begin, end)],
     ):
         off_times, on_times = place(*given, start=begin.replace(tzinfo=UTC), duration=11 * 3600)
         assert on_times[0] - off_times[0] == hours * 3600
@@ -125,6 +132,58 @@ def test_the_clocks_change_between_lights_off_and_on(start, off, on, hours):
     # The clock of the recording does not change.
     off_times, on_times = place("22:00", "07:00", start=begin, duration=11 * 3600)
     assert on_times[0] - off_times[0] == 9 * 3600
+
+
+@pytest.mark.parametrize(
+    ("events", "expected", "message"),
+    [
+        ((900.0, 28800.0), ((900,), (28800,)), None),
+        ((900.0, None), ((900,), ()), None),
+        ((900.0, NIGHT + 20), ((900,), (NIGHT,)), None),
+        ((900.0, NIGHT + 3600), ((900,), (NIGHT,)), "on in events.tsv, .* taken to be its end"),
+        ((-7200.0, None), ((0,), ()), "off in events.tsv, .* taken to be its start"),
+        ((NIGHT + 5, None), ((), ()), "off in events.tsv, .* outside .* is not used"),
+        ((900.0, 901.0), ((900,), (901,)), None),
+    ],
+)
+def test_events_outside_of_the_recording_do_not_stop_staging(events, expected, message):
+    kwargs = {"start": START, "duration": NIGHT}
+    if message is None:
+        marks = find_lights(EventLights(events), **kwargs)
+    else:
+        with pytest.warns(RuntimeWarning, match=message):
+            marks = find_lights(EventLights(events), **kwargs)
+    assert (marks.off_times, marks.on_times) == expected
+    assert marks.source == ("events" if any(expected) else "recording")
+
+
+def test_events_are_a_source_of_their_own():
+    marks = find_lights(EventLights((900.0, 28800.0)), start=START, duration=NIGHT)
+    in_bed = choose_time_in_bed(marks, NORMAL)
+    assert (in_bed.source, in_bed.first, in_bed.stop) == ("events", 30, 960)
+    assert "(by events.tsv)" in str(in_bed)
+    marks = find_lights(EventLights((900.0, 901.0)), start=START, duration=NIGHT)
+    with pytest.warns(RuntimeWarning, match="no sleep between them.*correct the events"):
+        assert choose_time_in_bed(marks, NORMAL).source == "whole recording"
+
+
+def test_utc_beside_another_zone_is_an_instant():
+    kwargs = {"start": datetime(2024, 3, 30, 22, tzinfo=UTC), "duration": 11 * 3600}
+    assert place("2024-03-30T23:00+01:00", "2024-03-31T05:00Z", **kwargs) == ((3600,), (28800,))
+    assert place("2024-03-30T22:00Z", "2024-03-31T06:00+01:00", **kwargs) == ((3600,), (28800,))
+
+
+def test_utc_alone_is_taken_for_the_clock_of_the_recording():
+    with pytest.warns(RuntimeWarning, match="Lights on, '2024-03-02 06:30Z', is labeled UTC"):
+        assert place(900, "2024-03-02 06:30Z") == ((900,), (28800,))
+
+
+@pytest.mark.parametrize("value", ["999999999999 s", 1e12, "9" * 400 + " s", 10**400, -1e10])
+def test_seconds_beyond_any_recording_are_refused(value):
+    with pytest.raises(ValueError, match=r"Lights off is .* s, which is outside of any recording"):
+        place(value, None)
+    with pytest.raises(ValueError, match=r"Lights on is .* s, which is outside of any recording"):
+        place(None, value)
 
 
 def test_lights_off_shortly_before_the_recording_begins():

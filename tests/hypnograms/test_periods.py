@@ -8,6 +8,8 @@ import pytest
 import yasa
 
 from mne_wav2sleep.hypnograms import find_sleep_periods
+from mne_wav2sleep.hypnograms.lights import TimeInBed
+from mne_wav2sleep.staging.epochs import tabulate_epochs
 
 NOON = datetime(2024, 3, 1, 12)
 
@@ -92,3 +94,17 @@ def test_no_sleep_gives_no_row(stage):
     assert len(found) == 0
     assert {"start", "end", "main", "TST", "WASO"} <= set(found)
     assert "UNS" not in found
+
+
+@pytest.mark.parametrize(
+    ("evening", "end"), [("2024-03-30", "2024-03-31 08:00"), ("2024-10-26", "2024-10-27 06:00")]
+)
+def test_local_times_after_the_clocks_change(evening, end):
+    hyp = yasa.Hypnogram(960 * ["N2"], start=f"{evening} 23:00", tz="Europe/Berlin")
+    period = find_sleep_periods(hyp).iloc[0]
+    assert period["start"] == pd.Timestamp(f"{evening} 23:00")
+    assert period["end"] == pd.Timestamp(end)
+    assert period["day"] == date.fromisoformat(evening)
+    hyp._proba = pd.DataFrame({"N2": np.ones(960)})
+    table = tabulate_epochs(hyp, pd.DataFrame(), {}, TimeInBed(0.0, 28800.0, 0, 960))
+    assert table["start"].iloc[-1] == pd.Timestamp(end) - pd.Timedelta(seconds=30)

@@ -116,6 +116,10 @@ def test_nights_are_placed_by_their_clock():
     assert describe_place(make_night(21, 8), axis) == ""
     assert describe_place(make_night(None, 8), axis) == "no clock, drawn from the left"
     assert describe_place(make_night(None, 8), Axis(None, 8)) == ""
+    text = "30.0 h, not all of it shown"
+    assert describe_place(make_night(None, 30), find_axis([make_night(None, 30)])) == text
+    text = f"no clock, drawn from the left; {text}"
+    assert describe_place(make_night(None, 30), Axis(22.0, 24)) == text
     text = "7.0 h from 19:00, not all of it shown"
     assert describe_place(make_night(19, 7), axis) == text
 

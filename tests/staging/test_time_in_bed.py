@@ -9,6 +9,7 @@ import pytest
 from builders import make_raw, toy_recordings
 
 from mne_wav2sleep import SleepStagerW2S, load_weights
+from mne_wav2sleep.hypnograms.lights import EventLights
 
 pytestmark = [
     toy_recordings,
@@ -42,6 +43,7 @@ def weights(small_folder):
         (MIDNIGHT, [(900, "LOFF")], ("23:40", "00:20:10"), 20, 100, "given"),
         (MIDNIGHT, [], (datetime(2024, 3, 1, 23, 50), None), 40, 120, "given"),
         (MIDNIGHT, [], (None, 1790.0), 0, 60, "given"),
+        (MIDNIGHT, [], EventLights((900.0, None)), 30, 120, "events"),
         (
             SPRING,
             [],

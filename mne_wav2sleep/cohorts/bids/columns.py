@@ -24,6 +24,9 @@ _OTHERS = {
     "unscored": ("Share of the epochs in which no signal was measured, from 0 to 1", ""),
     "certainty": ("Mean probability of the most probable stage", ""),
     "uncertain": ("Share of the epochs in which no stage has a probability of 0.5", ""),
+    "time_in_bed": ("Where lights off and on come from", ""),
+    "lights_off": ("Lights off, by the clock of the recording", ""),
+    "lights_on": ("Lights on, by the clock of the recording", ""),
     "n_warnings": ("Number of warnings about the recording", ""),
     "warnings": ("Warnings about the recording", ""),
 }

@@ -29,6 +29,8 @@ _OURS = re.compile(
     r"|sub-\w+/(.*_desc-wav2sleep_events\.(tsv|json)|(ses-\w+/)?sub-[\w-]+_scans\.tsv)"
 )
 """Files that are written, and may be replaced."""
+_PATH = re.compile(r"(?<![\w:/.\\])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"`]+[\\/])+")
+"""An absolute path but for its last part."""
 _LEFT_OUT = ("status", "reason", "subject", "dataset", "hypnogram")
 """Columns of the table of nights that are not statistics."""
 _LEVELS = {
@@ -225,6 +227,21 @@ def _hide_paths(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {**provenance, "weights": weights, "recording": recording}
 
 
+def _hide_folders(text: object, row: pd.Series) -> str | None:
+    """Leave out of a text on a night where its files are."""
+    if not isinstance(text, str):
+        return None
+    for source in (row.get("recording"), row.get("hypnogram")):
+        if isinstance(source, str) and Path(source).is_absolute():
+            for path in (Path(source), Path(source).resolve()):
+                text = text.replace(str(path), path.name)
+                if path.parent != path.parent.parent:
+                    folder = re.escape(str(path.parent))
+                    text = re.sub(rf"{folder}[\\/]", "", text)
+                    text = re.sub(rf"{folder}(?!\w)", "its folder", text)
+    return _PATH.sub("", text)
+
+
 def _write_participants(folder: Path, cohort: Cohort, names: Mapping[str, BidsName]) -> None:
     """Write who was staged, with the names that were given."""
     table = cohort.table.assign(participant_id=[names[n].participant for n in cohort.table.index])
@@ -254,6 +271,8 @@ def _write_statistics(folder: Path, cohort: Cohort, names: Mapping[str, BidsName
     """Write the sleep statistics and the quality of each night that was staged, by session."""
     table = cohort.table.drop(columns=list(_LEFT_OUT), errors="ignore")
     table = table.loc[list(cohort.hypnograms)].dropna(axis="columns", how="all")
+    if "warnings" in table:
+        table["warnings"] = [_hide_folders(row["warnings"], row) for _, row in table.iterrows()]
     if "recording" in table:  # else all of them were in memory
         table["recording"] = [
             Path(one).name if isinstance(one, str) else None for one in table["recording"]
@@ -312,7 +331,7 @@ def _write_readme(cohort: Cohort, names: Mapping[str, BidsName]) -> str:
     ]
     lines += [
         f"- {names[night].path.name.removesuffix('_desc-wav2sleep')} (`{night}`): "
-        f"{put_on_line(str(row['reason']))}."
+        f"{put_on_line(_hide_folders(row['reason'], row) or 'unknown')}."
         for night, row in failed.iterrows()
     ] or ["None."]
     return "\n".join(lines) + "\n"

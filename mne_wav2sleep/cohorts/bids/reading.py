@@ -12,7 +12,7 @@ import pandas as pd
 from ...cautions import warn
 from ...errors import quote, summarize_error
 from ...hypnograms.light_marks import find_kind, list_marks
-from ...hypnograms.lights import Lights
+from ...hypnograms.lights import EventLights, Lights
 from ...hypnograms.tables import has_stages
 from ...verbosity import Verbosity, check_type, logger, pluralize, verbose
 from ..finding import drop_parts, is_named_as_recording
@@ -62,7 +62,8 @@ def read_bids(
         ``subject`` the label, ``dataset`` the name in ``dataset_description.json``, or that of the
         folder if there is none. ``hypnogram`` is the ``events.tsv`` of the recording if it names
         stages, in ``trial_type`` or ``value``; otherwise it is None. ``lights`` are the first event
-        of lights off, and the last one of lights on, in the same columns.
+        of lights off, and the last one of lights on, in the same columns; when the night is staged,
+        they are limited to the recording, with a warning.
 
     Raises
     ------
@@ -125,17 +126,23 @@ def _find_lights(events: Path) -> Lights:
     try:
         table = read_tsv(events)
         texts = [name for name in ("trial_type", "value") if name in table]
-        rows = [
-            (float(row["onset"]), 0.0, text)
+        found = [
+            (pd.to_numeric(row["onset"], errors="coerce"), 0.0, text)
             for row in table.to_dict("records")
             for text in (row[name] for name in texts)
             if find_kind(text) is not None
         ]
     except (ValueError, KeyError):  # whose reason is told when the stages are read
         return "auto"
+    rows = [row for row in found if math.isfinite(row[0])]
+    if n_lost := len(found) - len(rows):
+        warn(
+            f"{events} has {n_lost} event{pluralize(n_lost)} of lights off or on without an "
+            "onset in seconds, which cannot be used. Correct the onset."
+        )
     off, on = list_marks(rows, duration=math.inf)
-    pair = (off[0] if off else None, on[-1] if on else None)
-    return "auto" if pair == (None, None) else pair
+    pair = EventLights((off[0] if off else None, on[-1] if on else None))
+    return pair if off or on else "auto"
 
 
 def check_root(root: str | Path) -> Path:
