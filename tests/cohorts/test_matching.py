@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yasa
+from builders import write_edf
 
 from mne_wav2sleep.cohorts.comparison.matching import match_nights
 from mne_wav2sleep.cohorts.comparison.scorers import read_scorings
@@ -141,3 +142,13 @@ def test_probabilities_decide_and_are_not_kept(n_stages, stages):
     assert found.proba is None
     assert (found.scorer, found.start) == ("w2s", staged.start)
     assert staged.proba is not None
+
+
+def test_recordings_beside_their_stages_are_not_nights_of_their_own(tmp_path):
+    scored = make_folder(tmp_path / "scored", "p1_hypnogram.txt", "p2_hypnogram.txt")
+    write_edf(scored / "p1.edf", {"ECG": 32.0}, 60, notes=())
+    staged = make_folder(tmp_path / "staged", "p1.json", "p2_raw.json")
+    assert match_files(scored, staged) == {
+        "p1": ("p1_hypnogram.txt", "p1.json"),
+        "p2_raw": ("p2_hypnogram.txt", "p2_raw.json"),
+    }

@@ -15,6 +15,7 @@ from ...errors import quote, shorten
 from ...formats.edf import SUFFIXES as EDF_SUFFIXES
 from ...hypnograms.reading import FILE_SUFFIXES
 from ...verbosity import check_type, pluralize
+from ..finding import find_recordings, pair_hypnograms
 from ..results import HYPNOGRAMS, TABLE, Cohort, hypnogram_path, load_cohort
 
 
@@ -269,9 +270,14 @@ def _is_hypnogram(name: str) -> bool:
 def _list_folder(folder: Path) -> dict[str, Source]:
     """List the hypnograms in a folder by the names of their nights."""
     by_key: dict[str, list[Path]] = {}
+    # Recordings are often beside their stages, which have their names and more.
+    recordings = [path for path in find_recordings(folder) if path.parent == folder]
+    paired = {one: path for path, one in pair_hypnograms(recordings).items() if one is not None}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and _is_hypnogram(path.name.lower()):
-            by_key.setdefault(_to_key(_find_stem(path)), []).append(path)
+        if path in paired.values() or not path.is_file():
+            continue
+        if _is_hypnogram(path.name.lower()):
+            by_key.setdefault(_to_key(_find_stem(paired.get(path, path))), []).append(path)
     found: dict[str, Source] = {}
     for paths in by_key.values():
         # Recordings are often beside their stages.
@@ -281,7 +287,7 @@ def _list_folder(folder: Path) -> dict[str, Source]:
                 f"{folder} has {len(stages)} hypnograms of a night, "
                 f"{', '.join(path.name for path in stages[:3])}. Move all but one elsewhere."
             )
-        found[_find_stem(stages[0])] = stages[0]
+        found[_find_stem(paired.get(stages[0], stages[0]))] = stages[0]
     if not found:
         raise ValueError(
             f"There is no hypnogram in {folder}. Give a folder of files such as night1.json or "
@@ -292,7 +298,8 @@ def _list_folder(folder: Path) -> dict[str, Source]:
 
 def _to_key(name: str) -> str:
     """Give the name of a night as it is compared."""
-    return unicodedata.normalize("NFC", name).casefold()
+    key = unicodedata.normalize("NFC", name).casefold()
+    return re.sub("(?<=.)[-_]raw$", "", key)  # which MNE adds to the names of recordings
 
 
 def _match(reference: Nights, staged: Nights, scorer: str) -> dict[str, Source]:
