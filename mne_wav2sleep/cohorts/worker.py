@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import threading
@@ -143,7 +144,8 @@ def _hash_recording(night: Night, folder: Path) -> str:
 @cache
 def _end_with(parent: int) -> None:
     """End this process when its parent has ended: joblib's would go on for minutes."""
-    if os.getppid() != parent:  # the parent itself, or a process of a cluster
+    started_by = multiprocessing.parent_process()
+    if started_by is None or started_by.pid != parent:  # as in the processes of a cluster
         return
 
     def watch() -> None:
@@ -151,6 +153,8 @@ def _end_with(parent: int) -> None:
             time.sleep(_WATCH_S)
         os._exit(1)
 
+    if os.getppid() != parent:  # it has ended before this process was ready
+        os._exit(1)
     threading.Thread(target=watch, daemon=True).start()
 
 

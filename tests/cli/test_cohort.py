@@ -45,7 +45,7 @@ def test_a_cohort_is_staged_and_resumed(recordings, small_folder, invoke, tmp_pa
     assert "Again, as changed: ch_names: 2 nights (broken, p01)." in result.stderr
     (tmp_path / "diary.csv").write_text("subject,lights_off,lights_on\np01,60 s,270 s\n")
     result = invoke(*command, "--diary", tmp_path / "diary.csv")
-    assert "Again, as changed: parameters: 1 night (p01)." in result.stderr
+    assert "Again, as changed: lights: 1 night (p01)." in result.stderr
     cohort = load_cohort(tmp_path / "out")
     expected = cohort.hypnograms["p01"].crop(2, 8).sleep_statistics()
     row = cohort.table.loc["p01"]

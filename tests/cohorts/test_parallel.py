@@ -34,7 +34,7 @@ def test_results_come_with_the_number_of_their_task(n_jobs):
     assert list(run_tasks(square, [], n_jobs)) == []
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+@pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_all_backends_give_each_result_once(backend):
     with joblib.parallel_config(backend=backend, n_jobs=2):
         assert dict(run_tasks(square, range(30), None)) == {i: i * i for i in range(30)}
