@@ -219,14 +219,15 @@ def test_processes_give_the_same_as_one(whole, recordings, small_folder, tmp_pat
     assert read_all(tmp_path / "out") == read_all(whole.folder)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
 @FAILED_NIGHTS
 def test_processes_that_only_read_give_the_same(
-    whole, recordings, small_folder, tmp_path, monkeypatch
+    n_jobs, whole, recordings, small_folder, tmp_path, monkeypatch
 ):
     # As with a GPU.
     monkeypatch.setattr("mne_wav2sleep.cohorts.staging._is_shared", lambda *_: True)
     out = tmp_path / "out"
-    table = stage_cohort(recordings, out, weights=small_folder, n_jobs=2).table
+    table = stage_cohort(recordings, out, weights=small_folder, n_jobs=n_jobs).table
     pd.testing.assert_frame_equal(table, whole.table, rtol=0, atol=2e-4)
     for name, hyp in load_cohort(out).hypnograms.items():
         assert_allclose(hyp.proba, whole.hypnograms[name].proba, rtol=0, atol=1e-5)

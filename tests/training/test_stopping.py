@@ -108,11 +108,11 @@ def test_sigterm_while_nights_are_prepared_keeps_those_that_are(
 ):
     opened = []
 
-    def open_or_stop(night, *args):
+    def open_or_stop(night, **options):
         opened.append(night.subject)
         if len(opened) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return prepare(night, *args)
+        return prepare(night, **options)
 
     prepare = preparing._prepare_file
     monkeypatch.setattr(preparing, "_prepare_file", open_or_stop)
