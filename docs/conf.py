@@ -50,6 +50,7 @@ numpydoc_validation_checks = {
 # Made by us, never by users.
 numpydoc_validation_exclude = {
     r"\.Audit$",
+    r"\.Cohort$",
     r"\.DiaryEntry$",
     r"\.Comparison$",
     r"\.CrossValidation$",
