@@ -133,6 +133,8 @@ def find_outliers(values: pd.Series) -> pd.Series:
     >>> find_outliers(pd.Series([*range(9), 100.0])).round(1).iloc[[0, -1]].tolist()
     [-1.2, 25.8]
     """
+    if not values.notna().any():  # of which older versions of pandas warn
+        return values
     distance = values - values.median()
     scale = distance.abs().median() / 0.6745 or distance.abs().mean() * 1.253314
     if values.count() < _FEWEST or not scale > 0:
