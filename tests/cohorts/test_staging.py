@@ -199,6 +199,7 @@ def test_relative_paths_are_of_the_folder_in_which_they_were_given(
 
 @FAILED_NIGHTS
 def test_files_that_no_night_has_any_longer_are_removed_or_named(tmp_path, small_folder):
+    pytest.importorskip("pyarrow")
     folder, out = write_nights(tmp_path / "in", 2), tmp_path / "out"
     stage_cohort(folder, out, weights=small_folder, epochs="parquet")
     (folder / "p0.edf").write_text("broken since")
@@ -439,6 +440,7 @@ def test_samples_of_a_raw_that_is_annotated_are_read_from_it(small_folder, tmp_p
 
 
 def test_tables_of_epochs_and_of_sleep_periods(tmp_path, small_folder):
+    pytest.importorskip("pyarrow")
     raw = make_raw(["Thor"], sfreq=8.0, seconds=17 * 3600, start=START)
     night = Night(raw, None, "=p", lights=("23:00", "07:30"))
     out = tmp_path / "out"
