@@ -10,6 +10,7 @@ import mne
 
 from ..cautions import warn
 from ..formats import edf
+from ..recordings.opening import FOLDERS
 from ..staging.provenance import provenance_path
 from .results import HYPNOGRAMS, TABLE
 
@@ -19,8 +20,6 @@ _SUFFIXES = (
 )
 """Suffixes of files that are recordings. Those that other files have as well, such as .mat, .dat or
 .txt, are left to tables of nights."""
-_FOLDERS = (".ds", ".mff")
-"""Suffixes of folders that are recordings."""
 
 _OTHER_FIF = re.compile(
     r".*[-_](annot|ave|bem|corr|cov|epo|eve|events?|evo|evoked|fwd|fwdinv|ica|info|inv|proj|sol|src"
@@ -110,7 +109,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
         if entry.name.startswith(".") or is_ours:
             continue
         try:
-            is_folder = entry.is_dir() and path.suffix.lower() not in _FOLDERS
+            is_folder = entry.is_dir() and path.suffix.lower() not in FOLDERS
         except OSError as error:  # a link to itself, or a drive that is gone
             warn(f"{path} cannot be searched ({error.strerror}). Remove or correct it.")
             continue
@@ -141,7 +140,7 @@ def is_named_as_recording(path: Path) -> bool:
     name = path.name.lower()
     if name.startswith(".") or _OTHER_FIF.fullmatch(name) or _MEG_SYSTEM.fullmatch(name):
         return False
-    return name.endswith(_FOLDERS if path.is_dir() else _SUFFIXES)
+    return name.endswith(FOLDERS if path.is_dir() else _SUFFIXES)
 
 
 def drop_parts(recordings: Iterable[Path]) -> list[Path]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import yasa
 
+from ..hypnograms.probabilities import compute_certainty
 from ..hypnograms.statistics import LONGEST_NIGHT_H
 from ..modalities import CARDIO_RESPIRATORY, EPOCH_S
 from ..network.files import read_file
@@ -97,8 +98,7 @@ def describe_night(
     result, channels = stager.result(), stager.channels["channel"]
     recording = result.provenance["recording"]
     in_bed = stager.time_in_bed().to_dict()
-    unscored = (hyp.hypno == "UNS").to_numpy()
-    proba = hyp.proba.drop(columns="UNS", errors="ignore")[~unscored].max(axis=1)
+    certainty = compute_certainty(hyp)
     values: dict[str, Any] = {
         "status": STAGED,
         "reason": None,
@@ -106,9 +106,9 @@ def describe_night(
         "start": result.start and result.start.replace(tzinfo=None).isoformat(),
         "hours": recording["hours"],
         "epochs": recording["epochs"],
-        "unscored": unscored.mean(),
-        "certainty": proba.mean(),
-        "uncertain": (proba < 0.5).mean(),
+        "unscored": (hyp.hypno == "UNS").mean(),
+        "certainty": certainty.mean(),
+        "uncertain": (certainty < 0.5).mean(),
         "time_in_bed": in_bed["source"],
         "lights_off": in_bed["lights_off"],
         "lights_on": in_bed["lights_on"],

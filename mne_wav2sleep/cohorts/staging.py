@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -244,29 +244,37 @@ def _find_lost(folder: Path, files: Mapping[str, str]) -> list[str]:
 def _say_plan(named: Mapping[str, Night], todo: Mapping[str, str], log: logging.Logger) -> None:
     """Say how many nights are staged, and what has changed of those that were."""
     kept = len(named) - len(todo)
-    text = f"{len(todo)} of {len(named)} night{pluralize(named)} to stage"
+    text = f"{len(todo)} of {_count(named)} to stage"
     _say(log, f"{text}, {kept} complete before." if kept else f"{text}.")
     reasons: dict[str, list[str]] = {}
     for name, reason in todo.items():
         if reason != _NEW:
             reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
-        some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        _say(log, f"Again, as {reason}: {len(names)} night{pluralize(names)} ({some}).")
+        _say(log, f"Again, as {reason}: {_count(names)} ({_name_some(names)}).")
 
 
 def _say_others(named: Mapping[str, Night], folder: Path, log: logging.Logger) -> None:
     """Say which nights of earlier runs are not among these."""
     others = sorted(path.stem for path in (folder / ROWS).glob("*.json") if path.stem not in named)
     if others:
-        some = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         text = (
-            f"{len(others)} night{pluralize(others)} of earlier runs in {folder} ({some}) "
+            f"{_count(others)} of earlier runs in {folder} ({_name_some(others)}) "
             f"{'are' if len(others) > 1 else 'is'} not among these, and left out of the table. "
             "Their files are kept; remove them, or choose another folder, if they are not wanted."
         )
         warn(text)
         log.info(text)
+
+
+def _count(names: Collection[str]) -> str:
+    """Count nights in words."""
+    return f"{len(names)} night{pluralize(names)}"
+
+
+def _name_some(names: Sequence[str]) -> str:
+    """Name the first of some nights."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _say(log: logging.Logger, text: str) -> None:
@@ -322,7 +330,7 @@ def _stage_all(
             row = Row(make_key(night, settings), describe_failure(str(result)), is_final=False)
             write_row(settings.folder, name, row)
         else:
-            _, row = result
+            row = result
         text = "staged" if row.is_staged else f"failed: {shorten(str(row.values['reason']))}"
         log.info(f"{name}: {text}".replace("\n", " "))
 
@@ -361,9 +369,8 @@ def _finish(
     n_staged = len(named) - len(failed)
     _say(log, f"{n_staged} staged, {len(failed)} failed: {settings.folder / TABLE}")
     if failed:
-        some = ", ".join(failed[:3]) + (", ..." if len(failed) > 3 else "")
         warn(
-            f"{len(failed)} of {len(named)} night{pluralize(named)} could not be staged ({some}). "
+            f"{len(failed)} of {_count(named)} could not be staged ({_name_some(failed)}). "
             f"The column 'reason' of {settings.folder / TABLE} says why."
         )
     return cohort

@@ -188,7 +188,7 @@ def _load(weights: str | Path, fingerprint: str) -> LoadedWeights:
     return loaded
 
 
-def stage_night(task: tuple[str, Night], settings: Settings) -> tuple[str, Row]:
+def stage_night(task: tuple[str, Night], settings: Settings) -> Row:
     """Stage a night of a cohort, and write what comes out.
 
     Parameters
@@ -200,11 +200,9 @@ def stage_night(task: tuple[str, Night], settings: Settings) -> tuple[str, Row]:
 
     Returns
     -------
-    name : str
-        Name of the night.
     row : Row
-        Its row. It is written after all other files of the night, so that a night with a row is
-        complete.
+        The row of the night. It is written after all other files of the night, so that a night
+        with a row is complete.
 
     Raises
     ------
@@ -234,7 +232,7 @@ def stage_night(task: tuple[str, Night], settings: Settings) -> tuple[str, Row]:
         row = replace(row, key=key)
         _remove_old(settings.folder, read_row(settings.folder, name), row)
         write_row(settings.folder, name, row)
-    return name, row
+    return row
 
 
 def _is_passing(error: BaseException | None) -> bool:
@@ -295,8 +293,6 @@ def _stage(
 
 
 def hash_whole(path: Path) -> str:
-    """Hash a file; empty if it is not there."""
-    if not path.is_file():
-        return ""
+    """Hash a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -133,3 +133,20 @@ def to_hypnogram(proba: pd.DataFrame, start: datetime | None, scorer: str) -> ya
         scorer=scorer,
         proba=proba,
     )
+
+
+def compute_certainty(hyp: yasa.Hypnogram) -> pd.Series:
+    """Compute the probability of the most probable stage.
+
+    Parameters
+    ----------
+    hyp : yasa.Hypnogram
+        The hypnogram, with its probabilities.
+
+    Returns
+    -------
+    certainty : pandas.Series
+        One value for each epoch that has a stage, by its number.
+    """
+    staged = (hyp.hypno != "UNS").to_numpy()
+    return hyp.proba.drop(columns="UNS", errors="ignore").max(axis=1)[staged]

@@ -23,6 +23,9 @@ from ..verbosity import check_type
 LONGEST_NIGHT_H = 16
 """Hours above which a recording is more than one night; even long sleepers sleep about 12 h."""
 
+N_DRAWS = 500
+"""Nights that are drawn for the intervals of sleep statistics."""
+
 _N_AT_A_TIME = 50
 """Nights that are drawn at a time, which limits the memory for recordings of days."""
 
@@ -129,7 +132,7 @@ def statistics_with_intervals(
     calibration: Calibration,
     ci: float,
     *,
-    n_draws: int = 500,
+    n_draws: int = N_DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compute YASA's sleep statistics with intervals.

@@ -18,7 +18,7 @@ from .channels import Channel
 from .joins import list_edf_files
 from .readers import DAY_S, LONGEST_DAYS, RawReader, make_reader
 
-_FOLDERS = (".ds", ".mff")
+FOLDERS = (".ds", ".mff")
 """Suffixes of formats in which a recording is a folder."""
 
 
@@ -180,7 +180,7 @@ def _check_path(path: str | PathLike[str]) -> Path:
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"There is no recording at {path}. Check the path.")
-    if path.is_dir() and path.suffix.lower() not in _FOLDERS:
+    if path.is_dir() and path.suffix.lower() not in FOLDERS:
         raise ValueError(f"{path} is a folder, not a recording. Pass the path of a file in it.")
     if path.is_file() and not path.stat().st_size:
         raise ValueError(f"{path} is empty (0 bytes). Copy or export it again.")

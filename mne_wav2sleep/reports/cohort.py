@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from ..cautions import catch_warnings
 from ..errors import shorten
 from ..hypnograms.lights import WHOLE_RECORDING
+from ..hypnograms.statistics import N_DRAWS
 from ..modalities import MODALITIES
 from ..showing import escape_hidden
 from ..verbosity import check_type
@@ -237,7 +238,7 @@ def _describe_methods(overview: Overview, parameters: Mapping[str, Any]) -> str:
         f"{_find_version(parameters)} with {_name_weights(parameters)}, MNE-Python (Gramfort et "
         f"al. 2013) and YASA (Vallat & Walker 2021). {len(staged):,} of "
         f"{count(len(overview.table), 'night')} could be staged. Sleep statistics are "
-        f"{_describe_range(staged)}.{intervals} of sleep statistics come from 500 "
+        f"{_describe_range(staged)}.{intervals} of sleep statistics come from {N_DRAWS} "
         "nights drawn from the stage probabilities of each night."
     )
     return render_paragraphs(text) + CITATIONS

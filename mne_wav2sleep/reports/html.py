@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 
 from ..calibration import Calibration
 from ..cautions import catch_warnings
+from ..hypnograms.probabilities import compute_certainty
+from ..hypnograms.statistics import N_DRAWS
 from ..output import write_whole
 from ..recordings import Channel
 from ..recordings.channels import tabulate_channels
@@ -45,12 +47,6 @@ def _format_start(start: str | None) -> str:
     return f"{datetime.fromisoformat(start):%Y-%m-%d %H:%M:%S} by its clock"
 
 
-def _compute_certainty(hyp: yasa.Hypnogram) -> pd.Series:
-    """Compute the probability of the most probable stage, for the epochs that have a stage."""
-    staged = (hyp.hypno != "UNS").to_numpy()
-    return hyp.proba.drop(columns="UNS", errors="ignore").max(axis=1)[staged]
-
-
 def find_least_certain(hyp: yasa.Hypnogram) -> int:
     """Find the epoch whose most probable stage has the lowest probability.
 
@@ -64,13 +60,13 @@ def find_least_certain(hyp: yasa.Hypnogram) -> int:
     epoch : int
         Its number, from 0; epochs that are ``UNS`` do not count.
     """
-    return int(_compute_certainty(hyp).idxmin())
+    return int(compute_certainty(hyp).idxmin())
 
 
 def _summarize(hyp: yasa.Hypnogram, provenance: Mapping[str, Any]) -> list[str]:
     """Summarize what was staged, with which weights, and how certain it is."""
     recording = provenance["recording"]
-    certainty = _compute_certainty(hyp)
+    certainty = compute_certainty(hyp)
     unscored = provenance["unscored_epochs"]
     sentences = [
         f"{', '.join(recording['files']) or 'A Raw in memory'}: {recording['hours']:.2f} h, "
@@ -151,8 +147,8 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         f"&amp; Walker 2021). {notch}Signals were interpolated linearly to the network's rates and "
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "
         f"signal, and epochs without any signal were left unscored.{windows}{temperatures} "
-        f"Sleep statistics are over {in_bed}; their intervals come from 500 nights drawn from the "
-        "stage probabilities. "
+        f"Sleep statistics are over {in_bed}; their intervals come from {N_DRAWS} nights drawn from "
+        "the stage probabilities. "
         f"{correlation}</p>" + CITATIONS
     )
 

@@ -8,10 +8,10 @@ import mne
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...hypnograms.tables import hide_formula
 from ...output import check_output, write_whole
 from ...reports import comparison as figures
 from ...reports.html import write_report
+from ...staging.epochs import write_table
 from ...verbosity import check_option, pluralize
 from .agreement import StatsAgreement
 
@@ -219,8 +219,7 @@ class Comparison:
             if overwrite and name not in (*tables, *pictures):  # of an earlier comparison
                 (folder / name).unlink(missing_ok=True)
         for name, table in tables.items():
-            with write_whole(folder / name, overwrite=overwrite) as unfinished:
-                _to_csv(table).to_csv(unfinished, index=False)
+            write_table(_flatten(table), folder / name, overwrite=overwrite)
         for name in pictures:
             with write_whole(folder / name, overwrite=overwrite) as unfinished:
                 drawn[Path(name).stem].savefig(unfinished, dpi=200)
@@ -267,8 +266,6 @@ def make_folder(out_dir: str | Path) -> Path:
     return folder
 
 
-def _to_csv(table: pd.DataFrame) -> pd.DataFrame:
-    """Give a table without an index, and without formulas."""
-    if isinstance(table.index, pd.MultiIndex) or not isinstance(table.index, pd.RangeIndex):
-        table = table.reset_index()
-    return table.map(lambda value: hide_formula(value) if isinstance(value, str) else value)
+def _flatten(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a table without an index that says something."""
+    return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
