@@ -147,8 +147,8 @@ def _describe_methods(provenance: Mapping[str, Any], n_stages: int) -> str:
         f"&amp; Walker 2021). {notch}Signals were interpolated linearly to the network's rates and "
         f"z-scored {over}; epochs in which a signal was not measured were masked for that "
         f"signal, and epochs without any signal were left unscored.{windows}{temperatures} "
-        f"Sleep statistics are over {in_bed}; their intervals come from {N_DRAWS} nights drawn from "
-        "the stage probabilities. "
+        f"Sleep statistics are over {in_bed}; their intervals come from {N_DRAWS} nights drawn "
+        "from the stage probabilities. "
         f"{correlation}</p>" + CITATIONS
     )
 
