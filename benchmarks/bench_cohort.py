@@ -1,9 +1,10 @@
 """Measure staging many nights: python benchmarks/bench_cohort.py NIGHTS [--jobs 1 2].
 
 NIGHTS is a folder (benchmarks/make_nights.py). For a loop over the stager and for each number of
-jobs, in processes of their own and in turn: nights per hour, and the peak memory of the process and
-of all its workers together, sampled each 0.2 s (PSS, in which shared pages count once), also when a
-sixth of the nights and when all are done. Imports, and starting the workers, are included.
+jobs, in processes of their own and in turn: nights per hour with imports, the start of workers and
+the overview; seconds per night from a sixth of the nights to the last, without them; and the peak
+memory of the process and of all its workers together, sampled each 0.5 s (PSS, in which shared
+pages count once), also when a sixth of the nights are done.
 """
 
 import argparse
@@ -74,12 +75,14 @@ def run(code: str, arguments: list[str], folder: Path, environment: dict[str, st
         stdout=subprocess.DEVNULL,
     )
     samples: list[tuple[int, float]] = []
+    times: dict[int, float] = {}
 
     def watch() -> None:
         while process.poll() is None:
             done = len(list((out / "rows").glob("*.json"))) if out.exists() else 0
+            times.setdefault(done, time.monotonic())
             samples.append((done, measure_memory(process.pid)))
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -88,10 +91,12 @@ def run(code: str, arguments: list[str], folder: Path, environment: dict[str, st
     seconds = time.monotonic() - begin
     n_nights = len(list((out / "rows").glob("*.json")))
     sixth = max(memory for done, memory in samples if done <= n_nights / 6)
+    later = [done for done in times if n_nights / 6 <= done <= n_nights]
     return {
         "exit code": code_,
         "nights": n_nights,
         "s": seconds,
+        "s/night": (times[later[-1]] - times[later[0]]) / (later[-1] - later[0]),
         "peak MiB": max(memory for _, memory in samples),
         "peak MiB, first sixth": sixth,
     }
@@ -122,12 +127,19 @@ def main() -> None:
             print(
                 name, {key: round(value, 1) for key, value in found[name][-1].items()}, flush=True
             )
-    print(f"\n{'':36}{'nights/h':>9}{'s/night':>9}{'peak MiB':>10}{'10,000 nights':>15}")
+    print(
+        f"\n{'':36}{'s in all':>9}{'nights/h':>9}{'s/night':>9}{'first MiB':>10}{'peak MiB':>10}"
+        f"{'10,000 nights':>15}"
+    )
     for name, rows in found.items():
-        seconds = statistics.median(row["s"] / row["nights"] for row in rows)
-        peak = statistics.median(row["peak MiB"] for row in rows)
-        days = 10_000 * seconds / 86400
-        print(f"{name:36}{3600 / seconds:9.0f}{seconds:9.2f}{peak:10.0f}{days:13.2f} d")
+        whole, night, first, peak = (
+            statistics.median(row[what] for row in rows)
+            for what in ("s", "s/night", "peak MiB, first sixth", "peak MiB")
+        )
+        print(
+            f"{name:36}{whole:9.1f}{3600 * rows[0]['nights'] / whole:9.0f}{night:9.2f}{first:10.0f}"
+            f"{peak:10.0f}{10_000 * night / 3600:13.1f} h"
+        )
 
 
 if __name__ == "__main__":

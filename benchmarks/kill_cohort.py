@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ RUN = "from mne_wav2sleep.cli import main; main()"
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Read all files but the log, without the time in each provenance."""
+    """Read all files but the log, without the times in them."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name not in ("log.txt", ".lock"):
@@ -28,6 +29,8 @@ def read_files(folder: Path) -> dict[str, bytes]:
                 values = json.loads(content)
                 del values["time"]
                 content = json.dumps(values).encode()
+            elif path.name == "report.html":  # mne.Report writes when it was made
+                content = re.sub(rb"Created on [-0-9: ]+", b"", content)
             found[path.relative_to(folder).as_posix()] = content
     return found
 

@@ -29,6 +29,7 @@ toy_recordings = pytest.mark.filterwarnings(
     r"ignore:\S+ \(channel .*\) has noise above:RuntimeWarning",
     r"ignore:\d+ of the \d+ nights? (was|were) used to:RuntimeWarning",
     r"ignore:Fine-tuning on \d subjects?:RuntimeWarning",
+    "ignore:The weights do not say how their errors go together:RuntimeWarning",
 )
 
 

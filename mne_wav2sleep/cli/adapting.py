@@ -76,7 +76,7 @@ def adapt_command(
     Run the same command again to resume.
     Example: mne-wav2sleep adapt nights.csv model --weights wav2sleep
     """
-    with clean_errors(debug=debug, table=table):
+    with clean_errors(debug=debug, table=table, resumes=True):
         from ..cohorts import read_nights
 
         training = import_training()

@@ -1,12 +1,13 @@
 """The command that stages many nights."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..modalities import PRECISIONS
 from ..output import TABLE_SUFFIXES
+from .options import check_jobs
 from .shared import (
     ChannelOption,
     DebugOption,
@@ -19,17 +20,50 @@ from .shared import (
     show_text,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..cohorts import Cohort
+
 commands = typer.Typer(rich_markup_mode=None)
 
 _SHOWN = ("TST", "SE", "WASO", "SOL", "%REM", "%DEEP", "%N3")
 """Statistics that are summarized on the terminal."""
 
 
+def _show_preview(preview: "pd.DataFrame") -> None:
+    """Print what would be staged; exit with 1 if that is nothing."""
+    from ..verbosity import pluralize
+
+    n, problems = len(preview), preview["problem"].dropna()
+    empty = [name for name in ("lights_off", "lights_on") if preview[name].isna().all()]
+    show_table(preview.drop(columns=["problem", *empty]).fillna(""))
+    for name, problem in problems.items():
+        show_text(f"{name}: {problem}")
+    show_text(f"{n} night{pluralize(n)}, {len(problems)} with a problem; nothing was staged")
+    if len(problems) == n:
+        raise typer.Exit(1)
+
+
+def _show_cohort(cohort: "Cohort") -> None:
+    """Print what was staged; exit with 1 if that is nothing."""
+    columns = [name for name in _SHOWN if name in cohort.table]
+    if columns:
+        show_table(cohort.table[columns].describe().round(1))
+    n = len(cohort.hypnograms)
+    text = "report.html and the hypnograms" if n else "report.html; no night could be staged"
+    show_text(f"{cohort.folder} contains nights.csv, {text}")
+    if not n:
+        raise typer.Exit(1)
+
+
 @commands.command("cohort")
 def cohort_command(
     nights: Annotated[
         Path,
-        typer.Argument(help="Folder, table of nights, or BIDS dataset.", show_default=False),
+        typer.Argument(
+            help="Folder, table of nights, BIDS dataset, or a recording.", show_default=False
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
     dry_run: Annotated[
@@ -39,7 +73,8 @@ def cohort_command(
     ch_name: ChannelOption = None,
     diary: Annotated[Path | None, typer.Option(help="Table of lights_off and lights_on.")] = None,
     jobs: Annotated[
-        int, typer.Option(metavar="N", help="Nights staged at once; -1: all CPUs.")
+        int,
+        typer.Option(metavar="N", help="Nights staged at once; -1: all CPUs.", callback=check_jobs),
     ] = 1,
     epochs: Annotated[
         str | None, typer.Option(metavar="KIND", help="Tables of epochs: csv, tsv, parquet.")
@@ -64,7 +99,7 @@ def cohort_command(
             "is needed: the folder for the results. Or use --dry-run.", param_hint="--out"
         )
     ch_names = read_ch_names(ch_name)
-    with clean_errors("info", debug=debug):
+    with clean_errors("info", debug=debug, resumes=not dry_run):
         from ..cohorts import add_diary, find_nights, preview_nights, stage_cohort
         from ..signals import Validity
 
@@ -86,16 +121,6 @@ def cohort_command(
                 retry_failed=retry_failed,
             )
     if out is None or dry_run:
-        problems = preview["problem"].dropna()
-        show_table(preview.drop(columns="problem").fillna(""))
-        for name, problem in problems.items():
-            show_text(f"{name}: {problem}")
-        show_text(f"{len(preview)} nights, {len(problems)} with a problem; nothing was staged")
-        return
-    table = cohort.table
-    columns = [name for name in _SHOWN if name in table]
-    if columns:
-        show_table(table[columns].describe().round(1))
-    show_text(f"{cohort.folder} contains nights.csv, report.html and the hypnograms")
-    if not len(cohort.hypnograms):
-        raise typer.Exit(1)
+        _show_preview(preview)
+    else:
+        _show_cohort(cohort)

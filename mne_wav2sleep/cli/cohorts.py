@@ -178,7 +178,7 @@ def train_command(
 
     Example: mne-wav2sleep train nights.csv model
     """
-    with clean_errors(debug=debug, table=table):
+    with clean_errors(debug=debug, table=table, resumes=True):
         from ..cohorts import read_nights
 
         training = import_training()
@@ -240,7 +240,7 @@ def fine_tune_command(
 
     Example: mne-wav2sleep fine-tune nights.csv model --weights wav2sleep
     """
-    with clean_errors(debug=debug, table=table):
+    with clean_errors(debug=debug, table=table, resumes=True):
         from ..cohorts import read_nights
 
         training = import_training()

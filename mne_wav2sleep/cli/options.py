@@ -10,6 +10,30 @@ import typer
 if TYPE_CHECKING:
     from .configs import Config
 
+
+def check_jobs(jobs: int) -> int:
+    """Check the value of ``--jobs``.
+
+    Parameters
+    ----------
+    jobs : int
+        The value.
+
+    Returns
+    -------
+    jobs : int
+        The same.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is 0.
+    """
+    if jobs == 0:
+        raise typer.BadParameter("must be 1 or more, or -1 for all CPUs, got 0.")
+    return jobs
+
+
 TableArgument = Annotated[
     Path,
     typer.Argument(
@@ -23,7 +47,10 @@ CacheOption = Annotated[
     typer.Option(metavar="FOLDER", help="Folder of prepared nights, to share."),
 ]
 JobsOption = Annotated[
-    int, typer.Option("--jobs", metavar="N", help="Nights prepared at once; -1: all CPUs.")
+    int,
+    typer.Option(
+        "--jobs", metavar="N", help="Nights prepared at once; -1: all CPUs.", callback=check_jobs
+    ),
 ]
 SkipBrokenOption = Annotated[
     bool, typer.Option("--skip-broken", help="Skip nights that cannot be used.")

@@ -251,6 +251,7 @@ def _in_options(text: str, table: Path | None = None) -> str:
         text,
     )
     text = re.sub(r"(?<![\w.])lights=(?![\w('])", "--lights-off and --lights-on", text)
+    text = re.sub(r"(?<![\w.])(participants|diary)=(?![\w('])", r"--\1", text)
     return re.sub(r"\boverwrite=True(?: \(--overwrite [^)]*\))?", "--overwrite", text)
 
 
@@ -267,7 +268,11 @@ def _describe(error: Exception) -> str:
 
 @contextmanager
 def clean_errors(
-    verbose: str | None = None, *, debug: bool = False, table: Path | None = None
+    verbose: str | None = None,
+    *,
+    debug: bool = False,
+    table: Path | None = None,
+    resumes: bool = False,
 ) -> Iterator[None]:
     """Turn errors into a message on stderr and an exit code.
 
@@ -282,6 +287,8 @@ def clean_errors(
         Whether to print the traceback of every error.
     table : Path or None
         The table that names channels; None if they are named by options.
+    resumes : bool
+        Whether the command goes on where it was stopped if it is run again.
     """
     from ..progress import show_bars
     from ..verbosity import use_log_level
@@ -307,7 +314,8 @@ def clean_errors(
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except KeyboardInterrupt as error:  # of which typer would make a plain error
-        _show_message(str(error) or "Stopped by Ctrl-C (SIGINT).")
+        again = " Run the same command again to resume." if resumes else ""
+        _show_message(str(error) or f"Stopped by Ctrl-C (SIGINT).{again}")
         raise typer.Exit(_INTERRUPTED) from error
     except Exception as error:
         is_deliberate = _is_deliberate(error)

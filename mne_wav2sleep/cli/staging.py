@@ -69,7 +69,7 @@ def stage(
     ] = None,
     n_stages: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Fold the stages of --out, --epochs to 2 or 3."),
+        typer.Option(metavar="N", help="Fold the stages of --out, --epochs to 2, 3 or 4."),
     ] = None,
     ch_name: ChannelOption = None,
     weights: WeightsOption = "wav2sleep",
@@ -89,8 +89,16 @@ def stage(
     out = check_suffix(out, HYPNOGRAM_SUFFIXES, "--out")
     report = check_suffix(report, [".html"], "--report")
     epochs = check_suffix(epochs, TABLE_SUFFIXES, "--epochs")
-    if n_stages in (2, 3):
-        check_suffix(out, [".json"], "--out, with --n-stages,")
+    if n_stages is not None and out is None and epochs is None:
+        raise typer.BadParameter(
+            "folds the stages that --out or --epochs writes. Give one of them as well.",
+            param_hint="--n-stages",
+        )
+    if n_stages in (2, 3) and out is not None and out.suffix.lower() != ".json":
+        raise typer.BadParameter(
+            f"must end in .json, which alone can have {n_stages} stages (--n-stages), got {out}.",
+            param_hint="--out",
+        )
     check_choice(precision, PRECISIONS, "--precision")
     ch_names = read_ch_names(ch_name)
     with clean_errors("info" if verbose else "warning", debug=debug):

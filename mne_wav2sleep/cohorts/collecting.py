@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..cautions import keep_cautions
 from ..errors import describe_error
+from ..hypnograms.clock_times import show_time
 from ..hypnograms.lights import find_lights
 from ..network import LoadedWeights
 from ..network.registry import describe_weights
@@ -19,7 +20,7 @@ from ..recordings.channels import ChannelName, map_channels
 from ..showing import escape_lone
 from ..verbosity import Verbosity, check_type, use_log_level, verbose
 from .bids.reading import read_bids
-from .finding import find_recordings, pair_hypnograms
+from .finding import find_recordings, is_named_as_recording, pair_hypnograms
 from .identity import check_nights
 from .naming import name_nights
 from .nights import Night, make_absolute
@@ -39,7 +40,8 @@ def find_nights(
     ----------
     source : str or Path
         A folder, which is searched for recordings with the folders in it; a table, as
-        :func:`read_nights` reads it; or a BIDS dataset, as :func:`read_bids` reads it.
+        :func:`read_nights` reads it; a BIDS dataset, as :func:`read_bids` reads it; or a recording,
+        by its suffix.
     ch_names : mapping of str to str, (str, str) or None, optional
         Overrides the mapping of channels of all nights, as in
         :class:`~mne_wav2sleep.SleepStagerW2S`; what a night names itself is kept.
@@ -66,10 +68,13 @@ def find_nights(
     >>> [night.subject for night in find_nights(folder)]
     ['p01']
     """
+    check_type(source, "path-like", "source")
     path = Path(source).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"There is no folder or table of nights at {path}. Check the path.")
-    if not path.is_dir():
+    if is_named_as_recording(path):
+        nights = _pair([path], path.absolute().parent)
+    elif not path.is_dir():
         nights = read_nights(path)
     elif (path / _BIDS).is_file():
         nights = read_bids(path)
@@ -104,8 +109,9 @@ def preview_nights(
     -------
     preview : pandas.DataFrame
         One row per night, by the name that it will have: ``subject``, ``dataset``, ``hours``, the
-        channel of each modality, the file of the ``hypnogram``, and the ``problem`` if it cannot be
-        staged.
+        channel of each modality, the file of the ``hypnogram``, ``lights_off`` and ``lights_on`` as
+        far as they are known before staging (the first and the last, if there are several), and the
+        ``problem`` if it cannot be staged.
 
     Raises
     ------
@@ -127,7 +133,8 @@ def preview_nights(
             "hypnogram": Path(scored).name if isinstance(scored, str | Path) else None,
         }
         rows[name] = {what: escape_lone(value) for what, value in (given | values).items()}
-    columns = ["subject", "dataset", "hours", *modalities, "hypnogram", "problem"]
+    columns = ["subject", "dataset", "hours", *modalities, "hypnogram", "lights_off", "lights_on"]
+    columns.append("problem")
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype(object)
     return table.loc[list(named)].rename_axis(index="night")
 
@@ -138,11 +145,21 @@ def _look(night: Night, modalities: Sequence[str]) -> dict[str, Any]:
         try:
             recording = open_recording(night.recording)
             channels = map_channels(recording.raw, night.ch_names, modalities)
-            find_lights(night.lights, start=recording.start, duration=recording.duration)
+            marks = find_lights(
+                night.lights,
+                start=recording.start,
+                duration=recording.duration,
+                annotations=recording.events,
+            )
         except Exception as error:  # no error of one night may stop the others
             return {"problem": describe_error(error)}
     found = {channel.modality: channel.label for channel in channels}
-    return {"hours": round(recording.duration / 3600, 2)} | found
+    lights = {
+        name: show_time(at, recording.start)
+        for name, times in (("lights_off", marks.off_times[:1]), ("lights_on", marks.on_times[-1:]))
+        for at in times
+    }
+    return {"hours": round(recording.duration / 3600, 2)} | found | lights
 
 
 def collect(nights: str | Path | Sequence[Night]) -> dict[str, Night]:
@@ -180,12 +197,17 @@ def _search(folder: Path) -> list[Night]:
             f"There are no recordings in {folder}. Give a folder with files such as EDF, FIF or "
             "BrainVision, or a table of nights."
         )
+    return _pair(recordings, folder)
+
+
+def _pair(recordings: Sequence[Path], folder: Path) -> list[Night]:
+    """Make nights of recordings and the hypnograms beside them, named by their paths."""
     scored = pair_hypnograms(recordings)
     return [
         Night(
             path,
             scored[path],
-            path.relative_to(folder).with_suffix("").as_posix(),
+            path.absolute().relative_to(folder.absolute()).with_suffix("").as_posix(),
             folder.name or "cohort",
         )
         for path in recordings

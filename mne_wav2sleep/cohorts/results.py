@@ -13,6 +13,7 @@ from ..errors import quote
 from ..hypnograms import read_hypnogram
 from ..hypnograms.tables import expose_formula
 from ..staging.provenance import provenance_path
+from ..verbosity import check_type
 
 TABLE = "nights.csv"
 """Name of the table of a cohort: one row a night."""
@@ -44,7 +45,7 @@ class Hypnograms(Mapping[str, yasa.Hypnogram]):
     def __getitem__(self, night: str) -> yasa.Hypnogram:
         """Read the hypnogram of a night."""
         if night not in self._nights:
-            raise KeyError(night)
+            raise KeyError(f"No night {night!r} was staged. See the table of the cohort.")
         return read_hypnogram(hypnogram_path(self._folder, night))
 
     def __iter__(self) -> Iterator[str]:
@@ -92,7 +93,14 @@ class Cohort:
         -------
         provenance : dict
             As from :meth:`SleepStagerW2S.provenance <mne_wav2sleep.SleepStagerW2S.provenance>`.
+
+        Raises
+        ------
+        KeyError
+            If no such night was staged.
         """
+        if night not in self.hypnograms:
+            raise KeyError(f"No night {night!r} was staged. See the table of the cohort.")
         path = provenance_path(hypnogram_path(self.folder, night))
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
@@ -128,6 +136,7 @@ def load_cohort(out_dir: str | Path) -> Cohort:
     ValueError
         If the table is not that of a cohort.
     """
+    check_type(out_dir, "path-like", "out_dir")
     folder = Path(out_dir).expanduser()
     path = folder / TABLE
     if not path.is_file():

@@ -22,6 +22,8 @@ from .results import FAILED, STAGED
 
 ROWS = "rows"
 """Name of the folder of notes."""
+OWN_STAGES = "own_stages"
+"""Whether the annotations of a recording have stages; in the note of a night, not in the table."""
 _LARGEST = 2**22
 """Size in bytes of a note at most."""
 _FIRST = ("status", "reason", "subject", "dataset", "recording", "hypnogram")
@@ -106,6 +108,7 @@ def describe_night(
         "start": result.start and result.start.replace(tzinfo=None).isoformat(),
         "hours": recording["hours"],
         "epochs": recording["epochs"],
+        OWN_STAGES: recording["annotated_stages"] > 0,
         "unscored": (hyp.hypno == "UNS").mean(),
         "certainty": certainty.mean(),
         "uncertain": (certainty < 0.5).mean(),
@@ -213,7 +216,10 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> tuple[pd.DataFra
                 "it again."
             )
         scored = night.hypnogram
-        values = dict(row.values) | {
+        values = dict(row.values)
+        if values.pop(OWN_STAGES, False) and scored is None:
+            scored = night.recording
+        values |= {
             "subject": night.subject,
             "dataset": night.dataset,
             "recording": _show_path(night.recording, night),

@@ -14,7 +14,7 @@ import torch
 
 from ..cautions import warn
 from ..errors import shorten, summarize_error
-from ..hypnograms.statistics import check_ci
+from ..hypnograms.statistics import UNCALIBRATED, check_ci
 from ..modalities import PRECISIONS
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.backends import choose_device
@@ -155,6 +155,7 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
     """
     check_ci(ci)
     check_n_jobs(n_jobs)
+    check_type(out_dir, "path-like", "out_dir")
     check_option("precision", precision, list(PRECISIONS))
     check_type(validity, (Validity, None), "validity")
     if epochs is not None:
@@ -164,6 +165,8 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
     named = collect(nights)
     folder = Path(out_dir).expanduser().absolute()
     loaded = load_weights(weights)
+    if not loaded.calibration.n_nights:
+        warn(UNCALIBRATED)
     settings = Settings(
         folder=folder,
         weights=weights if isinstance(weights, LoadedWeights) else _locate(weights),
@@ -379,6 +382,12 @@ def _finish(
 def _describe(settings: Settings, weights: LoadedWeights) -> dict[str, Any]:
     """Describe how the cohort was staged, ready for JSON."""
     return {
-        "weights": {"name": weights.name, "sha256": weights.sha256, "scorer": weights.scorer},
+        "weights": {
+            "name": weights.name,
+            "sha256": weights.sha256,
+            "scorer": weights.scorer,
+            "caution": weights.caution,
+            "calibration_nights": weights.calibration.n_nights,
+        },
         **settings.describe(),
     }

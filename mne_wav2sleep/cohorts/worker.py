@@ -20,6 +20,7 @@ import torch
 from ..errors import FileWriteError, WeightsError, describe_error, find_full_disk
 from ..hypnograms import write_hypnogram
 from ..hypnograms.lights import EventLights
+from ..hypnograms.statistics import UNCALIBRATED
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.serving import Address, RemoteEngine
 from ..progress import show_bars
@@ -275,8 +276,9 @@ def _stage(
         hyp = stager.predict()
         statistics = stager.statistics(settings.ci)
     finally:
-        # That of the weights is not about this night.
-        cautions.extend(one for one in stager.cautions if one != weights.caution)
+        # Those of the weights are not about this night.
+        of_weights = (weights.caution, UNCALIBRATED)
+        cautions.extend(one for one in stager.cautions if one not in of_weights)
     path = hypnogram_path(settings.folder, name)
     write_hypnogram(hyp, path, overwrite=True)
     write_provenance(stager.provenance(), path, overwrite=True)

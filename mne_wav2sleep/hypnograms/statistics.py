@@ -95,6 +95,14 @@ def check_ci(ci: float) -> None:
         raise ValueError(f"ci must be between 0 and 1, such as 0.95, got {ci!r}.")
 
 
+UNCALIBRATED = (
+    "The weights do not say how their errors go together: the intervals of sleep statistics use "
+    "the dependence of the bundled weights on simulated nights. Calibrate the weights on scored "
+    "nights."
+)
+"""Warning of weights without a calibration."""
+
+
 def warn_of_statistics(hyp: yasa.Hypnogram, calibration: Calibration) -> None:
     """Warn about limitations of sleep statistics and their intervals.
 
@@ -106,11 +114,7 @@ def warn_of_statistics(hyp: yasa.Hypnogram, calibration: Calibration) -> None:
         Dependence between errors.
     """
     if not calibration.n_nights:
-        warn(
-            "The weights do not say how their errors go together: the intervals of sleep "
-            "statistics use the dependence of the bundled weights on simulated nights. Calibrate "
-            "the weights on scored nights."
-        )
+        warn(UNCALIBRATED)
     if unscored := int((hyp.hypno == "UNS").sum()):
         minutes = unscored * EPOCH_S / 60
         warn(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..hypnograms.names import is_stage
 from ..network import LoadedWeights
 from ..output import write_whole
 from ..recordings import Channel, Recording
@@ -65,6 +66,7 @@ def make_provenance(
             "epochs": recording.n_epochs,
             "gaps_s": [list(gap) for gap in recording.reader.gaps],
             "annotated_bad": sum(text.upper().startswith("BAD") for text in annotations),
+            "annotated_stages": sum(is_stage(text) for *_, text in recording.events),
         },
         "channels": {
             channel.modality: {

@@ -30,6 +30,7 @@ from .trainer import use_plain_modes
 
 FOLDER = "cross-validation"
 """Folder of the cross-validation in the model folder."""
+_WEIGHTS = "model.safetensors"
 _MOST_ROWS = 100
 """Number of subjects up to which the card has a row for each."""
 
@@ -144,7 +145,7 @@ def adapt(  # noqa: PLR0913 (keywords that users set)
     -------
     found : CrossValidation
         The cross-validation. ``model`` is the model folder, or None if none was written, because
-        the interval of the gain in kappa does not lie above 0.
+        the interval of the gain in kappa does not lie above 0, now or by an earlier run.
 
     Raises
     ------
@@ -175,11 +176,15 @@ def adapt(  # noqa: PLR0913 (keywords that users set)
         check_folder(folder, describe_training(start, final))  # before hours of work
         found, assigned = run_folds(to_fold, folder / FOLDER, start, run)
         if not (found.helps or anyway):
+            is_there = (folder / _WEIGHTS).is_file()
             logger.info(
-                "No model was trained, because the interval does not lie above 0. Use anyway=True "
-                "(--anyway) to train it all the same."
+                f"The interval does not lie above 0. The model in {folder} is that of an earlier "
+                "run with anyway=True (--anyway)."
+                if is_there
+                else "No model was trained, because the interval does not lie above 0. Use "
+                "anyway=True (--anyway) to train it all the same."
             )
-            return found
+            return replace(found, model=folder if is_there else None)
         write_figures(found, folder)
         everyone = [night for some in assigned.values() for night in some]
         final = replace(final, cross_validation=describe_for_card(found))

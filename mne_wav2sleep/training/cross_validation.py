@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..cautions import keep_cautions, warn
 from ..cohorts import Evaluation, Night, PreparedNight, evaluate
+from ..cohorts.comparison.intervals import FEW_SUBJECTS
 from ..cohorts.identity import Person
 from ..hypnograms.tables import hide_formula
 from ..network import LoadedWeights, load_weights
@@ -39,8 +40,6 @@ _FREE = FREE - {"max_passes", "patience"}
 """Settings that may change when a cross-validation is resumed: those that do not change results."""
 _MOST_CHANGES = 6
 """Number of differences that a message lists at most."""
-_FEW_SUBJECTS = 10
-"""Number of subjects below which an interval is wide."""
 _TYPICAL_SD = 0.06
 """Standard deviation of the subjects' gains in kappa on Sleep-Accel (docs/fine_tuning.md), for the
 width to expect."""
@@ -172,7 +171,7 @@ def run_folds(
         _claim(folder, folds, describe_training(start, run))
         everyone = [night for some in folds.values() for night in some]
         n_subjects = len({night.person for night in everyone})
-        if n_subjects < _FEW_SUBJECTS:
+        if n_subjects < FEW_SUBJECTS:
             warn(_warn_of_width(n_subjects))
         logger.info("Staging all nights with the initial weights (zero-shot).")
         zero_shot = evaluate(everyone, start, subsets="recorded", device=run.device)

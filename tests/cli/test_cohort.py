@@ -24,9 +24,13 @@ def test_a_dry_run_shows_channels_and_problems(recordings, small_folder, invoke,
     assert result.exit_code == 0, result.output
     [row] = [line.split() for line in result.stdout.split("\n") if line.startswith("p01")]
     assert row[1:] == ["p01", recordings.name, "0.08", "ECG", "Thor"]
+    assert "lights_off" not in result.stdout  # nothing is known of any
     assert "\nbroken: " in result.stdout
     assert "2 nights, 1 with a problem; nothing was staged" in result.stdout
     assert not out.exists()
+    result = invoke("cohort", recordings / "broken.edf", "--weights", small_folder, "--dry-run")
+    assert result.exit_code == 1  # nothing could be staged
+    assert "1 night, 1 with a problem" in result.stdout
 
 
 def test_a_cohort_is_staged_and_resumed(recordings, small_folder, invoke, tmp_path):
@@ -62,6 +66,7 @@ def test_a_cohort_of_which_nothing_can_be_staged_is_a_failure(invoke, small_fold
     result = invoke(*command)
     assert result.exit_code == 1
     assert "1 of 1 night could not be staged (broken)." in result.stderr
+    assert "contains nights.csv, report.html; no night could be staged" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_a_cohort_of_which_nothing_can_be_staged_is_a_failure(invoke, small_fold
         ([], 2, "is needed: the folder for the results"),
         (["--out", "{in}"], 1, "has other files in it, such as"),
         (["--out", "x", "--precision", "int8"], 2, "must be one of float32"),
-        (["--out", "x", "--jobs", "0"], 1, "n_jobs must be 1 or more"),
+        (["--out", "x", "--jobs", "0"], 2, "must be 1 or more, or -1 for all CPUs, got 0"),
         (["--out", "x", "--ch-name", "ECG"], 2, "takes MODALITY=CHANNEL"),
     ],
 )

@@ -232,6 +232,12 @@ def test_ctrl_c_exits_with_130_and_a_message(text, capsys):
     assert capsys.readouterr().err == f"{text or 'Stopped by Ctrl-C (SIGINT).'}\n"
 
 
+def test_ctrl_c_says_that_a_command_can_be_resumed(capsys):
+    with pytest.raises(typer.Exit), clean_errors(resumes=True):
+        raise KeyboardInterrupt
+    assert "Run the same command again to resume." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("error", [typer.Exit(3), typer.BadParameter("no"), typer.Abort()])
 def test_exits_are_passed_on(error, capsys):
     with pytest.raises(type(error)), clean_errors():

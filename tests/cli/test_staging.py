@@ -88,10 +88,13 @@ def test_lights_epochs_and_fewer_stages(invoke, small_folder, tmp_path):
             "Error: Lights on is given as clock time, but the recording has",
         ),
         (("--lights-off", "7200 s"), "Error: Lights off, 120 min, is outside of the recording"),
-        (("--n-stages", "5"), "Error: n_stages must be from 2 to 4"),
+        (("--n-stages", "5", "--out", "hyp.json"), "Error: n_stages must be from 2 to 4"),
     ],
 )
-def test_wrong_lights_and_numbers_of_stages(invoke, night, small_folder, options, message):
+def test_wrong_lights_and_numbers_of_stages(
+    invoke, night, small_folder, options, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     result = invoke("stage", night, "--weights", small_folder, *options)
     assert result.exit_code == 1
     assert message in result.stderr
@@ -102,7 +105,8 @@ def test_wrong_lights_and_numbers_of_stages(invoke, night, small_folder, options
     ("options", "words"),
     [
         (("--epochs", "epochs.xlsx"), "must end in .csv, .tsv, .parquet"),
-        (("--n-stages", "3", "--out", "night.csv"), "must end in .json"),
+        (("--n-stages", "3", "--out", "h.csv"), "--out: must end in .json, which alone can"),
+        (("--n-stages", "2"), "Give one of them as well."),
     ],
 )
 def test_formats_that_do_not_fit_are_refused(invoke, night, no_work, options, words):

@@ -7,7 +7,8 @@ from mne_wav2sleep.cohorts.comparison.groups import (
     describe_nights,
     group_nights,
     list_columns,
-    read_participants,
+    open_participants,
+    warn_of_unknown,
 )
 
 
@@ -22,8 +23,7 @@ def test_bands_of_age_and_apnea():
     assert list(group_nights(nights, "age")) == [
         *("<18", "18 to <40", "18 to <40", "40 to <60", "60 or more")
     ]
-    with pytest.warns(RuntimeWarning, match="1 night of s4 has no value of 'ahi'"):
-        groups = group_nights(nights, "ahi")
+    groups = group_nights(nights, "ahi")
     severities = ["none (<5)", "mild (5 to <15)", "moderate (15 to <30)", "severe (30 or more)"]
     assert list(groups) == [*severities, "unknown"]
     assert list(groups.cat.categories) == [*severities, "unknown"]
@@ -45,8 +45,7 @@ def test_other_columns_are_as_they_are():
     ],
 )
 def test_an_unknown_value_in_a_column_of_any_type(values, expected):
-    with pytest.warns(RuntimeWarning, match="1 night of s1 has no value of 'site'"):
-        groups = group_nights(make_nights(site=values), "site")
+    groups = group_nights(make_nights(site=values), "site")
     assert list(groups) == expected
     assert list(groups.cat.categories) == [*sorted({*expected} - {"unknown"}), "unknown"]
 
@@ -54,9 +53,9 @@ def test_an_unknown_value_in_a_column_of_any_type(values, expected):
 def test_numbers_of_subjects_that_pandas_read_as_floats():
     nights = make_nights(subject=["1", "sub-2", None])
     table = pd.DataFrame({"subject": [2.0, 1.0, None, None], "site": ["b", "a", "c", "c"]})
-    assert list(describe_nights(nights, read_participants(table))["site"][:2]) == ["a", "b"]
+    assert list(describe_nights(nights, open_participants(table))["site"][:2]) == ["a", "b"]
     table = pd.DataFrame({"night": ["n0", "n1", "n2"], "subject": [1.0, 1.0, None]})
-    found = describe_nights(nights, read_participants(table))
+    found = describe_nights(nights, open_participants(table))
     assert list(found["subject"]) == ["1", "1", "n2"]
 
 
@@ -65,7 +64,11 @@ def test_numbers_of_subjects_that_pandas_read_as_floats():
     [
         ("bmi", None, r"'bmi' has 11 different numbers\. Give edges to cut them at, by={'bmi'"),
         ("site", [1], "'site' has 'x', which is not a number"),
-        ("height", None, "There is no column 'height' to group by; there are subject, bmi, site"),
+        (
+            "height",
+            None,
+            "There is no column 'height' to group by. Choose one such as 'subject', 'bmi', 'site'",
+        ),
     ],
 )
 def test_columns_that_are_no_groups(column, edges, message):
@@ -113,17 +116,17 @@ def test_participants_are_matched_as_bids_names_them(separator, tmp_path):
     rows = ["participant_id,site", "sub-S0,NA1", "s1,n/a", "sub-9,x"]
     path.write_text("\n".join(rows).replace(",", separator), encoding="utf-8-sig")
     nights = make_nights(site=["old", "old", "old"])
-    found = describe_nights(nights, read_participants(path))
+    found = describe_nights(nights, open_participants(path))
     assert list(found["site"][:1]) == ["NA1"]
     assert found["site"][1:].isna().all()
     frame = pd.DataFrame({"site": ["NA1"]}, index=pd.Index(["S0"], name="subject"))
-    assert describe_nights(nights, read_participants(frame))["site"].iloc[0] == "NA1"
+    assert describe_nights(nights, open_participants(frame))["site"].iloc[0] == "NA1"
 
 
 def test_a_table_of_nights_names_their_subjects():
     nights = make_nights(subject=[None, None, None])
     table = pd.DataFrame({"night": ["N0", "n1"], "subject": ["A", "A"], "age": [30, 31]})
-    found = describe_nights(nights, read_participants(table))
+    found = describe_nights(nights, open_participants(table))
     assert list(found["subject"]) == ["A", "A", "n2"]
     assert list(found["age"][:2]) == [30, 31]
 
@@ -143,11 +146,29 @@ def test_tables_of_something_else(text, message, tmp_path):
     path = tmp_path / "participants.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        describe_nights(make_nights(age=[1, 2]), read_participants(path))
+        describe_nights(make_nights(age=[1, 2]), open_participants(path))
 
 
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
-        read_participants(tmp_path / "nothing.csv")
+        open_participants(tmp_path / "nothing.csv")
     with pytest.raises(TypeError, match="participants must be"):
-        read_participants(["s1"])
+        open_participants(["s1"])
+
+
+def test_nights_without_values_are_warned_of_once_for_all_columns():
+    nights = make_nights(age=[30, None, 50], sex=["F", None, "M"], site=["a", "b", None])
+    groups = {name: group_nights(nights, name) for name in ("age", "sex", "site")}
+    with pytest.warns(RuntimeWarning) as caught:
+        warn_of_unknown(groups, nights)
+    assert [str(one.message).split(":")[0] for one in caught] == [
+        "1 night of s1 has no value of 'age', 'sex'",
+        "1 night of s2 has no value of 'site'",
+    ]
+
+
+def test_a_column_of_a_similar_name_is_suggested():
+    nights = make_nights(**{f"measured_{i}": [1] for i in range(100)}, apnoea=["mild"])
+    with pytest.raises(ValueError) as caught:
+        group_nights(nights, "apnea")
+    assert "Choose one such as 'apnoea' (of 102 columns), or" in str(caught.value)

@@ -103,8 +103,9 @@ def test_the_table_has_a_row_for_each_night(whole, recordings, small_folder):
     assert row["time_in_bed"] == "whole recording"
     report = (whole.folder / "report.html").read_text(encoding="utf-8")
     assert report.count("over the whole recordings, as no time in bed is known") == 2
-    assert row["n_warnings"] == len(stager.cautions) > 0
-    assert row["warnings"].split(" | ") == stager.cautions
+    of_night = [one for one in stager.cautions if not one.startswith("The weights")]
+    assert row["n_warnings"] == len(of_night) == len(stager.cautions) - 1
+    assert row["warnings"].split(" | ") == of_night
 
 
 def test_hypnograms_are_those_of_the_stager(whole, recordings, small_folder):
@@ -411,6 +412,41 @@ def test_what_is_not_a_cohort_is_refused(nights, error, message, tmp_path, small
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda _: find_nights(3), "source"),
+        (lambda _: load_cohort(None), "out_dir"),
+        (lambda folder: stage_cohort(folder, None), "out_dir"),
+    ],
+)
+def test_what_is_not_a_path_is_refused(call, name, recordings):
+    with pytest.raises(TypeError, match=f"{name} must be an instance of path-like"):
+        call(recordings)
+
+
+def test_a_night_that_was_not_staged_is_named(whole):
+    for call in (whole.provenance, whole.hypnograms.__getitem__):
+        with pytest.raises(KeyError, match="No night 'broken' was staged"):
+            call("broken")
+
+
+def test_a_single_recording_is_a_cohort_of_one(recordings, tmp_path, monkeypatch):
+    (tmp_path / "p0.xml").touch()
+    (tmp_path / "p0.edf").symlink_to(recordings / "p0.edf")
+    monkeypatch.chdir(tmp_path)
+    [night] = find_nights("p0.edf")
+    assert (night.subject, night.dataset) == ("p0", tmp_path.name)
+    assert Path(night.hypnogram).name == "p0.xml"
+
+
+def test_warnings_of_the_weights_are_shown_once(whole, recordings, small_folder, tmp_path):
+    assert not whole.table["warnings"].str.contains("The weights do not say").any()
+    with pytest.warns(RuntimeWarning, match="The weights do not say how their errors") as caught:
+        stage_cohort(find_nights(recordings)[1:], tmp_path / "out", weights=small_folder)
+    assert len([one for one in caught if "weights" in str(one.message)]) == 1
+
+
 def test_a_folder_without_recordings_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match="There are no recordings in"):
@@ -419,12 +455,15 @@ def test_a_folder_without_recordings_is_refused(tmp_path):
 
 def test_a_preview_shows_channels_and_problems(recordings, small_folder):
     nights = find_nights(recordings, ch_names={"ECG": None})
+    nights[2] = replace(nights[2], lights=("60 s", "240 s"))
     nights[3] = replace(nights[3], lights=("900 s", None))
     preview = preview_nights(nights, small_folder)
     assert list(preview.index) == ["broken", "p0", "p1", "p2"]
     assert preview.loc["p1", "THX"] == "Thor"
     assert pd.isna(preview.loc["p1", "ECG"])
     assert preview.loc["p1", "hours"] == 0.08
+    assert preview.loc["p1", "lights_off"].endswith("00:01:00")
+    assert preview["lights_off"].notna().sum() == preview["lights_on"].notna().sum() == 1
     assert "cannot be read as a recording" in preview.loc["broken", "problem"]
     assert "Lights off, " in preview.loc["p2", "problem"]
     assert preview["problem"].notna().sum() == 2

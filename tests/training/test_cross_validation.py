@@ -276,6 +276,7 @@ def test_a_model_is_trained_only_if_that_helps_or_anyway(
     for name in ("cross-validation.png", "cross-validation-curves.png"):
         assert f"({name})" in card
         assert (folder / name).exists()
+    assert adapt(some, folder, **arguments).model == folder  # of the run before
     # A model that was trained without a cross-validation has no section on it in its card.
     record = json.loads((folder / "training.json").read_text())
     del record["cross_validation"]

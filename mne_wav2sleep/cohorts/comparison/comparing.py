@@ -22,8 +22,10 @@ from .groups import (
     group_nights,
     list_columns,
     name_subject,
-    read_participants,
+    open_participants,
+    warn_of_unknown,
 )
+from .intervals import FEW_SUBJECTS
 from .matching import Matched, match_nights
 from .pairs import Pair, compare_nights, compute_sleep_stats, score_nights
 from .result import Comparison
@@ -37,10 +39,6 @@ from .scorers import (
     read_scorings,
     shown_name,
 )
-
-_FEW = 10
-"""Number of subjects below which intervals are doubtful."""
-
 
 _SCORES = ("night", "subject", "n_scored", "epochs", "kappa", "accuracy")
 """Columns of ``by_night`` that columns of the cohort or the participants do not replace."""
@@ -149,10 +147,11 @@ def compare(
     columns = list_columns(by)
     kept: list[str] = []
     with keep_cautions(kept):
-        people = read_participants(participants)
+        people = open_participants(participants)
         matched = match_nights(reference, staged)
         nights = describe_nights(_list_subjects(matched, subjects), people)
         groups = {name: group_nights(nights, name, edges) for name, edges in columns.items()}
+        warn_of_unknown(groups, nights)
         scorings = read_scorings(matched, n_stages, meas_date_is_local)
         facts = _gather_facts(matched, nights, groups)
         with allow_absent_stages():
@@ -294,12 +293,12 @@ def _tabulate(
     agreement = compare_nights(pairs, people if n_people < len(people) else None)
     by_night = score_nights(pairs, agreement)[0]
     by_night = by_night.drop(columns=[c for c in _FILES if not by_night[c].any()])
-    if n_people < _FEW:
+    if n_people < FEW_SUBJECTS:
         warn(
             "There are no intervals by subject, because there is only one subject."
             if n_people == 1
-            else f"The intervals come from {n_people} subjects; from fewer than {_FEW}, they tend "
-            "to be too narrow."
+            else f"The intervals come from {n_people} subjects; from fewer than {FEW_SUBJECTS}, "
+            "they tend to be too narrow."
         )
     pooled, by_stage, confusion = tabulate_pooled(pairs, agreement)
     statistics = compute_sleep_stats(pairs, names)

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -61,7 +62,7 @@ def _to_key(subject: object) -> str:
     return identify_person("", name_subject(subject))[1].removeprefix("sub-")
 
 
-def read_participants(participants: pd.DataFrame | str | Path | None) -> pd.DataFrame | None:
+def open_participants(participants: pd.DataFrame | str | Path | None) -> pd.DataFrame | None:
     """Read a table of participants.
 
     Parameters
@@ -139,7 +140,7 @@ def describe_nights(nights: pd.DataFrame, participants: pd.DataFrame | None) -> 
     nights : pandas.DataFrame
         One row per night, by its name, with ``subject`` where it is known.
     participants : pandas.DataFrame or None
-        From :func:`read_participants`.
+        From :func:`open_participants`.
 
     Returns
     -------
@@ -228,6 +229,14 @@ def _check_edges(column: str, edges: Any) -> None:
         )
 
 
+def _suggest(column: str, nights: pd.DataFrame) -> str:
+    """Name the columns that may be meant; a table of a cohort has more than can be listed."""
+    names = [str(name) for name in nights]
+    close = get_close_matches(column, names) or names[:_NAMED]
+    more = f" (of {len(names)} columns)" if len(names) > len(close) else ""
+    return f"Choose one such as {', '.join(map(repr, close))}{more}"
+
+
 def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.Series:
     """Group nights by a column.
 
@@ -257,8 +266,8 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
     alike = [name for name in nights if str(name).casefold() == column.casefold()]
     if column not in nights and len(alike) != 1:
         raise ValueError(
-            f"There is no column {column!r} to group by; there are "
-            f"{', '.join(map(str, nights.columns))}. Give one of them, or participants= with it."
+            f"There is no column {column!r} to group by. {_suggest(column, nights)}, or give "
+            "participants= with it."
         )
     values = nights[column if column in nights else alike[0]]
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # such as a categorical
@@ -287,17 +296,34 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
             )
         found = values.map(str, na_action="ignore")
         labels = list(dict.fromkeys(values.dropna().sort_values(key=_sort_mixed).map(str)))
-    if missing := int(found.isna().sum()):
-        subjects = nights.loc[found.isna(), "subject"].unique()
-        who = shorten(", ".join(subjects[:_NAMED])) + (", ..." if len(subjects) > _NAMED else "")
-        warn(
-            f"{missing} night{pluralize(missing)} of {who} {'has' if missing == 1 else 'have'} no "
-            f"value of {column!r}: the group {UNKNOWN_GROUP!r}. Add it to the table of "
-            "participants."
-        )
     labels = [*(one for one in labels if one != UNKNOWN_GROUP), UNKNOWN_GROUP]
     found = found.astype(object).fillna(UNKNOWN_GROUP)
     return pd.Series(pd.Categorical(found, labels, ordered=True), index=values.index)
+
+
+def warn_of_unknown(groups: Mapping[str, pd.Series], nights: pd.DataFrame) -> None:
+    """Warn of nights without a value, once for all columns in which the same nights have none.
+
+    Parameters
+    ----------
+    groups : mapping of str to pandas.Series
+        Column -> groups, from :func:`group_nights`.
+    nights : pandas.DataFrame
+        From :func:`describe_nights`.
+    """
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for column, labels in groups.items():
+        columns.setdefault(tuple(labels.index[labels == UNKNOWN_GROUP]), []).append(column)
+    for names, lacking in columns.items():
+        if not names:
+            continue
+        n, subjects = len(names), nights.loc[list(names), "subject"].unique()
+        who = shorten(", ".join(subjects[:_NAMED])) + (", ..." if len(subjects) > _NAMED else "")
+        warn(
+            f"{n} night{pluralize(n)} of {who} {'has' if n == 1 else 'have'} no value of "
+            f"{', '.join(map(repr, lacking))}: the group {UNKNOWN_GROUP!r}. Add it to the table of "
+            "participants."
+        )
 
 
 def _sort_mixed(values: pd.Series) -> pd.Series:

@@ -13,6 +13,8 @@ N_DRAWS = 2000
 """Number of draws of the bootstrap."""
 SEED = 0
 """Seed of the bootstrap, so that the same nights give the same intervals."""
+FEW_SUBJECTS = 10
+"""Number of subjects below which intervals are doubtful."""
 _LEVELS = (0.025, 0.975)
 _BLOCK = 250
 """Number of draws at once, which bounds memory."""

@@ -13,6 +13,7 @@ import yasa
 
 from ...cautions import warn
 from ...errors import put_on_line
+from ...formats.edf import SUFFIXES as EDF_SUFFIXES
 from ...hypnograms.aligning import align_hypnogram, cut_hypnogram
 from ...hypnograms.folding import fold_hypnogram
 from ...hypnograms.json import read_json
@@ -141,8 +142,10 @@ def _read_beside(
     source: ScoredFile, staged: yasa.Hypnogram, meas_date_is_local: bool | None
 ) -> yasa.Hypnogram:
     """Read a hypnogram whose onsets may count from the start of its recording."""
+    # EDF is read with the pauses of the recording, which MNE does not count.
+    is_own = source.path == source.recording and source.path.suffix.lower() not in EDF_SUFFIXES
     hyp, onset = locate_hypnogram(
-        source.path,
+        None if is_own else source.path,
         open_recording(source.recording).raw,
         meas_date_is_local=meas_date_is_local,
         check_length=False,
