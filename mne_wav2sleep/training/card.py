@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..cohorts import Evaluation, PreparedNight, evaluate
+from ..cohorts import Evaluation, PreparedNight
 from ..cohorts.nights import identify_person
 from ..network import Calibration, LoadedWeights
 from ..network.backends import list_subsets
@@ -266,11 +266,11 @@ def _list_facts(weights: LoadedWeights, run: TrainingRun) -> str:
 def write_card(
     folder: Path,
     weights: LoadedWeights,
-    training: Sequence[PreparedNight],
-    validation: Sequence[PreparedNight],
+    nights: Mapping[str, Sequence[PreparedNight]],
     run: TrainingRun,
     schedule: Schedule,
-    before: Evaluation | None,
+    agreement: tuple[Evaluation | None, Evaluation],
+    signs: Sequence[str] = (),
 ) -> Path:
     """Write the model card, without the names of subjects, recordings and folders.
 
@@ -280,15 +280,17 @@ def write_card(
         The model folder.
     weights : LoadedWeights
         The trained weights.
-    training, validation : sequence of PreparedNight
-        The nights of the two splits.
+    nights : mapping of str to sequence of PreparedNight
+        The nights of the two splits, ``"training"`` and ``"validation"``.
     run : TrainingRun
         How it was trained.
     schedule : Schedule
         What the settings came to with these nights.
-    before : Evaluation or None
-        Agreement of the initial weights on the validation nights, to compare with; None if they
-        are random, or have no use before their new parts are trained.
+    agreement : tuple of (Evaluation or None, Evaluation)
+        Agreement of the initial and of the trained weights on the validation nights. The first is
+        None if they are random, or have no use before their new parts are trained.
+    signs : sequence of str
+        Signs that training failed.
 
     Returns
     -------
@@ -296,7 +298,7 @@ def write_card(
         ``README.md`` in the folder.
     """
     stages = weights.stage_names
-    after = evaluate(validation, weights, device=run.device)
+    before, after = agreement
     versions = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
     text = _TEMPLATE.format(
         n_stages=len(stages),
@@ -305,14 +307,17 @@ def write_card(
         name=folder.name,
         caution=f"\n> **Warning:** {weights.caution}\n" if weights.caution else "",
         facts=_list_facts(weights, run),
-        nights=_describe_nights({"training": training, "validation": validation}, stages),
+        nights=_describe_nights(nights, stages),
         use=(
             "other subjects, used for early stopping, so that the scores below are optimistic"
             if run.settings.keep == "best"
             else "other subjects, not used to select the weights"
         ),
         agreement=_describe_agreement(after),
-        cautions="".join(f"\n> **Warning**, of the initial weights: {c}\n" for c in after.cautions),
+        cautions="".join(
+            [f"\n> **Warning**, of the initial weights: {c}\n" for c in after.cautions]
+            + [f"\n> **Warning:** {sign}\n" for sign in signs]
+        ),
         comparison="" if before is None else _compare_kappas(before, after),
         cross_validation=run.cross_validation or "",
         calibration=_describe_calibration(weights.calibration, weights.modalities),

@@ -34,7 +34,9 @@ _LARGEST_RECORD = 2**26
 _LONGEST_VALUE = 100
 """Characters of a value of such a description that a message shows."""
 _RESULT = ("calibration.json", "config.json", "model.safetensors", "README.md", "nights.json")
-_WRITTEN = (*_RESULT, "metrics.csv", "learning-curve.png")
+SCORES = "validation.csv"
+"""The file with the scores of the validation nights, in the model folder."""
+_WRITTEN = (*_RESULT, "metrics.csv", "learning-curve.png", SCORES)
 _SPLITS = ("training", "validation")
 _FINISHED = "finished"
 FREE = {"max_passes", "patience", "n_workers", "micro_batch_size", "gradient_checkpointing"}

@@ -186,8 +186,12 @@ def test_the_card_says_what_validation_nights_were_used_for(
     extension = Extension(("classifier",), (), "a head for 5 stages")
     run = TrainingRun(replace(quick, keep=keep), ("classifier",), (), extension=extension)
     weights = load_weights(trained)
-    path = write_card(tmp_path, weights, nights[:2], nights, run, Schedule(2, 1, 50), None)
+    splits = {"training": nights[:2], "validation": nights}
+    after = evaluate(nights, weights)
+    signs = ["PPG was not learned."]
+    path = write_card(tmp_path, weights, splits, run, Schedule(2, 1, 50), (None, after), signs)
     card = path.read_text()
+    assert "> **Warning:** PPG was not learned.\n" in card
     assert use in card
     cautions = evaluate(nights, weights, subsets="recorded").cautions
     assert len(cautions) == 2
