@@ -43,6 +43,7 @@ _WORDS = {
     *("nsrr", "profusion", "hypnogram", "hypno", "hyp", "stages", "stage", "staging"),
     *("sleepstages", "sleep_stages", "scoring", "scored", "scores", "expert"),
     *("annotations", "annotation", "annot"),
+    *("stg", "allscore"),  # the Wisconsin Sleep Cohort
 }
 """Words that the name of a hypnogram adds to that of its recording."""
 
