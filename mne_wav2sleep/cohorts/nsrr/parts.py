@@ -59,6 +59,17 @@ def read_parts(folder: str | Path, nights: Sequence[Night]) -> Parts:
     RuntimeWarning
         How many nights are in none of the lists, and are left out, and how many ids belong to no
         night.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for i, name in enumerate(("train", "val", "test")):
+    ...     _ = (folder / f"{name}.txt").write_text(f"mesa-sleep-{i:04}")
+    >>> nights = [Night(f"mesa-sleep-{i:04}.edf", None, f"{i:04}", "mesa") for i in range(3)]
+    >>> parts = read_parts(folder, nights)
+    >>> {part: [night.subject for night in some] for part, some in parts.items()}
+    {'training': ['0000'], 'validation': ['0001'], 'test': ['0002']}
     """
     folder = Path(folder).expanduser()
     check_nights(nights)
@@ -131,6 +142,12 @@ def draw_parts(nights: Sequence[Night], sizes: str = "shares", *, seed: int = 0)
     not depend on the others. Subjects are for the test until it has its nights, then for
     validation, and the rest for training. One with more nights than a part has room for is passed
     over, so that a part can be a night short.
+
+    Examples
+    --------
+    >>> nights = [Night(f"mesa-sleep-{i:04}.edf", None, f"{i:04}", "mesa") for i in range(20)]
+    >>> {part: len(some) for part, some in draw_parts(nights).items()}
+    {'training': 14, 'validation': 2, 'test': 4}
     """
     check_nights(nights)
     check_option("sizes", sizes, ["shares", "paper"])
