@@ -69,8 +69,8 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         ),
     }
 )
-"""Cohort -> its layout. The ids are those that NSRR documents; numbers of nights are those of the
-paper (arXiv 2411.04644)."""
+"""Cohort -> its layout. The ids are those that NSRR documents, in CHAT also
+chat-baseline-nonrandomized-300374; numbers of nights are those of the paper (arXiv 2411.04644)."""
 
 
 def find_subject(cohort: str, name: str) -> str | None:
