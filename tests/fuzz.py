@@ -1,8 +1,8 @@
 """Fuzz the readers of untrusted files: python tests/fuzz.py TARGET CORPUS [OPTIONS].
 
-Targets are edf, config, calibration and weights, and xml, table, json and annotations, which are
-files of stages. Requires atheris (``pip install atheris``, Linux); options are those of libFuzzer.
-To fuzz the reading of EDF files for ten minutes::
+Targets are edf, config, calibration and weights, and xml, table, json, wsc and annotations, which
+are files of stages. Requires atheris (``pip install atheris``, Linux); options are those of
+libFuzzer. To fuzz the reading of EDF files for ten minutes::
 
     python tests/fuzz.py edf /tmp/corpus -max_total_time=600
 
@@ -92,11 +92,12 @@ TARGETS = {
     "xml": partial(_read_stages, (".xml",)),
     "table": partial(_read_stages, (".csv", ".txt", ".annot")),
     "json": partial(_read_stages, (".json",)),
+    "wsc": partial(_read_stages, (".stg.txt", ".allscore.txt")),
     "annotations": partial(_read_stages, (".edf",)),
 }
 
 
-STAGES = ("xml", "table", "json", "annotations")
+STAGES = ("xml", "table", "json", "wsc", "annotations")
 """Targets that are files of stages."""
 
 
@@ -189,6 +190,14 @@ def make_stages(target, folder):
         hyp.to_json(folder / "stages.json")
         whole.to_json(folder / "whole.json")
         return [(folder / name).read_bytes() for name in ("stages.json", "whole.json")]
+    if target == "wsc":
+        return [
+            b"\0Epoch\tUser-Defined Stage\tCAST-Stage\n1\t7\t7\n2\t0\t7\n4\t5\t5\n",
+            b"\0" + b"1\t2\t2\n2\t6\t7\n",
+            b"\1" + b"23:59:10.00\tSTART RECORDING\r\n23:59:10.00\tSTAGE - W\r\n"
+            b"00:00:10.00\tAROUSAL - DUR: 3.0 SEC. - LM\r\n00:00:40.00\tSTAGE - N2\r\n"
+            b"00:01:40.00\tPAUSED\r\n00:03:10.00\tSTAGE - R\r\n11:59:10 PM\tLIGHTS ON\r\n",
+        ]
     write_hypnogram(hyp, folder / "stages.edf")
     notes = [edfio.EdfAnnotation(30 * i, 30, f"Sleep stage {i}") for i in range(5)]
     edfio.Edf([], annotations=notes).write(folder / "undated.edf")

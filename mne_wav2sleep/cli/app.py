@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import adapting, bids, cohort, cohorts, compare, staging, weights
+from . import adapting, bids, cohort, cohorts, compare, datasets, staging, weights
 from .shared import show_text
 from .terminal import use_terminal
 
@@ -15,6 +15,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 for _group in (staging, cohort, cohorts, compare, adapting, bids):
     app.add_typer(_group.commands)
 app.add_typer(weights.commands, name="weights")
+app.add_typer(datasets.commands, name="dataset")
 
 
 def _show_version(wanted: bool) -> None:

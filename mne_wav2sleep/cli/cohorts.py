@@ -123,6 +123,9 @@ def evaluate_command(
     jobs: JobsOption = 1,
     subsets: Annotated[str, typer.Option(help="Subsets of the signals: all or recorded.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Scores of each night to write, .csv.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="Table that is printed, to write as .csv.")
+    ] = None,
     confusion: Annotated[
         bool, typer.Option("--confusion", help="Add the confusion matrix of each night to --out.")
     ] = False,
@@ -135,16 +138,20 @@ def evaluate_command(
 
     Example: mne-wav2sleep evaluate nights.csv --weights model
     """
-    out = check_suffix(out, [".csv"], "--out")
+    out, summary = (
+        check_suffix(path, [".csv"], option)
+        for path, option in ((out, "--out"), (summary, "--summary"))
+    )
     check_choice(subsets, ["all", "recorded"], "--subsets")
     if confusion and out is None:
         raise typer.BadParameter("needs a file, --out.", param_hint="--confusion")
     with clean_errors(debug=debug, table=table):
         from ..cohorts import evaluate, prepare_nights, read_nights
 
-        if out is not None:  # checked before hours of work
-            _check_scores(out, table)
-            check_output(out, overwrite=overwrite)
+        for path in (out, summary):  # checked before hours of work
+            if path is not None:
+                _check_scores(path, table)
+                check_output(path, overwrite=overwrite)
         nights = prepare_nights(
             read_nights(table), cache, n_jobs=jobs, on_error=choose_on_error(skip_broken)
         )
@@ -152,6 +159,9 @@ def evaluate_command(
         if out is not None:
             with write_whole(out, overwrite=overwrite) as unfinished:
                 _tabulate_scores(found, confusion).to_csv(unfinished, index=False)
+        if summary is not None:
+            with write_whole(summary, overwrite=overwrite) as unfinished:
+                found.pooled.to_csv(unfinished)
     show_table(found.pooled.round(3))
 
 

@@ -8,10 +8,12 @@ from .diary import DiaryEntry, add_diary, read_diary
 from .evaluation import Evaluation, evaluate
 from .finding import find_recordings, pair_hypnograms
 from .nights import Night, PreparedNight, open_night
+from .nsrr.parts import draw_parts, read_parts, write_parts
+from .nsrr.reading import read_nsrr
 from .preparing import prepare_nights
 from .results import Cohort, load_cohort
 from .staging import stage_cohort
-from .table import read_nights
+from .table import read_nights, write_nights
 
 __all__ = [
     "Cohort",
@@ -23,6 +25,7 @@ __all__ = [
     "add_diary",
     "calibrate",
     "compare",
+    "draw_parts",
     "evaluate",
     "find_nights",
     "find_recordings",
@@ -36,7 +39,11 @@ __all__ = [
     "read_bids",
     "read_diary",
     "read_nights",
+    "read_nsrr",
     "read_participants",
+    "read_parts",
     "stage_cohort",
     "write_bids_derivatives",
+    "write_nights",
+    "write_parts",
 ]

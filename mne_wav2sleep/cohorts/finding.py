@@ -43,6 +43,7 @@ _WORDS = {
     *("nsrr", "profusion", "hypnogram", "hypno", "hyp", "stages", "stage", "staging"),
     *("sleepstages", "sleep_stages", "scoring", "scored", "scores", "expert"),
     *("annotations", "annotation", "annot"),
+    *("stg", "allscore"),  # the Wisconsin Sleep Cohort
 }
 """Words that the name of a hypnogram adds to that of its recording."""
 
@@ -85,12 +86,26 @@ def find_recordings(folder: str | Path) -> list[Path]:
         raise NotADirectoryError(f"{folder} is a file, not a folder of recordings.")
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder of recordings at {folder}. Check the path.")
-    found = [path for path in _walk(folder, set()) if is_named_as_recording(path)]
+    found = [path for path in walk_files(folder) if is_named_as_recording(path)]
     return sorted(path for path in drop_parts(found) if not _is_hypnogram(path))
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """List the files below a folder, and the folders that are recordings, each folder once."""
+def walk_files(folder: Path, seen: set[tuple[int, int]] | None = None) -> Iterator[Path]:
+    """List the files below a folder, and the folders that are recordings, each folder once.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    seen : set of (int, int), optional
+        Devices and numbers of folders that are left out.
+
+    Yields
+    ------
+    path : Path
+        A file, or a folder that is a recording; hidden ones are left out.
+    """
+    seen = set() if seen is None else seen
     try:
         status = folder.stat()
         if (here := (status.st_dev, status.st_ino)) in seen:  # a link to a folder above, or beside
@@ -114,7 +129,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
             warn(f"{path} cannot be searched ({error.strerror}). Remove or correct it.")
             continue
         if is_folder:
-            yield from _walk(path, seen)
+            yield from walk_files(path, seen)
         else:
             yield path
 

@@ -1,5 +1,6 @@
 """Which nights, recordings and subjects are the same, so that none is used twice."""
 
+import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -257,3 +258,22 @@ def warn_of_seen(nights: Sequence[PreparedNight], weights: LoadedWeights) -> tup
                 names = ", ".join(nights[i].name for i in found)
                 logger.info(f"Nights that were used to {use} these weights: {names}.")
     return tuple(cautions)
+
+
+def draw_number(person: Person, seed: int) -> float:
+    """Draw a number that depends on nobody else.
+
+    Parameters
+    ----------
+    person : tuple of (str, str)
+        Dataset and subject, as they are compared.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    number : float
+        From 0 to 1.
+    """
+    text = f"{seed}\n{person[0]}\n{person[1]}".encode(errors="surrogateescape")
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64

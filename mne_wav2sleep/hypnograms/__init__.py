@@ -5,7 +5,7 @@ In: scored stages from files and annotations, or the network's logits. Out:
 statistics with intervals, and agreement.
 
     vocabulary     words for stages; names: what a label means
-    reading        a file or annotations, by tables, annotations, xml, json; files: limits, decoding
+    reading        a file or annotations, by tables, annotations, xml, json, wsc; files: limits
     events         events become epochs; placing: where they are in a recording
     aligning       on the epochs of another hypnogram; annotating: into a Raw; writing: to files
     lights         the time in bed, from annotations or clock_times that users give

@@ -23,6 +23,7 @@ from .json import read_json
 from .names import is_stage
 from .placing import Scoring, is_placeholder, place_scoring
 from .tables import read_table
+from .wsc import GAMMA, TWIN, read_gamma, read_twin
 from .xml import read_xml
 
 HypnogramSource: TypeAlias = yasa.Hypnogram | str | Path | None
@@ -64,8 +65,9 @@ def read_hypnogram(
           Sleepware, ``.csv`` or ``.tsv`` (a column ``stage``, ``trial_type``, ``description`` or
           ``value`` with one stage per row, or beside ``onset`` and ``duration`` in s from the start
           of the recording; of several such columns, the first that names a stage), ``.txt`` with
-          one stage per line, ``.annot`` or ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE
-          has saved, or any other file that :func:`mne.read_annotations` reads;
+          one stage per line, ``.stg.txt`` or ``.allscore.txt`` of the Wisconsin Sleep Cohort,
+          ``.annot`` or ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE has saved, or any
+          other file that :func:`mne.read_annotations` reads;
         - None for the annotations of ``raw``.
     raw : mne.io.BaseRaw or None
         The recording, or a part of it. If it has a date, onsets relative to its start are
@@ -234,7 +236,9 @@ def _read_file(path: Path, raw: mne.io.BaseRaw | None) -> Scoring:
         raise ValueError(f"{path} is a pipe or a device, not a file. Write the stages to a file.")
     if suffix in SUFFIXES:
         return _read_edf(path, raw)
-    if reader := _READERS.get(suffix):
+    if path.name.lower().endswith(TWIN):
+        return read_twin(path)
+    if reader := read_gamma if path.name.lower().endswith(GAMMA) else _READERS.get(suffix):
         hyp, onset = reader(path)
         # Two dates place the stages; otherwise, onsets count from the start of the recording.
         return replace(_describe_hypnogram(hyp), onset=onset)

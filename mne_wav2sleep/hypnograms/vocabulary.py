@@ -40,7 +40,7 @@ WORDS = {
         "niet gescoord, onbekend",  # Dutch
     ),
     "ART": (
-        "art, artifact, artefact, m, mt, movement, movement time, body movement",
+        "art, artifact, artefact, m, mt, mvt, movement, movement time, body movement",
         "artefakt, bewegung, bewegungszeit",  # German
         "mouvement, temps de mouvement",  # French
         "artefacto, movimiento, tiempo de movimiento",  # Spanish

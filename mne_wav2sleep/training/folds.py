@@ -1,7 +1,5 @@
 """Folds of a cross-validation: which subjects are tested together."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +7,17 @@ from typing import TypeVar
 
 from ..cautions import keep_cautions, warn
 from ..cohorts import Night, PreparedNight
-from ..cohorts.identity import Person, check_nights, strip_zeros
+from ..cohorts.identity import Person, check_nights, draw_number, strip_zeros
 from ..cohorts.nights import identify_person, sort_nights
 from ..cohorts.preparing import prepare_nights
-from ..cohorts.table import TableKind, read_rows
+from ..cohorts.table import TableKind, format_csv, read_rows
 from ..errors import quote, shorten
 from ..network import LoadedWeights
 from ..output import write_whole
 from ..verbosity import check_option, pluralize
 from .settings import TrainingSettings, check_datasets
 from .split_tables import MOST_NAMES, Key, join_names, match_parts
-from .splitting import draw_number, split_by_subject
+from .splitting import split_by_subject
 
 FOLDS_FILE = "folds.csv"
 BY_SUBJECT = "subject"
@@ -181,10 +179,9 @@ def write_folds(folder: Path, folds: Folds) -> None:
         Fold -> nights.
     """
     rows = {(n.dataset, n.subject, name) for name, nights in folds.items() for n in nights}
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("dataset", "subject", "fold"), *sorted(rows)])
+    text = format_csv([("dataset", "subject", "fold"), *sorted(rows)])
     with write_whole(folder / FOLDS_FILE, overwrite=True, is_result=False) as unfinished:
-        unfinished.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace")
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _look_up(persons: Sequence[Person], path: Path) -> dict[Person, str]:

@@ -1,16 +1,20 @@
 """Which subjects are for training, which for validation, and which are kept for a test."""
 
-import csv
-import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..cautions import warn
-from ..cohorts.identity import Person, check_apart, check_left_out, check_nights
+from ..cohorts.identity import (
+    Person,
+    check_apart,
+    check_left_out,
+    check_nights,
+    draw_number,
+)
 from ..cohorts.nights import Night, PreparedNight, sort_nights
 from ..cohorts.preparing import prepare_nights
+from ..cohorts.table import format_csv
 from ..output import write_whole
 from ..verbosity import logger, pluralize
 from .split_tables import (
@@ -60,10 +64,8 @@ class Split:
             for part in PARTS
             for night in getattr(self, part)
         }
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([("dataset", "subject", "part"), *sorted(rows | set(self.absent))])
-        content = text.getvalue().encode()
+        header = ("dataset", "subject", "part")
+        content = format_csv([header, *sorted(rows | set(self.absent))]).encode()
         path = folder / SPLIT_FILE
         if not path.exists() or path.read_bytes() != content:
             with write_whole(path, overwrite=True, is_result=False) as unfinished:
@@ -73,25 +75,6 @@ class Split:
 def _make_text(name: str) -> str:
     """Make a text of a name that is none, such as that of a file in another encoding."""
     return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
-
-
-def draw_number(person: Person, seed: int) -> float:
-    """Draw a number that depends on nobody else.
-
-    Parameters
-    ----------
-    person : tuple of (str, str)
-        Dataset and subject, as they are compared.
-    seed : int
-        The seed.
-
-    Returns
-    -------
-    number : float
-        From 0 to 1.
-    """
-    text = f"{seed}\n{person[0]}\n{person[1]}".encode(errors="surrogateescape")
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
 
 
 def assign_parts(

@@ -11,9 +11,11 @@ from mne_wav2sleep import __version__
         *([name] for name in ("channels", "stage", "demo", "train", "fine-tune", "evaluate")),
         *([name] for name in ("cohort", "adapt", "derivatives")),
         ["sys-info"],
+        ["dataset", "nsrr"],
         *(["weights", name] for name in ("list", "fetch", "path", "verify")),
         [],
         ["weights"],
+        ["dataset"],
     ],
 )
 def test_help_fits_a_terminal_and_shows_an_example(command, invoke):
@@ -27,7 +29,7 @@ def test_help_fits_a_terminal_and_shows_an_example(command, invoke):
     assert not any(line.endswith("...") for line in lines[1:])  # no text is truncated
 
 
-@pytest.mark.parametrize("command", [[], ["weights"]])
+@pytest.mark.parametrize("command", [[], ["weights"], ["dataset"]])
 def test_a_group_without_a_command_shows_its_help(command, invoke):
     result = invoke(*command)
     assert result.exit_code == 2

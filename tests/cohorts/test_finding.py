@@ -100,6 +100,8 @@ def test_a_folder_must_be_one(tmp_path):
         ("night1.edf", "night1.xml"),
         ("night1.edf", "Night1.XML"),
         ("shhs1-200001.edf", "shhs1-200001-nsrr.xml"),
+        ("wsc-visit1-10119-nsrr.edf", "wsc-visit1-10119-nsrr.stg.txt"),
+        ("wsc-visit3-46950-nsrr.edf", "wsc-visit3-46950-nsrr.allscore.txt"),
         ("night1.edf", "night1_hypnogram.csv"),
         ("night1.edf", "night1.json"),
         ("night1.edf", "night1_sleep-stages.txt"),

@@ -4,12 +4,12 @@ import os
 import threading
 
 import pytest
-from builders import toy_recordings
+from builders import make_hypnogram, make_raw, toy_recordings
 from typer.testing import CliRunner
 
 from mne_wav2sleep import simulate_night
 from mne_wav2sleep.cli import app
-from mne_wav2sleep.cohorts import prepare_nights, read_nights
+from mne_wav2sleep.cohorts import Night, prepare_nights, read_nights, write_nights
 
 pytestmark = toy_recordings
 
@@ -157,3 +157,44 @@ def test_a_file_that_is_not_a_table_is_refused_in_one_line(name, content, tmp_pa
     assert len(error) < 400
     with pytest.raises(ValueError, match="is a folder"):
         read_nights(tmp_path)
+
+
+def test_nights_are_written_as_they_are_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    nights = [
+        Night(tmp_path / "in" / "a.edf", tmp_path / "in" / "a.xml", "01", "first"),
+        Night(tmp_path / " ~b, c.edf", None, 'the "other"', "second", {"ECG": "E 1", "PPG": None}),
+        Night(tmp_path.parent / "d.edf", None, "NA", lights=("22:45", None)),
+    ]
+    table = tmp_path / "nights.csv"
+    write_nights(nights, table)
+    assert read_nights(table) == nights
+    assert "in/a.edf" in table.read_text().split("\n")[1].replace('"', "").split(",")
+    with pytest.raises(FileExistsError, match="already exists"):
+        write_nights(nights, table)
+    write_nights(nights[:1], table, overwrite=True)
+    assert table.read_text() == "recording,subject,hypnogram,dataset\nin/a.edf,01,in/a.xml,first\n"
+
+
+@pytest.mark.parametrize(
+    "night",
+    [
+        Night(make_raw(["ECG"], seconds=60), None, "a"),
+        Night("a.edf", make_hypnogram(), "a"),
+        Night("a.edf", None, "a", ch_names={"ECG": ("a", "b")}),
+        Night("a.edf", None, "a", onsets_from="raw"),
+        Night("a.edf", None, "a", lights=(0.0, 60.0)),
+        Night("a.edf", None, "a", lights=None),
+    ],
+)
+def test_what_a_table_cannot_hold_is_refused(tmp_path, night):
+    with pytest.raises(ValueError, match="what a table of nights cannot hold"):
+        write_nights([night], tmp_path / "nights.csv")
+
+
+def test_no_nights_and_names_that_are_not_text_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="There are no nights to write"):
+        write_nights([], tmp_path / "nights.csv")
+    with pytest.raises(ValueError, match="is not text in UTF-8"):
+        write_nights([Night("a\udce4.edf", None, "a")], tmp_path / "nights.csv")
+    assert not list(tmp_path.iterdir())
