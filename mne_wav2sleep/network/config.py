@@ -25,7 +25,7 @@ VECTORS_PER_EPOCH = 4
 """Vectors that the blocks of an encoder leave of an epoch."""
 
 _PAPER_BELT = (16, 32, 64, 64, 128, 128)
-_PAPER_SIZES = {
+_PAPER_SIZES: dict[str, tuple[int, dict[int, tuple[int, ...]]]] = {
     "large": (128, {256: _PAPER_BELT, 1024: ()}),
     "small": (32, {256: (), 1024: ()}),
 }
@@ -214,6 +214,7 @@ class Wav2SleepConfig:
         channels = {
             encoder: rules[MODALITIES[signal].samples_per_epoch]
             for signal, encoder in signals.items()
+            if isinstance(encoder, str)  # others are refused below
         }
         settings: dict[str, Any] = {
             "signals": signals,
