@@ -8,7 +8,16 @@ from builders import DATA, make_paper_folder
 
 from mne_wav2sleep import load_weights, save_weights
 from mne_wav2sleep.errors import WeightsError
-from mne_wav2sleep.network import Preprocessing, Wav2Sleep, Wav2SleepConfig, fast
+from mne_wav2sleep.network import (
+    Calibration,
+    LoadedWeights,
+    Preprocessing,
+    Wav2Sleep,
+    Wav2SleepConfig,
+    extend_weights,
+    fast,
+)
+from mne_wav2sleep.network.info import describe_config
 
 CASES = list(np.load(DATA / "golden_logits_paper.npz"))
 
@@ -70,6 +79,17 @@ def test_authors_folder_is_loaded_and_saved_bit_for_bit(golden, paper_model, tmp
     assert again.network.state_dict().keys() == paper_model.state_dict().keys()
     x = as_tensors(golden.make_inputs(*golden.LOGITS["abd_8"]))
     assert torch.equal(again.network(x), paper_model(x))
+
+
+def test_a_signal_is_added_whose_encoder_begins_as_another():
+    network = Wav2Sleep(Wav2SleepConfig.of_paper({"ABD": "ABD"})).eval().requires_grad_(False)
+    info = describe_config(network.config, name="m", preprocessing=Preprocessing.of_paper())
+    weights = LoadedWeights(**vars(info), network=network, calibration=Calibration())
+    extended = extend_weights(weights, add_signals={"THX": "ABD", "ECG": None})
+    assert extended.preprocessing == weights.preprocessing
+    belt = torch.randn(1, 2 * 256)
+    z = extended.network.encode({"ABD": belt, "THX": belt})
+    assert torch.equal(z["THX"], network.encode({"ABD": belt})["ABD"])
 
 
 def test_small_encoders():
