@@ -292,7 +292,7 @@ class Wav2SleepConfig:
             if encoder not in self.signals.values():
                 raise ValueError(
                     f"block_channels names the encoder {quote(encoder)}, but those of the signals "
-                    f"are {', '.join(sorted(set(self.signals.values())))}"
+                    f"are {', '.join(sorted(set(self.signals.values())))}; leave it out"
                 )
             if len(channels) != (n_blocks := self._count_blocks(encoder)):
                 raise ValueError(

@@ -104,6 +104,7 @@ def _read_authors(data: Any, name: str) -> WeightsInfo:
     if not is_paper:
         settings = _collect(data, _RELEASED_KEYS, _RELEASED_FIXED, "the released model")
         return describe_config(_validate(Wav2SleepConfig, settings), name=name)
+    _get_section(encoders, "signal_map")
     settings = _collect(data, _PAPER_KEYS, _PAPER_FIXED, "the paper's model")
     # In training, it shuffled the order of the signals, on which the network does not depend.
     if not isinstance(shuffled := settings.pop("permute_signals", True), bool):
