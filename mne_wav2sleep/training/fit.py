@@ -289,9 +289,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     fine_tune : Start from existing weights.
     """
     check_type(settings, (TrainingSettings, None), "settings")
-    default = describe_architecture(architecture)
+    chosen = describe_architecture(architecture, settings, config, preprocessing)
     run = TrainingRun(
-        settings=settings or default["settings"],
+        settings=chosen["settings"],
         trainable=PARTS,
         bases=(),
         device=device,
@@ -301,12 +301,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     folder = Path(folder).expanduser()
     with explain_stop(folder), use_plain_modes(), keep_cautions([]):  # each is shown once
         torch.manual_seed(run.settings.seed)
-        chosen, prepared = (
-            config or default["architecture"],
-            preprocessing or default["preprocessing"],
-        )
-        network = Wav2Sleep(chosen)
-        info = describe_config(chosen, name=str(folder), preprocessing=prepared)
+        network = Wav2Sleep(chosen["architecture"])
+        prepared = chosen["preprocessing"]
+        info = describe_config(network.config, name=str(folder), preprocessing=prepared)
         start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
         cohort = TrainingNights(nights, validation, split, cache, n_jobs, on_error)
         return train_in_folder(start, cohort, folder, run)

@@ -128,13 +128,20 @@ PAPER_TRAINING = TrainingSettings(
 warmed up for all of the 2000 steps; here, a short run warms up for a tenth of its steps."""
 
 
-def describe_architecture(name: str) -> dict[str, Any]:
-    """Describe what is trained from scratch, and how, by default.
+def describe_architecture(
+    name: str,
+    settings: TrainingSettings | None = None,
+    config: Wav2SleepConfig | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> dict[str, Any]:
+    """Describe what is trained from scratch, and how.
 
     Parameters
     ----------
     name : str
         ``"released"``, or ``"paper"`` for the paper's own model.
+    settings, config, preprocessing : TrainingSettings, Wav2SleepConfig, Preprocessing, or None
+        What a user has chosen; None for those of the named architecture.
 
     Returns
     -------
@@ -147,12 +154,13 @@ def describe_architecture(name: str) -> dict[str, Any]:
         If there is no such architecture.
     """
     check_option("architecture", name, ["released", "paper"])
-    if name == "paper":
-        network: list[Any] = [Wav2SleepConfig.of_paper(), Preprocessing.of_paper()]
-        settings = PAPER_TRAINING
-    else:
-        network, settings = [Wav2SleepConfig(), Preprocessing()], TrainingSettings()
-    return {"settings": settings, "architecture": network[0], "preprocessing": network[1]}
+    is_paper = name == "paper"
+    return {
+        "settings": settings or (PAPER_TRAINING if is_paper else TrainingSettings()),
+        "architecture": config or (Wav2SleepConfig.of_paper() if is_paper else Wav2SleepConfig()),
+        "preprocessing": preprocessing
+        or (Preprocessing.of_paper() if is_paper else Preprocessing()),
+    }
 
 
 def check_datasets(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:
