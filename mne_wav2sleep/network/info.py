@@ -93,6 +93,7 @@ def _read_authors(data: Any, name: str) -> WeightsInfo:
     channels. What they do not say differs.
     """
     data = _get_section(data)
+    settings: dict[str, Any] = {"n_classes": data["num_classes"]}
     encoders = _get_section(data, "signal_encoders")
     is_paper = "size" in encoders
     if is_paper == ("initial_channels" in encoders):
@@ -102,10 +103,10 @@ def _read_authors(data: Any, name: str) -> WeightsInfo:
             f"released one), got {found}"
         )
     if not is_paper:
-        settings = _collect(data, _RELEASED_KEYS, _RELEASED_FIXED, "the released model")
+        settings |= _collect(data, _RELEASED_KEYS, _RELEASED_FIXED, "the released model")
         return describe_config(_validate(Wav2SleepConfig, settings), name=name)
     _get_section(encoders, "signal_map")
-    settings = _collect(data, _PAPER_KEYS, _PAPER_FIXED, "the paper's model")
+    settings |= _collect(data, _PAPER_KEYS, _PAPER_FIXED, "the paper's model")
     # In training, it shuffled the order of the signals, on which the network does not depend.
     if not isinstance(shuffled := settings.pop("permute_signals", True), bool):
         raise ValueError(
@@ -122,7 +123,7 @@ def _collect(
     whose: str,
 ) -> dict[str, Any]:
     """Collect the settings of a config in the authors' format, by our names."""
-    settings: dict[str, Any] = {"n_classes": data["num_classes"]}
+    settings: dict[str, Any] = {}
     for section, keys in known.items():
         values = _get_section(data, section)
         for key, value in values.items():
