@@ -10,6 +10,7 @@ sampling rates, and for recordings in --real, the same measures.
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import joblib
@@ -45,7 +46,7 @@ def stage(waves: dict[str, np.ndarray], sfreq: float, weights, engine) -> np.nda
     signals = {
         name: Signal(wave, sfreq, np.zeros(n_epochs, dtype=np.int8)) for name, wave in waves.items()
     }
-    x, available = make_batch(signals, padded_epochs=weights.preprocessing.padded_epochs)
+    x, available = make_batch(signals, **asdict(weights.preprocessing))
     names = tuple(sorted(x))
     logits = engine.mix(engine.encode(x), available, [names])[names]
     return np.asarray(logits)[0, :n_epochs].argmax(1)

@@ -57,6 +57,7 @@ numpydoc_validation_exclude = {
     r"\.Evaluation$",
     r"\.FINE_TUNING$",
     r"\.LoadedWeights$",
+    r"\.PAPER_TRAINING$",
     r"\.PreparedNight$",
     r"\.TimeInBed$",
 }

@@ -8,6 +8,8 @@ import edfio
 import mne.utils
 import numpy as np
 import pytest
+import torch
+import yaml
 import yasa
 
 import mne_wav2sleep
@@ -89,6 +91,15 @@ def write_discontinuous(path, begins, *, rates=RATES, notes=""):
         content[at : at + room] = text.ljust(room, b"\0")
     path.write_bytes(content)
     return path
+
+
+def make_paper_folder(folder, state, config=None):
+    """Make a folder of the paper's model in the authors' form."""
+    folder.mkdir()
+    text = (DATA / "paper_config.yaml").read_text() if config is None else yaml.safe_dump(config)
+    (folder / "config.yaml").write_text(text)
+    torch.save(dict(state), folder / "state_dict.pth")
+    return folder
 
 
 def make_hypnogram(n_epochs=20, *, stages=("WAKE", "N1", "N2", "N3", "REM"), start=None, seed=0):

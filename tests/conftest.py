@@ -30,13 +30,24 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def golden_model(golden):
-    """The released architecture with the deterministic weights of the golden numbers."""
-    model = Wav2Sleep(Wav2SleepConfig()).eval()
+def make_golden(golden, config):
+    """Make a network with the deterministic weights of the golden numbers."""
+    model = Wav2Sleep(config).eval()
     weights = golden.fill_weights({k: tuple(v.shape) for k, v in model.state_dict().items()})
     model.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
     return model.requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def golden_model(golden):
+    """The released architecture with those weights."""
+    return make_golden(golden, Wav2SleepConfig())
+
+
+@pytest.fixture(scope="session")
+def paper_model(golden):
+    """The architecture of the paper with those weights."""
+    return make_golden(golden, Wav2SleepConfig.of_paper())
 
 
 @pytest.fixture(scope="session")

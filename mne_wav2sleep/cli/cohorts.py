@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -102,15 +103,30 @@ def _choose_parts(names: Sequence[str] | None, *, has_new: bool) -> tuple[str, .
     return () if list(names) == ["none"] else tuple(names)
 
 
-def _describe_network(folder: Path | None) -> "Config":
-    """Give the architecture and preprocessing of a model folder, or of the released weights."""
-    from ..network import Preprocessing, Wav2SleepConfig
+_Architecture = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="released or paper: network and settings to begin with."),
+]
+
+
+def _describe_new(
+    training: ModuleType, architecture: str | None, folder: Path | None, option: str
+) -> "Config":
+    """Give the defaults of a training: of a named architecture, or with that of a model folder."""
+    check_choice(architecture or "released", ["released", "paper"], "--architecture")
+    if folder is None:
+        return dict(training.settings.describe_architecture(architecture or "released"))
+    if architecture is not None:
+        raise typer.BadParameter(
+            f"cannot be given with {option}, which names a model folder with an architecture. Give "
+            "one of them.",
+            param_hint="--architecture",
+        )
     from ..network.info import read_info
 
-    if folder is None:
-        return {"architecture": Wav2SleepConfig(), "preprocessing": Preprocessing()}
     info = read_info(folder.expanduser())
-    return {"architecture": info.config, "preprocessing": info.preprocessing}
+    network = {"architecture": info.config, "preprocessing": info.preprocessing}
+    return {"settings": training.TrainingSettings(), **network}
 
 
 @commands.command("evaluate")
@@ -171,6 +187,7 @@ def train_command(
     folder: FolderArgument,
     validation: _Validation = None,
     split: _Split = None,
+    architecture: _Architecture = None,
     config_from: Annotated[
         Path | None, typer.Option(help="Model folder with the architecture to use.")
     ] = None,
@@ -192,7 +209,7 @@ def train_command(
         from ..cohorts import read_nights
 
         training = import_training()
-        defaults = {"settings": training.TrainingSettings()} | _describe_network(config_from)
+        defaults = _describe_new(training, architecture, config_from, "--config-from")
         chosen = choose_config(defaults, config, settings)
         training.train(
             read_nights(table),
@@ -285,6 +302,7 @@ def write_config_command(
         Path | None,
         typer.Option("--from", metavar="FOLDER", help="Model folder whose configuration to write."),
     ] = None,
+    architecture: _Architecture = None,
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -299,15 +317,21 @@ def write_config_command(
 
         training = import_training()
         is_new = command == "train"
-        config = {"settings": training.TrainingSettings() if is_new else training.FINE_TUNING}
         model = model and model.expanduser()
         record = None if model is None else training.run.read_record(model)
+        config: Config = {"settings": training.FINE_TUNING}
+        if is_new:
+            # The record of a run has its architecture.
+            folder = None if record is not None and architecture is None else model
+            config = _describe_new(training, architecture, folder, "--from")
+        elif architecture is not None:
+            raise typer.BadParameter(
+                "goes with --for train; fine-tuning takes it from the initial weights.",
+                param_hint="--architecture",
+            )
         if record is not None:
-            config |= _describe_network(None) if is_new else {}
             config = read_run_config(record, config)
-        elif is_new:
-            config |= _describe_network(model)
-        elif model is not None:
+        elif model is not None and not is_new:
             raise ValueError(
                 f"{model} has no training.json, from which the settings of a run are known. Give "
                 "the folder of a run, or leave out --from for the default settings."

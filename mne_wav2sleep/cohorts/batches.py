@@ -30,6 +30,13 @@ def _refill(piece: NDArray[np.float32]) -> NDArray[np.float32]:
     return piece
 
 
+def _find_last(night: PreparedNight, name: str, piece: NDArray[np.float32], last: int) -> float:
+    """Find the sample at the end of some epochs, which padding holds."""
+    end = night.ends[night.modalities.index(name)] if last >= night.n_epochs else 0.0
+    # What was not measured was filled in, in these epochs with their own mean.
+    return float(piece[-1]) if abs(end) < _ZERO else end
+
+
 def read_item(
     night: PreparedNight,
     names: Sequence[str],
@@ -39,6 +46,7 @@ def read_item(
     last: int | None = None,
     length: int,
     refill: bool = False,
+    padding: str = "mean",
 ) -> dict[str, Any]:
     """Read some epochs of a night as the network's input.
 
@@ -57,8 +65,11 @@ def read_item(
     length : int
         Number of epochs of the item, which is padded if fewer are read.
     refill : bool
-        Whether samples that were not measured, and the padding, become the mean of these epochs, as
-        when a window of a recording is staged, instead of that of the night.
+        Whether samples that were not measured, and padding with the mean, hold the mean of these
+        epochs, as when a window of a recording is staged, instead of that of the night.
+    padding : str
+        What the padding holds, as the weights' preprocessing says: ``"mean"``, or ``"last"``, the
+        last sample of the recording, or of these epochs if it goes on after them.
 
     Returns
     -------
@@ -75,10 +86,12 @@ def read_item(
     stages[: scored.size] = scored
     signals, measured = {}, {}
     for name, piece in night.read_signals(names, first, last - first).items():
-        grid = np.zeros(length * MODALITIES[name].samples_per_epoch)
-        if refill:
-            piece = _refill(piece)
-            grid += piece.mean(dtype=np.float64)
+        piece = _refill(piece) if refill else piece
+        if padding == "last":
+            fill = _find_last(night, name, piece, last)
+        else:
+            fill = piece.mean(dtype=np.float64) if refill else 0.0  # the mean of the night
+        grid = np.full(length * MODALITIES[name].samples_per_epoch, fill)
         grid[: piece.size] = piece
         # A constant piece becomes zeros, since its standard deviation is 0.
         signals[name] = grid.astype(np.float32) if is_constant(grid) else zscore(grid)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,9 +130,11 @@ def run_night(
     measured: list[pd.DataFrame] = []
     for first, last in windows:
         length = max(last - first, weights.preprocessing.padded_epochs)
-        span = {"first": first, "last": last, "length": length}
+        options: dict[str, Any] = {"refill": len(windows) > 1}
+        options |= {"first": first, "last": last, "length": length}
+        options |= {"padding": weights.preprocessing.padding}
         with torch.device("cpu"):  # whatever a user's default device is
-            item = read_item(night, names, n_stages, **span, refill=len(windows) > 1)
+            item = read_item(night, names, n_stages, **options)
             batch = collate([item])
         masks = {n: mask[0, : last - first].numpy() for n, mask in batch["available"].items()}
         measured.append(pd.DataFrame(masks))

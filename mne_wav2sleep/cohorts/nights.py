@@ -21,7 +21,7 @@ from ..modalities import MODALITIES, STAGE_NAMES
 from ..recordings.channels import ChannelName
 from ..verbosity import check_type
 
-FORMAT = "mne-wav2sleep night 5"
+FORMAT = "mne-wav2sleep night 6"
 UNSCORED = -1
 MEASURED = "{} measured"
 
@@ -178,6 +178,9 @@ class PreparedNight:
         recording.
     scoring : str
         Hash of the stages.
+    ends : tuple of float
+        The last sample of each signal in standard deviations, which may be after the last complete
+        epoch.
     """
 
     path: Path
@@ -189,6 +192,7 @@ class PreparedNight:
     recording: str = ""
     contents: tuple[str, ...] = ()
     scoring: str = ""
+    ends: tuple[float, ...] = ()
 
     @property
     def person(self) -> tuple[str, str]:
@@ -245,7 +249,7 @@ class PreparedNight:
         -------
         signals : dict of str to array of float32, shape (n_epochs * samples_per_epoch,)
             Signals on the network's grid, in standard deviations of the recording. Their mean in
-            the recording is 0, so that they can be padded with zeros.
+            the recording is 0, so that zeros pad them with it.
         """
         last = self.n_epochs if n_epochs is None else min(first + n_epochs, self.n_epochs)
         signals = {}
@@ -402,6 +406,7 @@ def open_night(path: str | Path) -> PreparedNight:
             str(header["recording"]),
             tuple(map(str, header["contents"])),
             str(header["scoring"]),
+            tuple(float(header["ends"][name]) for name in modalities),
         )
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(

@@ -139,6 +139,7 @@ def _resample_night(
             "recording."
         )
     tensors: dict[str, NDArray] = {"stages": stages}
+    ends: dict[str, float] = {}
     warn_of_slow_channels(channels)
     for modality, signal in read_signals(recording, channels, validity, start=shift).items():
         measured = signal.epochs == Reason.MEASURED
@@ -150,6 +151,7 @@ def _resample_night(
         if grid is None:
             continue
         tensors[modality] = grid.astype(dtype)
+        ends[modality] = float(data[-1:].astype(dtype)[0])
         tensors[MEASURED.format(modality)] = measured
     if set(tensors) == {"stages"}:
         raise ValueError("none of its channels contains a signal. Check the recording.")
@@ -160,6 +162,7 @@ def _resample_night(
         "dataset": night.dataset,
         "modalities": sorted(set(MODALITIES) & set(tensors)),
         "channels": {channel.modality: str(channel.name) for channel in channels},
+        "ends": ends,
         "n_epochs": n_epochs,
         "n_stages": hyp.n_stages,
         "start": start and start.isoformat(),

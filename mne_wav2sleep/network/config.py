@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from ..errors import quote
 from ..modalities import CARDIO_RESPIRATORY, MODALITIES
 
 _CONFIG = ConfigDict(strict=True, extra="forbid")
@@ -17,6 +18,19 @@ _Depth = Annotated[int, Field(ge=1, le=32)]
 _MAX_REACH = 20_000
 """Number of epochs, about a week, that a convolution of the sequence mixer spans at most."""
 _Dropout = Annotated[float, Field(ge=0, lt=1)]
+# JSON has no tuples.
+_Channels = Annotated[tuple[_Width, ...], Field(strict=False)]
+
+VECTORS_PER_EPOCH = 4
+"""Vectors that the blocks of an encoder leave of an epoch."""
+
+_PAPER_BELT = (16, 32, 64, 64, 128, 128)
+_PAPER_SIZES: dict[str, tuple[int, dict[int, tuple[int, ...]]]] = {
+    "large": (128, {256: _PAPER_BELT, 1024: ()}),
+    "small": (32, {256: (), 1024: ()}),
+}
+"""Sizes of the paper's encoders: the largest number of channels, and, for each number of samples
+per epoch, the channels of the blocks; none if they follow the rule of the released weights."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -32,11 +46,14 @@ class Preprocessing:
         Number of 30-s epochs to which shorter nights are padded before z-scoring, as in training;
         0 for no padding, and 5760 (48 h) at most. The released weights were trained with 1200
         (10 h).
+    padding : str
+        What the padding holds: ``"mean"``, the mean of the signal, for the released weights; or
+        ``"last"``, its last sample, for those of the paper.
 
     Raises
     ------
     pydantic.ValidationError
-        If the value is out of range (a subclass of ValueError).
+        If a value is out of range (a subclass of ValueError).
 
     Examples
     --------
@@ -45,6 +62,23 @@ class Preprocessing:
     """
 
     padded_epochs: Annotated[int, Field(ge=0, le=5760)] = 1200
+    padding: Literal["mean", "last"] = "mean"
+
+    @classmethod
+    def of_paper(cls) -> "Preprocessing":
+        """Make the preprocessing of the paper's own model.
+
+        Returns
+        -------
+        preprocessing : Preprocessing
+            Nights are padded to 10 h with the last sample.
+
+        Examples
+        --------
+        >>> Preprocessing.of_paper()
+        Preprocessing(padded_epochs=1200, padding='last')
+        """
+        return cls(padding="last")
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -62,7 +96,16 @@ class Wav2SleepConfig:
         Number of features per epoch, 2048 at most.
     initial_channels, max_channels : int
         Number of channels in the first block of an encoder, and the largest number in any block,
-        each 2048 at most.
+        each 2048 at most. It doubles with every second block.
+    block_channels : mapping of str to tuple of int
+        Encoder -> number of channels of each of its blocks, for encoders whose number does not
+        follow from ``initial_channels`` and ``max_channels``. An encoder has as many blocks as
+        halve the samples of an epoch to four: 8 for ECG and PPG, 6 for belts, and 10 for EOG.
+    encoder_downsampling : str
+        How a block halves the number of samples: ``"stride"``, by the stride of its last
+        convolution, as released; or ``"max_pool"``, by max-pooling after it, as in the paper.
+    encoder_norm_eps : float
+        What instance norm adds to the variance, above 0 and 1 at most.
     encoder_causal : bool
         Whether the convolutions of the encoders are causal.
     chunk_causal : bool
@@ -81,6 +124,10 @@ class Wav2SleepConfig:
         20,000 epochs at most.
     sequence_dropout : float
         Dropout at the end of each block of the sequence mixer.
+    sequence_norm : str
+        How the parameters of the sequence mixer's layer norms are stored: ``"channels_first"``, as
+        released (``norm.weight``, shape (1, F, 1)), or ``"channels_last"``, as in the paper's
+        weights (``norm.norm.weight``, shape (F,)). Both compute the same.
     sequence_causal : bool
         Whether the sequence mixer is causal. With ``chunk_causal`` as well, the stage of an epoch
         does not depend on later epochs.
@@ -103,6 +150,9 @@ class Wav2SleepConfig:
     feature_dim: _Width = 128
     initial_channels: _Width = 16
     max_channels: _Width = 128
+    block_channels: Mapping[str, _Channels] = field(default_factory=dict)
+    encoder_downsampling: Literal["stride", "max_pool"] = "stride"
+    encoder_norm_eps: Annotated[float, Field(gt=0, le=1)] = 1e-2
     encoder_causal: bool = False
     chunk_causal: bool = False
     epoch_mixer: Literal["attention", "concat"] = "attention"
@@ -114,7 +164,99 @@ class Wav2SleepConfig:
     sequence_dilations: Annotated[int, Field(ge=1, le=16)] = 5
     sequence_kernel: Annotated[int, Field(ge=1, le=255)] = 5
     sequence_dropout: _Dropout = 0.1
+    sequence_norm: Literal["channels_first", "channels_last"] = "channels_first"
     sequence_causal: bool = False
+
+    @classmethod
+    def of_paper(
+        cls, signals: Mapping[str, str] | None = None, *, size: str = "large", **others: Any
+    ) -> "Wav2SleepConfig":
+        """Make the architecture of the paper's own model.
+
+        It differs from the released one in its encoders, which have max-pooling, another small
+        number in instance norm, and more channels for belts, and in its sequence mixer, which
+        reaches further.
+
+        Parameters
+        ----------
+        signals : mapping of str to str, optional
+            Modality -> name of its encoder, some of ABD, ECG, PPG and THX; by default all four.
+        size : str
+            ``"large"``, as in the paper, or ``"small"``, with at most 32 channels.
+        **others
+            Other parameters of :class:`Wav2SleepConfig`, such as ``n_classes``.
+
+        Returns
+        -------
+        config : Wav2SleepConfig
+            The architecture.
+
+        Raises
+        ------
+        ValueError
+            If there is no such size, or a signal is none that the paper's model reads.
+
+        Examples
+        --------
+        >>> config = Wav2SleepConfig.of_paper({"ECG": "ECG", "THX": "THX"})
+        >>> config.block_channels
+        {'THX': (16, 32, 64, 64, 128, 128)}
+        """
+        if not isinstance(size, str) or size not in _PAPER_SIZES:
+            raise ValueError(f"size should be 'large' or 'small', got {quote(size)}")
+        max_channels, rules = _PAPER_SIZES[size]
+        signals = {name: name for name in CARDIO_RESPIRATORY} if signals is None else signals
+        if not isinstance(signals, Mapping) or not set(signals) <= set(CARDIO_RESPIRATORY):
+            raise ValueError(
+                f"the signals of the paper's model are {', '.join(CARDIO_RESPIRATORY)}, got "
+                f"{quote(sorted(map(str, signals)) if isinstance(signals, Mapping) else signals)}"
+            )
+        channels = {
+            encoder: rules[MODALITIES[signal].samples_per_epoch]
+            for signal, encoder in signals.items()
+            if isinstance(encoder, str)  # others are refused below
+        }
+        settings: dict[str, Any] = {
+            "signals": signals,
+            "max_channels": max_channels,
+            "block_channels": {encoder: found for encoder, found in channels.items() if found},
+            "encoder_downsampling": "max_pool",
+            "encoder_norm_eps": 1e-5,
+            "sequence_dilations": 6,
+            "sequence_kernel": 7,
+            "sequence_norm": "channels_last",
+        }
+        return cls(**(settings | others))
+
+    def list_channels(self, encoder: str) -> tuple[int, ...]:
+        """List the number of channels of each block of an encoder.
+
+        Parameters
+        ----------
+        encoder : str
+            Name of the encoder.
+
+        Returns
+        -------
+        channels : tuple of int
+            The number of channels of the output of each block.
+
+        Examples
+        --------
+        >>> Wav2SleepConfig().list_channels("THX")
+        (16, 16, 32, 32, 64, 64)
+        """
+        if encoder in self.block_channels:
+            return self.block_channels[encoder]
+        return tuple(
+            min(self.initial_channels * 2 ** (i // 2), self.max_channels)
+            for i in range(self._count_blocks(encoder))
+        )
+
+    def _count_blocks(self, encoder: str) -> int:
+        """Count the blocks that halve the samples of an epoch until a few vectors are left."""
+        signal = next(name for name, found in self.signals.items() if found == encoder)
+        return (MODALITIES[signal].samples_per_epoch // VECTORS_PER_EPOCH).bit_length() - 1
 
     @model_validator(mode="after")
     def _check_encoders(self) -> "Wav2SleepConfig":
@@ -140,6 +282,22 @@ class Wav2SleepConfig:
                 raise ValueError(
                     f"signals names an encoder {encoder!r}, which torch does not accept as a name; "
                     "name it after its signal"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> "Wav2SleepConfig":
+        """Reject channels of encoders or blocks that do not exist."""
+        for encoder, channels in self.block_channels.items():
+            if encoder not in self.signals.values():
+                raise ValueError(
+                    f"block_channels names the encoder {quote(encoder)}, but those of the signals "
+                    f"are {', '.join(sorted(set(self.signals.values())))}; leave it out"
+                )
+            if len(channels) != (n_blocks := self._count_blocks(encoder)):
+                raise ValueError(
+                    f"block_channels has {len(channels)} numbers for the encoder {encoder!r}, "
+                    f"which has {n_blocks} blocks"
                 )
         return self
 

@@ -69,8 +69,8 @@ def _remove_if_damaged(entry: RegistryEntry, path: Path) -> str | None:
     if entry.sha256 is None or entry.size is None:
         raise WeightsError(
             f"The SHA-256 of the weights {entry.name!r} is not known, so a download cannot be "
-            f"verified, and is refused. Download them yourself from {entry.url}, and pass the "
-            "folder with config.yaml and state_dict.pth as weights."
+            f"verified, and is refused. Download config.yaml and state_dict.pth yourself from "
+            f"{entry.url}, put both into a folder, and pass that folder as weights."
         )
     if not os.path.exists(path):  # noqa: PTH110 - False if it may not be looked at
         return None

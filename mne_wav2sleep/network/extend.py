@@ -78,10 +78,13 @@ def extend_weights(
         _check_signal(signal, source, weights)
     before = weights.config
     n_classes = n_stages or before.n_classes
-    signals = dict(before.signals)
-    for signal in added:
+    signals, channels = dict(before.signals), dict(before.block_channels)
+    for signal, source in added.items():
         signals[signal] = _name_encoder(signal, signals)
+        if source is not None and before.signals[source] in channels:
+            channels[signals[signal]] = channels[before.signals[source]]
     changes: dict[str, Any] = {"n_classes": n_classes, "signals": signals}
+    changes["block_channels"] = channels
     config = replace(before, **changes)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), use_float32():
         torch.manual_seed(seed)

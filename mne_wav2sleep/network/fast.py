@@ -36,7 +36,7 @@ from .layers import (
     pad_channels,
 )
 from .loops import load_loops
-from .model import INSTANCE_NORM_EPS, Conv, ResidualBlock, SignalEncoder, Wav2Sleep
+from .model import Conv, ResidualBlock, SignalEncoder, Wav2Sleep
 
 _VALUES_PER_TILE = 2**19
 """2 MB. More tiles would be shared more evenly by threads, but take more time of Python, which runs
@@ -157,17 +157,19 @@ class _Cnn:
     def run(self, encoder: SignalEncoder, x_T: Tensor) -> Array:
         """Map samples of shape (T,) to the vectors of epochs, shape (4 * S, C)."""
         first, *others = cast("Iterable[ResidualBlock]", encoder.cnn)
+        self._eps = first.eps
         weight_OIK = pad(_to_array(first.downsample.weight), reads_signal=True)
         skip = FirstSkip(x_T.numpy(), pack(weight_OIK))
         second = self._continue(first.conv2, self._begin(first.conv1, x_T))
-        layer = replace(self._convolve(first.conv3, second), skipped=skip)
+        layer = replace(self._convolve(first.conv3, second), skipped=skip, pooled=first.pooled)
         for block in others:
             n_channels = pad_channels(block.downsample.out_channels)
             name, n_samples = next(self._names_of_skipped), layer.shape[0] // 2
             skipped_TC = self._memory.lend(name, n_samples, n_channels)
             begun = self._convolve(block.conv1, layer, (block.downsample, skipped_TC))
             middle = self._convolve(block.conv2, begun)
-            layer = replace(self._convolve(block.conv3, middle), skipped=skipped_TC)
+            last = self._convolve(block.conv3, middle)
+            layer = replace(last, skipped=skipped_TC, pooled=block.pooled)
         y_TC = np.empty(layer.shape, np.float32)
         load_loops().run(layer.read(0, len(y_TC), locate(y_TC)))
         return y_TC[:, : encoder.linear.in_features * self._n_epochs // len(y_TC)]
@@ -188,7 +190,7 @@ class _Cnn:
         covariance_KK = products_KK / count - mean_K.outer(mean_K)
         variance_C = ((kernel_CK @ covariance_KK) * kernel_CK).sum(1)
         mean_C = (kernel_CK @ mean_K).float().numpy()
-        return FirstLayer(padded_T.numpy(), pack(weight_OIK), mean_C, _invert(variance_C))
+        return FirstLayer(padded_T.numpy(), pack(weight_OIK), mean_C, self._invert(variance_C))
 
     def _continue(self, conv: Conv, layer: FirstLayer) -> SecondLayer:
         """Find the statistics of the second layer, whose outputs need not be stored."""
@@ -242,7 +244,13 @@ class _Cnn:
             sums_2C += self._left_out * per_epoch / 2 * convolve(at, at + 2)
         n_outputs = (self._n_epochs + self._left_out) * per_epoch // kernel.stride
         mean_C, square_C = sums_2C / n_outputs
-        return mean_C.astype(np.float32), _invert(torch.from_numpy(square_C - mean_C**2))
+        variance_C = torch.from_numpy(square_C - mean_C**2)
+        return mean_C.astype(np.float32), self._invert(variance_C)
+
+    def _invert(self, variance_C: Tensor) -> Array:
+        """Compute the factors of instance norm."""
+        factors_C = torch.rsqrt(variance_C.clamp(min=0.0) + self._eps)
+        return cast("Array", factors_C.float().numpy())
 
 
 def _make_kernel(conv: Conv, downsample: nn.Conv1d | None = None) -> Convolution:
@@ -254,12 +262,6 @@ def _make_kernel(conv: Conv, downsample: nn.Conv1d | None = None) -> Convolution
         stride=conv.conv.stride[0],
         before=conv.left + int(conv.conv.padding[0]),
     )
-
-
-def _invert(variance_C: Tensor) -> Array:
-    """Compute the factors of instance norm."""
-    factors_C = torch.rsqrt(variance_C.clamp(min=0.0) + INSTANCE_NORM_EPS)
-    return cast("Array", factors_C.float().numpy())
 
 
 def _to_array(weight: Tensor) -> Array:

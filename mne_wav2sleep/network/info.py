@@ -9,7 +9,7 @@ never run.
 import json
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from .weights import WeightsInfo
 
 FORMAT = "mne-wav2sleep"
 _T = TypeVar("_T")
-_RELEASED_KEYS = {
+_RELEASED_KEYS: dict[str, dict[str, str]] = {
     "signal_encoders": {
         "feature_dim": "feature_dim",
         "initial_channels": "initial_channels",
@@ -60,6 +60,16 @@ _RELEASED_FIXED: dict[str, dict[str, Any]] = {
     "epoch_mixer": {"activation": "gelu"},
     "sequence_mixer": {"activation": "gelu", "norm": "layer"},
 }
+_PAPER_KEYS: dict[str, dict[str, str]] = {
+    "signal_encoders": {"feature_dim": "feature_dim", "size": "size", "signal_map": "signals"},
+    "epoch_mixer": {**_RELEASED_KEYS["epoch_mixer"], "permute_signals": "permute_signals"},
+    "sequence_mixer": {"dropout": "sequence_dropout"},
+}
+_PAPER_FIXED: dict[str, dict[str, Any]] = {
+    "signal_encoders": {"activation": "gelu", "norm": "instance"},
+    "epoch_mixer": {"activation": "gelu"},
+    "sequence_mixer": {"activation": "gelu", "norm": "layer"},
+}
 _KEYS = {"format", "model", "preprocessing", "scorer", "caution", "bases"}
 OPTIONAL = ("sources", "correlation_source")
 """Values of a calibration that its file may lack."""
@@ -76,30 +86,65 @@ def _get_section(data: Any, section: str | None = None) -> dict[str, Any]:
     return found
 
 
-def _read_released(data: Any) -> Wav2SleepConfig:
-    """Read a config in the authors' format, without its ``_target_`` keys, which name code."""
+def _read_authors(data: Any, name: str) -> WeightsInfo:
+    """Read a config in the authors' format, without its ``_target_`` keys, which name code.
+
+    That of the paper's model (2024) has a size; that of the released one (2026), numbers of
+    channels. What they do not say differs.
+    """
     data = _get_section(data)
     settings: dict[str, Any] = {"n_classes": data["num_classes"]}
-    for section, keys in _RELEASED_KEYS.items():
+    encoders = _get_section(data, "signal_encoders")
+    is_paper = "size" in encoders
+    if is_paper == ("initial_channels" in encoders):
+        found = "both" if is_paper else "neither"
+        raise ValueError(
+            f"signal_encoders should have either size (the paper's model) or initial_channels (the "
+            f"released one), got {found}"
+        )
+    if not is_paper:
+        settings |= _collect(data, _RELEASED_KEYS, _RELEASED_FIXED, "the released model")
+        return describe_config(_validate(Wav2SleepConfig, settings), name=name)
+    _get_section(encoders, "signal_map")
+    settings |= _collect(data, _PAPER_KEYS, _PAPER_FIXED, "the paper's model")
+    # In training, it shuffled the order of the signals, on which the network does not depend.
+    if not isinstance(shuffled := settings.pop("permute_signals", True), bool):
+        raise ValueError(
+            f"epoch_mixer.permute_signals should be true or false, got {quote(shuffled)}"
+        )
+    config = _validate(Wav2SleepConfig.of_paper, settings)
+    return describe_config(config, name=name, preprocessing=Preprocessing.of_paper())
+
+
+def _collect(
+    data: Mapping[str, Any],
+    known: Mapping[str, Mapping[str, str]],
+    fixed: Mapping[str, Mapping[str, Any]],
+    whose: str,
+) -> dict[str, Any]:
+    """Collect the settings of a config in the authors' format, by our names."""
+    settings: dict[str, Any] = {}
+    for section, keys in known.items():
         values = _get_section(data, section)
-        fixed = _RELEASED_FIXED[section]
         for key, value in values.items():
-            if key in fixed and value != fixed[key]:
+            if key in fixed[section] and value != fixed[section][key]:
                 raise ValueError(
-                    f"{section}.{key} is {quote(value)}; only {fixed[key]!r} is supported"
+                    f"{section}.{key} is {quote(value)}; only {fixed[section][key]!r} is supported"
                 )
-            if key not in keys and key not in fixed and key not in ("_target_", "feature_dim"):
-                raise ValueError(f"{section} has {quote(key)}, which is not a known setting")
+            if key not in {*keys, *fixed[section], "_target_", "feature_dim"}:
+                raise ValueError(
+                    f"{section} has {quote(key)}, which is not a known setting of {whose}"
+                )
         settings |= {ours: values[theirs] for theirs, ours in keys.items() if theirs in values}
         if values.get("feature_dim", settings["feature_dim"]) != settings["feature_dim"]:
             raise ValueError(
                 f"{section}.feature_dim is {quote(values['feature_dim'])}, but that of the "
                 f"encoders is {quote(settings['feature_dim'])}"
             )
-    return _validate(Wav2SleepConfig, settings)
+    return settings
 
 
-def _validate(kind: type[_T], data: Mapping[str, Any]) -> _T:
+def _validate(kind: Callable[..., _T], data: Mapping[str, Any]) -> _T:
     """Make a validated dataclass from data; errors name the field, in one line."""
     try:
         return kind(**data)
@@ -157,7 +202,7 @@ def read_info(folder: Path) -> WeightsInfo:
     -------
     info : WeightsInfo
         Description of the weights. The authors' format specifies only the architecture; all else
-        has the values of the released weights.
+        has the values of the weights that it came with, released or of the paper.
 
     Raises
     ------
@@ -176,7 +221,7 @@ def read_info(folder: Path) -> WeightsInfo:
         text = content.decode("utf-8")
         if path is ours:
             return _read_ours(json.loads(text), folder)
-        return describe_config(_read_released(read_yaml(text)), name=str(folder))
+        return _read_authors(read_yaml(text), str(folder))
     except (ValueError, KeyError, RecursionError) as error:
         raise WeightsError(
             f"{path} does not describe a wav2sleep network: {describe_error(error)}. Use the "
@@ -193,12 +238,14 @@ def describe_error(error: Exception) -> str:
     return put_on_line(str(error))
 
 
-def describe_config(config: Wav2SleepConfig, *, name: str) -> WeightsInfo:
-    """Describe weights from their architecture, with the released weights' preprocessing."""
+def describe_config(
+    config: Wav2SleepConfig, *, name: str, preprocessing: Preprocessing | None = None
+) -> WeightsInfo:
+    """Describe weights from their architecture; by default, with the released preprocessing."""
     return WeightsInfo(
         name=name,
         config=config,
-        preprocessing=Preprocessing(),
+        preprocessing=preprocessing or Preprocessing(),
         stage_names=STAGE_NAMES[config.n_classes],
         scorer="wav2sleep",
         caution=None,

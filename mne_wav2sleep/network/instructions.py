@@ -93,6 +93,12 @@ class Emitter:
             x = self._builder.select(is_beyond, self.make_vector(limit), x)
         return x
 
+    def choose_larger(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Choose the larger values; NaN if one of both is NaN."""
+        is_first = self._builder.fcmp_ordered(">", a, b)
+        larger = self._builder.select(is_first, a, b)
+        return self._builder.select(self._builder.fcmp_unordered("!=", a, a), a, larger)
+
     def apply_gelu(self, x: ir.Value) -> ir.Value:
         """Compute GELU."""
         clipped = self.clip(x, _END)

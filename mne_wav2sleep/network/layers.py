@@ -165,24 +165,32 @@ class StoredLayer:
 
     Attributes
     ----------
-    outputs : array of float32, shape (n_samples, n_channels)
+    outputs : array of float32, shape (n_samples, n_channels), or twice as many samples if pooled
         The outputs of the convolution.
     mean, scale : array of float32, shape (n_channels,)
         Means and factors of instance norm.
     skipped : array of float32, shape (n_samples, n_channels), FirstSkip, or None
         The outputs of the residual connection, if the layer is the last of a block.
+    pooled : bool
+        Whether max-pooling halves the number of samples, before the residual connection.
     """
 
     outputs: Array
     mean: Array
     scale: Array
     skipped: Array | FirstSkip | None = None
+    pooled: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of samples and of channels."""
         n_samples, n_channels = self.outputs.shape
-        return n_samples, n_channels
+        return n_samples // self._n_pooled, n_channels
+
+    @property
+    def _n_pooled(self) -> int:
+        """Number of samples of the outputs for each sample of the layer."""
+        return 2 if self.pooled else 1
 
     def read(self, first: int, n_samples: int, out: Place, step: int = 0) -> list[Call]:
         """Plan to write samples from ``first`` on; ``step`` later ones in the next repetition."""
@@ -194,8 +202,10 @@ class StoredLayer:
             skipped = out
         elif self.skipped is not None:
             skipped = locate(self.skipped, first, step)
-        norm = locate(self.outputs, first, step), locate(self.mean), locate(self.scale)
-        return [*calls, activate(norm, skipped, out, (n_samples, n_panels))]
+        outputs = locate(self.outputs, first * self._n_pooled, step * self._n_pooled)
+        norm = outputs, locate(self.mean), locate(self.scale)
+        sizes = n_samples, n_panels
+        return [*calls, activate(norm, skipped, out, sizes, pooled=self.pooled)]
 
 
 @dataclass(frozen=True)

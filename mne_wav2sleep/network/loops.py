@@ -81,8 +81,9 @@ class Loops:
         n_rows, at_once = self._block
         functions: dict[str, _Emit] = {
             "run": _emit_run,
-            "activate": partial(_emit_activation, with_skipped=False),
-            "activate_sum": partial(_emit_activation, with_skipped=True),
+            "activate": partial(_emit_activation, with_skipped=False, pooled=False),
+            "activate_sum": partial(_emit_activation, with_skipped=True, pooled=False),
+            "activate_pooled_sum": partial(_emit_activation, with_skipped=True, pooled=True),
             "add_up": _emit_sums,
         }
         for taps, stride in _CONVOLUTIONS:
@@ -138,7 +139,12 @@ class Loops:
 
 
 def activate(
-    places: tuple[Place, Place, Place], skipped: Place | None, out: Place, sizes: tuple[int, int]
+    places: tuple[Place, Place, Place],
+    skipped: Place | None,
+    out: Place,
+    sizes: tuple[int, int],
+    *,
+    pooled: bool = False,
 ) -> Call:
     """Plan instance norm and GELU; with a residual connection, also its sum and another GELU.
 
@@ -151,7 +157,10 @@ def activate(
     out : Place
         Where the result is written.
     sizes : tuple of int
-        Number of samples and of panels.
+        Number of samples of the result, and of panels.
+    pooled : bool
+        Whether the result is the sum with the larger one of two successive samples; it needs a
+        residual connection.
 
     Returns
     -------
@@ -160,7 +169,8 @@ def activate(
     """
     if skipped is None:
         return Call("activate", (*places, out, out), sizes)
-    return Call("activate_sum", (*places, skipped, out), sizes)
+    name = "activate_pooled_sum" if pooled else "activate_sum"
+    return Call(name, (*places, skipped, out), sizes)
 
 
 def add_up(y: Place, sums: Place, squares: Place, sizes: tuple[int, int]) -> Call:
@@ -296,17 +306,23 @@ def _emit_block(
 
 
 def _emit_activation(
-    builder: ir.IRBuilder, args: Sequence[ir.Value], *, with_skipped: bool
+    builder: ir.IRBuilder, args: Sequence[ir.Value], *, with_skipped: bool, pooled: bool
 ) -> None:
-    """Emit instance norm and GELU, and a residual connection."""
+    """Emit instance norm and GELU, max-pooling, and a residual connection."""
     y, mean, scale, skipped, out, n_samples, n_panels = args
     emitter = Emitter(builder)
     with emitter.count(n_samples, 1) as t, emitter.count(n_panels, 1) as panel:
-        place = builder.add(builder.mul(t, n_panels), panel)
-        output, other, to = (emitter.move(one, place, LANES) for one in (y, skipped, out))
+        row = builder.mul(t, n_panels)
+        place = builder.add(row, panel)
+        other, to = (emitter.move(one, place, LANES) for one in (skipped, out))
         means, scales = (emitter.load(emitter.move(one, panel, LANES)) for one in (mean, scale))
-        difference = builder.fsub(emitter.load(output), means)
-        found = emitter.apply_gelu(builder.fmul(difference, scales))
+        # Of two rows that are pooled, the first is as far on again.
+        output = emitter.move(y, builder.add(place, row) if pooled else place, LANES)
+        outputs = [output, emitter.move(output, n_panels, LANES)] if pooled else [output]
+        differences = [builder.fsub(emitter.load(one), means) for one in outputs]
+        # Both, since GELU falls before it rises.
+        activated = [emitter.apply_gelu(builder.fmul(one, scales)) for one in differences]
+        found = emitter.choose_larger(*activated) if pooled else activated[0]
         if with_skipped:
             found = emitter.apply_gelu(builder.fadd(found, emitter.load(other)))
         emitter.store(found, to)

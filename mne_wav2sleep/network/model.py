@@ -1,21 +1,17 @@
-"""The wav2sleep network (arXiv 2411.04644), in the architecture of the released weights.
+"""The wav2sleep network (arXiv 2411.04644), as released and as in the paper.
 
 Shape suffixes: B recordings, S epochs, T samples, N values per epoch, C channels, F features,
 M modalities, K tokens per epoch (the class token and the modalities).
 """
 
-from collections.abc import Mapping
-from math import log2
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..modalities import MODALITIES
-from .config import Wav2SleepConfig
-
-_VECTORS_PER_EPOCH = 4
-INSTANCE_NORM_EPS = 1e-2
+from .config import VECTORS_PER_EPOCH, Wav2SleepConfig
 
 
 class Conv(nn.Module):
@@ -52,42 +48,43 @@ class Conv(nn.Module):
 class ResidualBlock(nn.Module):
     """Three convolutions with a residual connection; the number of samples is halved."""
 
-    def __init__(self, n_in: int, n_out: int, *, causal: bool) -> None:
+    def __init__(self, n_in: int, n_out: int, config: Wav2SleepConfig) -> None:
         super().__init__()
+        self.pooled = config.encoder_downsampling == "max_pool"
+        self.eps = config.encoder_norm_eps
+        # Epochs that are encoded separately cannot see the future, whatever their convolutions do.
+        causal = config.encoder_causal and not config.chunk_causal
         self.conv1 = Conv(n_in, n_out, 3, causal=causal)
         self.conv2 = Conv(n_out, n_out, 3, causal=causal)
-        self.conv3 = Conv(n_out, n_out, 3, stride=2, causal=causal)
+        self.conv3 = Conv(n_out, n_out, 3, stride=1 if self.pooled else 2, causal=causal)
         self.downsample = nn.Conv1d(n_in, n_out, 1, stride=2, bias=False)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
         """Map (B, n_in, T) to (B, n_out, T / 2)."""
         y_BCT = x_BCT
         for conv in (self.conv1, self.conv2, self.conv3):
-            y_BCT = functional.gelu(functional.instance_norm(conv(y_BCT), eps=INSTANCE_NORM_EPS))
+            y_BCT = functional.gelu(functional.instance_norm(conv(y_BCT), eps=self.eps))
+        if self.pooled:
+            y_BCT = functional.max_pool1d(y_BCT, 2)
         return functional.gelu(y_BCT + self.downsample(x_BCT))
 
 
 class SignalEncoder(nn.Module):
     """Encoder of one signal, which gives one feature vector per epoch."""
 
-    def __init__(self, samples_per_epoch: int, config: Wav2SleepConfig) -> None:
+    def __init__(
+        self, samples_per_epoch: int, channels: Sequence[int], config: Wav2SleepConfig
+    ) -> None:
         super().__init__()
         self.samples_per_epoch = samples_per_epoch
         self.chunked = config.chunk_causal
-        n_blocks = int(log2(samples_per_epoch // _VECTORS_PER_EPOCH))
-        channels = [
-            min(config.initial_channels * 2 ** (i // 2), config.max_channels)
-            for i in range(n_blocks)
-        ]
-        # Epochs that are encoded separately cannot see the future, whatever their convolutions do.
-        causal = config.encoder_causal and not config.chunk_causal
         self.cnn = nn.Sequential(
             *(
-                ResidualBlock(n_in, n_out, causal=causal)
+                ResidualBlock(n_in, n_out, config)
                 for n_in, n_out in zip([1, *channels[:-1]], channels, strict=True)
             )
         )
-        self.linear = nn.Linear(_VECTORS_PER_EPOCH * channels[-1], config.feature_dim)
+        self.linear = nn.Linear(VECTORS_PER_EPOCH * channels[-1], config.feature_dim)
 
     def forward(self, x_BT: Tensor) -> Tensor:
         """Map (B, S * samples_per_epoch) to (B, S, F)."""
@@ -112,7 +109,9 @@ class SignalEncoders(nn.Module):
         self.signals = dict(config.signals)
         self.encoders = nn.ModuleDict(
             {
-                encoder: SignalEncoder(MODALITIES[signal].samples_per_epoch, config)
+                encoder: SignalEncoder(
+                    MODALITIES[signal].samples_per_epoch, config.list_channels(encoder), config
+                )
                 for signal, encoder in sorted(config.signals.items())
             }
         )
@@ -192,6 +191,17 @@ class _ChannelNorm(nn.Module):
         return (x_BFS - mean) * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
 
 
+class _FeatureNorm(nn.Module):
+    """Layer norm over the features of (B, F, S), parameters kept as (F,) by torch's own."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(n_features, eps=1e-5)
+
+    def forward(self, x_BFS: Tensor) -> Tensor:
+        return self.norm(x_BFS.transpose(1, 2)).transpose(1, 2)
+
+
 class _DilatedLayer(nn.Module):
     """One dilated convolution over epochs, with layer norm."""
 
@@ -206,7 +216,8 @@ class _DilatedLayer(nn.Module):
         )
         self.left = conv.left
         self.conv = conv.conv
-        self.norm = _ChannelNorm(config.feature_dim)
+        is_first = config.sequence_norm == "channels_first"
+        self.norm = (_ChannelNorm if is_first else _FeatureNorm)(config.feature_dim)
 
     def forward(self, x_BFS: Tensor) -> Tensor:
         x_BFS = functional.pad(x_BFS, (self.left, 0)) if self.left else x_BFS
@@ -255,7 +266,7 @@ class Wav2Sleep(nn.Module):
     Notes
     -----
     The architecture is that of Carter and Tarassenko (arXiv 2411.04644). Parameters have the names
-    of the released state dict, so that it can be loaded strictly.
+    of the authors' state dicts, so that these can be loaded strictly.
 
     Examples
     --------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import WeightsError
-from .config import Wav2SleepConfig
+from .config import Preprocessing, Wav2SleepConfig
 from .info import describe_config, read_info
 from .weights import WeightsInfo
 
@@ -22,14 +22,15 @@ class RegistryEntry:
     name : str
         Name, which is accepted wherever weights are.
     license : str
-        SPDX identifier.
+        SPDX identifier, or ``"not known"``.
     trained_on : str
         Training data, as far as they are known.
     info : WeightsInfo or None
         Description of the weights; None for bundled weights, which are described by their model
         folder.
     url : str or None
-        URL of the state dict, with its revision if known; None for bundled weights.
+        URL of the state dict, with its revision if known, or of the page where the weights are if
+        their hash is not known; None for bundled weights.
     sha256 : str or None
         SHA-256 of the state dict; None if unknown, in which case the download is refused.
     size : int or None
@@ -79,6 +80,17 @@ REGISTRY: dict[str, RegistryEntry] = {
                 name="wav2sleep-eog",
             ),
             url=f"{_HUB}/wav2sleep-eog",
+        ),
+        RegistryEntry(
+            name="wav2sleep-paper",
+            license="not known",
+            trained_on="overnight polysomnography: SHHS, MESA, WSC, CFS, CCSHS and CHAT",
+            info=describe_config(
+                Wav2SleepConfig.of_paper(),
+                name="wav2sleep-paper",
+                preprocessing=Preprocessing.of_paper(),
+            ),
+            url="https://drive.google.com/file/d/1Zc_Em459By5xQp11vaergok-LT85YFoM",
         ),
         RegistryEntry(
             name="mini",

@@ -12,7 +12,7 @@ from .validity import Reason, Signal
 
 
 def make_batch(
-    signals: Mapping[str, Signal], *, padded_epochs: int
+    signals: Mapping[str, Signal], *, padded_epochs: int, padding: str = "mean"
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
     """Preprocess one recording for the network.
 
@@ -23,6 +23,9 @@ def make_batch(
     padded_epochs : int
         Number of epochs to which shorter recordings are padded, from the preprocessing of the
         weights. Longer recordings are not padded.
+    padding : str
+        What the padding holds, from the same preprocessing: ``"mean"``, the mean of the signal, or
+        ``"last"``, its last sample. Samples that were not measured hold the mean with both.
 
     Returns
     -------
@@ -40,7 +43,7 @@ def make_batch(
         if not measured.any():
             continue
         n_padded = max(measured.size, padded_epochs)
-        grid = resample_signal(name, signal.data, signal.sfreq, n_padded)
+        grid = resample_signal(name, signal.data, signal.sfreq, n_padded, padding)
         if grid is None:
             continue
         x[name] = zscore(grid)[np.newaxis]
@@ -51,7 +54,11 @@ def make_batch(
 
 
 def resample_signal(
-    name: str, data: NDArray[np.floating], sfreq: float, n_epochs: int
+    name: str,
+    data: NDArray[np.floating],
+    sfreq: float,
+    n_epochs: int,
+    padding: str = "mean",
 ) -> NDArray[np.float64] | None:
     """Resample a signal to the network's grid.
 
@@ -64,7 +71,9 @@ def resample_signal(
     sfreq : float
         Its sampling rate in Hz.
     n_epochs : int
-        Number of epochs; epochs after the end of the signal are padded with its mean.
+        Number of epochs; those after the end of the signal are padded.
+    padding : str
+        What the padding holds: ``"mean"``, the mean of the signal, or ``"last"``, its last sample.
 
     Returns
     -------
@@ -72,8 +81,8 @@ def resample_signal(
         The signal on the grid; None, with a warning, if it is constant there.
     """
     samples = MODALITIES[name].samples_per_epoch
-    grid = interpolate_to_grid(data, sfreq, samples, n_epochs)
-    # Without the padding, which holds the mean: a single glitch between grid points changes it.
+    grid = interpolate_to_grid(data, sfreq, samples, n_epochs, padding=padding)
+    # Without the padding, which may hold the mean: a single glitch between grid points changes it.
     n_recorded = max(int((data.size - 1) / sfreq / EPOCH_S * samples), 1)
     if is_constant(grid[:n_recorded]):
         warn(

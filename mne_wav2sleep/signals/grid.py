@@ -1,5 +1,7 @@
 """Resample a channel to the network's time grid, and z-score it."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -30,7 +32,12 @@ def is_constant(data: NDArray[np.floating]) -> bool:
 
 
 def interpolate_to_grid(
-    data: NDArray[np.floating], sfreq: float, samples_per_epoch: int, n_epochs: int
+    data: NDArray[np.floating],
+    sfreq: float,
+    samples_per_epoch: int,
+    n_epochs: int,
+    *,
+    padding: str = "mean",
 ) -> NDArray[np.float64]:
     """Interpolate a recorded signal to the network's time grid.
 
@@ -49,12 +56,14 @@ def interpolate_to_grid(
         Number of samples of the grid per 30-s epoch.
     n_epochs : int
         Number of epochs of the grid.
+    padding : str
+        What the grid holds after the end of the recording: ``"mean"``, the mean of ``data``, or
+        ``"last"``, its last sample.
 
     Returns
     -------
     grid : array, shape (n_epochs * samples_per_epoch,)
-        The signal on the grid, in the unit of ``data``; after the end of the recording, the mean
-        of ``data``.
+        The signal on the grid, in the unit of ``data``, and its padding.
 
     Raises
     ------
@@ -65,15 +74,18 @@ def interpolate_to_grid(
     --------
     >>> interpolate_to_grid(np.arange(61.0), sfreq=1.0, samples_per_epoch=4, n_epochs=2)
     array([ 7.5, 15. , 22.5, 30. , 37.5, 45. , 52.5, 60. ])
+    >>> interpolate_to_grid(np.arange(31.0), 1.0, 2, 2, padding="last")
+    array([15., 30., 30., 30.])
     """
     if not data.size:
         raise ValueError("A signal without samples cannot be interpolated. Leave the channel out.")
     step = EPOCH_S / samples_per_epoch * sfreq
     position = np.arange(1, n_epochs * samples_per_epoch + 1) * step
+    outside: dict[str, Any] = {"mode": "constant", "cval": data.mean()}
+    if padding == "last":
+        outside = {"mode": "nearest"}
     return np.asarray(
-        ndimage.map_coordinates(
-            data, position[None], output=np.float64, order=1, mode="constant", cval=data.mean()
-        )
+        ndimage.map_coordinates(data, position[None], output=np.float64, order=1, **outside)
     )
 
 

@@ -1,7 +1,7 @@
 """Prepare the channels of a window for the network, while it encodes others."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 
@@ -123,7 +123,7 @@ def prepare_inputs(
 
 def _prepare(name: str, signal: Signal, preprocessing: Preprocessing) -> Iterator[Input | Beats]:
     """Prepare a modality for the network, and look at some of its beats or breaths."""
-    x, available = make_batch({name: signal}, padded_epochs=preprocessing.padded_epochs)
+    x, available = make_batch({name: signal}, **asdict(preprocessing))
     excerpts = cut_out(signal, name, choose_epochs(signal, _N_INSPECTED))
     bursts, epochs, hum = find_bursts(signal, name), signal.epochs, signal.hum
     found = [Input(name, epochs, x, available, bursts, hum)]

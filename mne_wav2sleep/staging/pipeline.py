@@ -263,7 +263,7 @@ def read_epoch(
     with keep_cautions([], show=False):
         recorded = dict(read_recorded(recording, channels, validity, start=start, stop=stop))
         signals = {name: fill_in(one, validity) for name, one in recorded.items()}
-        x, _ = make_batch(signals, padded_epochs=preprocessing.padded_epochs)
+        x, _ = make_batch(signals, **asdict(preprocessing))
     reasons = {name: signal.epochs for name, signal in signals.items()}
     availability = _tabulate(reasons, used=x)
     epoch -= windows[number][0]

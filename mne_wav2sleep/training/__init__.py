@@ -8,10 +8,11 @@ from .adapting import adapt
 from .cross_validation import CrossValidation, cross_validate
 from .fit import fine_tune, train
 from .masking import Masking
-from .settings import FINE_TUNING, TrainingSettings
+from .settings import FINE_TUNING, PAPER_TRAINING, TrainingSettings
 
 __all__ = [
     "FINE_TUNING",
+    "PAPER_TRAINING",
     "CrossValidation",
     "Masking",
     "TrainingSettings",

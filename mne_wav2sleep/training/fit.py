@@ -34,7 +34,7 @@ from .module import PARTS, NightDataModule, Wav2SleepModule
 from .monitoring import check_tensorboard
 from .run import TrainingRun, check_folder, claim_folder, describe_run, finish, is_finished
 from .schedule import Schedule, resolve_settings
-from .settings import FINE_TUNING, TrainingSettings, check_datasets
+from .settings import FINE_TUNING, TrainingSettings, check_datasets, describe_architecture
 from .signatures import compare_seeds, find_signatures, write_scores
 from .splitting import Split, TrainingNights
 from .stopping import explain_stop
@@ -213,6 +213,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
     nights: Sequence[Night | PreparedNight],
     folder: str | Path,
     *,
+    architecture: str = "released",
     config: Wav2SleepConfig | None = None,
     preprocessing: Preprocessing | None = None,
     validation: Sequence[Night | PreparedNight] | None = None,
@@ -236,10 +237,10 @@ def train(  # noqa: PLR0913 (keywords that users set)
         The model folder to write. It also keeps prepared nights, checkpoints, and ``metrics.csv``,
         which has a row for each pass; call the function again with the same arguments to resume
         after the last complete pass.
-    config : Wav2SleepConfig or None
-        The architecture; None for the released one.
-    preprocessing : Preprocessing or None
-        Preprocessing of the signals; None for that of the released weights.
+    architecture : str
+        ``"released"`` or ``"paper"``, whose network, preprocessing and settings are the default.
+    config, preprocessing : Wav2SleepConfig or None, Preprocessing or None
+        The network and how its signals are prepared; None for those of the named architecture.
     validation : sequence of Night or PreparedNight, optional
         Nights for the calibration and the model card, and, with ``keep="best"``, for early stopping
         and for selecting the best pass; by default those of some of the subjects.
@@ -249,7 +250,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
         Subjects that it does not name are assigned by the seed, with a warning; it may name others
         as well, but not only others. None for ``split.csv`` in the folder, which training writes.
     settings : TrainingSettings or None
-        Settings; None for the authors'.
+        Settings; None for ``TrainingSettings()``, or for ``PAPER_TRAINING`` with ``"paper"``.
     cache : str, Path or None
         Folder of prepared nights, which several runs can share; None for ``nights`` in the folder.
     n_jobs : int
@@ -288,8 +289,9 @@ def train(  # noqa: PLR0913 (keywords that users set)
     fine_tune : Start from existing weights.
     """
     check_type(settings, (TrainingSettings, None), "settings")
+    chosen = describe_architecture(architecture, settings, config, preprocessing)
     run = TrainingRun(
-        settings=settings or TrainingSettings(),
+        settings=chosen["settings"],
         trainable=PARTS,
         bases=(),
         device=device,
@@ -299,10 +301,10 @@ def train(  # noqa: PLR0913 (keywords that users set)
     folder = Path(folder).expanduser()
     with explain_stop(folder), use_plain_modes(), keep_cautions([]):  # each is shown once
         torch.manual_seed(run.settings.seed)
-        network = Wav2Sleep(config or Wav2SleepConfig())
-        info = describe_config(network.config, name=str(folder))
+        network = Wav2Sleep(chosen["architecture"])
+        prepared = chosen["preprocessing"]
+        info = describe_config(network.config, name=str(folder), preprocessing=prepared)
         start = LoadedWeights(**vars(info), network=network, calibration=Calibration())
-        start = replace(start, preprocessing=preprocessing or Preprocessing())
         cohort = TrainingNights(nights, validation, split, cache, n_jobs, on_error)
         return train_in_folder(start, cohort, folder, run)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
@@ -280,16 +281,16 @@ class NightDataModule(pl.LightningDataModule):
         self.nights = list(training)
         self.validation_datasets = sorted({night.dataset for night in validation})
         network = (weights.modalities, len(weights.stage_names))
-        padded = weights.preprocessing.padded_epochs
+        padded: dict[str, Any] = asdict(weights.preprocessing)
         self.training = NightDataset(
             training,
             *network,
             crop=settings.crop,
-            padded_epochs=padded,
+            **padded,
             masking=settings.masking,
         )
         # Validation is the same in every pass: whole nights, nothing dropped or inverted.
-        self.validation = WindowDataset(validation, *network, padded_epochs=padded)
+        self.validation = WindowDataset(validation, *network, **padded)
 
     def train_dataloader(self) -> Any:
         """Make the loader of all passes, which Lightning tells the number of each."""

@@ -117,6 +117,8 @@ class NightDataset(Dataset[dict]):
         or for a window at random of those that are staged in windows.
     padded_epochs : int
         Epochs to which whole nights are padded, as the weights' preprocessing says.
+    padding : str
+        What the padding holds, as the same preprocessing says.
     masking : Masking
         How signals are dropped and inverted.
     """
@@ -129,6 +131,7 @@ class NightDataset(Dataset[dict]):
         *,
         crop: int | None,
         padded_epochs: int,
+        padding: str = "mean",
         masking: Masking,
     ) -> None:
         for night in nights:
@@ -138,6 +141,7 @@ class NightDataset(Dataset[dict]):
         self._n_stages = n_stages
         self._crop = crop
         self._padded_epochs = padded_epochs
+        self._padding = padding
         self._masking = masking
 
     def __len__(self) -> int:
@@ -159,6 +163,7 @@ class NightDataset(Dataset[dict]):
             last=first + n_read,
             length=self._crop or max(n_read, self._padded_epochs),
             refill=len(windows) > 1,
+            padding=self._padding,
         )
         for z in item["signals"].values():
             z *= self._masking.draw_sign(rng)
@@ -180,6 +185,8 @@ class WindowDataset(Dataset[dict]):
         Number of stages of the network, 4 or 5.
     padded_epochs : int
         Epochs to which windows are padded, as the weights' preprocessing says.
+    padding : str
+        What the padding holds, as the same preprocessing says.
     """
 
     def __init__(
@@ -189,6 +196,7 @@ class WindowDataset(Dataset[dict]):
         n_stages: int,
         *,
         padded_epochs: int,
+        padding: str = "mean",
     ) -> None:
         for night in nights:
             night.check(modalities, n_stages)
@@ -201,6 +209,7 @@ class WindowDataset(Dataset[dict]):
         self._modalities = set(modalities)
         self._n_stages = n_stages
         self._padded_epochs = padded_epochs
+        self._padding = padding
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -215,6 +224,7 @@ class WindowDataset(Dataset[dict]):
             last=last,
             length=max(last - first, self._padded_epochs),
             refill=refill,
+            padding=self._padding,
         )
         # Epochs that windows share count in the one that they are assigned to.
         item["stages"][: begin - first] = item["stages"][end - first :] = -1

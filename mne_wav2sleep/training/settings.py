@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from ..cohorts import PreparedNight
+from ..network import Preprocessing, Wav2SleepConfig
+from ..verbosity import check_option
 from .masking import Masking
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -30,7 +32,7 @@ class TrainingSettings:
         The learning rate rises linearly over ``warmup_steps``, but at most a tenth of the steps
         of ``max_passes``, and then falls by a factor of e every ``decay_steps``.
     clip : float
-        Largest norm of the gradient.
+        Largest norm of the gradient; 0 for no limit.
     batch_size : int
         Recordings per step, on each process; fewer if the nights do not fill all steps of a pass.
     micro_batch_size : int or None
@@ -110,6 +112,55 @@ FINE_TUNING = TrainingSettings(
 """Settings for a handful of nights: 20 passes (100 averaged steps for 5 nights) without early
 stopping, for which one or two validation subjects are too few. For many nights, use fewer passes,
 or ``keep="best"``."""
+
+
+PAPER_TRAINING = TrainingSettings(
+    learning_rate=1e-3,
+    weight_decay=1e-2,
+    warmup_steps=2000,
+    decay_steps=6000,
+    clip=0.0,
+    batch_size=16,
+    max_passes=50,
+    patience=5,
+)
+"""Settings with which the paper's own model was trained: gradients are not limited. The authors
+warmed up for all of the 2000 steps; here, a short run warms up for a tenth of its steps."""
+
+
+def describe_architecture(
+    name: str,
+    settings: TrainingSettings | None = None,
+    config: Wav2SleepConfig | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> dict[str, Any]:
+    """Describe what is trained from scratch, and how.
+
+    Parameters
+    ----------
+    name : str
+        ``"released"``, or ``"paper"`` for the paper's own model.
+    settings, config, preprocessing : TrainingSettings, Wav2SleepConfig, Preprocessing, or None
+        What a user has chosen; None for those of the named architecture.
+
+    Returns
+    -------
+    described : dict
+        ``settings``, ``architecture`` and ``preprocessing``, the sections of a configuration.
+
+    Raises
+    ------
+    ValueError
+        If there is no such architecture.
+    """
+    check_option("architecture", name, ["released", "paper"])
+    is_paper = name == "paper"
+    return {
+        "settings": settings or (PAPER_TRAINING if is_paper else TrainingSettings()),
+        "architecture": config or (Wav2SleepConfig.of_paper() if is_paper else Wav2SleepConfig()),
+        "preprocessing": preprocessing
+        or (Preprocessing.of_paper() if is_paper else Preprocessing()),
+    }
 
 
 def check_datasets(settings: TrainingSettings, nights: Sequence[PreparedNight]) -> None:

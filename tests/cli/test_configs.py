@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mne_wav2sleep.cli.configs import change_config, format_config, read_config
 from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig, save_weights
 from mne_wav2sleep.network.model import Wav2Sleep
-from mne_wav2sleep.training import FINE_TUNING, Masking, TrainingSettings
+from mne_wav2sleep.training import FINE_TUNING, PAPER_TRAINING, Masking, TrainingSettings
 
 DEFAULTS = {
     "settings": TrainingSettings(),
@@ -29,7 +29,7 @@ OTHERS = {
         precision="bf16-mixed",
     ),
     "architecture": Wav2SleepConfig(signals={"ABD": "RESP", "THX": "RESP"}, epoch_mixer="concat"),
-    "preprocessing": Preprocessing(padded_epochs=0),
+    "preprocessing": Preprocessing(padded_epochs=0, padding="last"),
 }
 
 
@@ -91,7 +91,7 @@ def test_any_settings_are_read_back(tmp_path_factory, chosen):
 
 def test_each_setting_has_its_meaning_as_a_comment():
     text = format_config(DEFAULTS)
-    assert "  # Largest norm of the gradient.\n  clip: 1.0\n" in text
+    assert "  # Largest norm of the gradient; 0 for no limit.\n  clip: 1.0\n" in text
     assert "    # Probability of flipping (inverting) a signal, since electrodes" in text
     assert "null to draw every night once per pass.\n  dataset_weights: null\n" in text
     assert max(map(len, text.split("\n"))) <= 100
@@ -221,6 +221,39 @@ def test_the_command_writes_what_the_commands_use_by_default(invoke, runs, tmp_p
     assert "already exists" in result.stderr
     assert invoke("write-config", tmp_path / "x.txt").exit_code == 2
     assert invoke("write-config", path, "--for", "evaluate", "--overwrite").exit_code == 2
+
+
+def test_the_paper_has_an_architecture_padding_and_settings_of_its_own(
+    invoke, runs, small_folder, tmp_path
+):
+    path = tmp_path / "paper.yaml"
+    assert invoke("write-config", path, "--architecture", "paper").exit_code == 0
+    expected = {
+        "config": Wav2SleepConfig.of_paper(),
+        "preprocessing": Preprocessing.of_paper(),
+        "settings": PAPER_TRAINING,
+    }
+    for options in (("--config", path), ("--architecture", "paper")):
+        result, passed = runs("train", *options)
+        assert result.exit_code == 0, result.output
+        assert {name: passed[name] for name in expected} == expected
+    for command, options, message in (
+        ("train", ("--architecture", "original"), "must be one of released, paper"),
+        (
+            "train",
+            ("--architecture", "paper", "--config-from", small_folder),
+            "cannot be given with --config-from",
+        ),
+        ("write-config", ("--for", "fine-tune"), "goes with --for train"),
+        ("write-config", ("--from", small_folder), "cannot be given with --from"),
+    ):
+        if command == "train":
+            result, passed = runs(command, *options)
+            assert not passed
+        else:
+            result = invoke(command, tmp_path / "x.yaml", "--architecture", "paper", *options)
+        assert result.exit_code == 2
+        assert message in " ".join(result.stderr.split())
 
 
 def test_paths_may_begin_with_the_home_folder(invoke, runs, small_folder, tmp_path, monkeypatch):

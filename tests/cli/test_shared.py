@@ -21,6 +21,7 @@ from mne_wav2sleep.progress import show_bars, track
         (("channels", "none.edf"), "no recording"),
         (("weights", "path", "nothing"), "no weights called"),
         (("weights", "fetch", "wav2sleep-eog"), "not known"),
+        (("weights", "fetch", "wav2sleep-paper"), "put both into a folder"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_1(invoke, arguments, message, night):

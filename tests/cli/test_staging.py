@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,10 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import yasa
-from builders import SHARED, START, make_raw
+from builders import SHARED, START, make_paper_folder, make_raw, write_edf
 
-from mne_wav2sleep import SleepStagerW2S, fold_hypnogram, read_hypnogram, save_weights
-from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep import (
+    SleepStagerW2S,
+    fold_hypnogram,
+    load_weights,
+    read_hypnogram,
+    save_weights,
+)
+from mne_wav2sleep.network import Preprocessing, Wav2Sleep, Wav2SleepConfig
 
 
 def test_stage_writes_hypnograms_and_provenance(invoke, night, small_folder, tmp_path):
@@ -35,6 +42,28 @@ def test_stage_writes_hypnograms_and_provenance(invoke, night, small_folder, tmp
     ):
         assert list(events["onset"][:2]) == [0, 30]
         assert list(events["trial_type"]) == list(hyp.hypno)
+
+
+def test_the_model_of_the_paper_from_the_folder_of_its_authors(invoke, paper_model, tmp_path):
+    folder = make_paper_folder(tmp_path / "paper", paper_model.state_dict())
+    edf, out = tmp_path / "night.edf", tmp_path / "hyp.csv"
+    write_edf(edf, {"ECG": 256.0, "Thor": 32.0})
+    result = invoke("stage", edf, "--weights", folder, "--out", out)
+    assert result.exit_code == 0, result.output
+    provenance = json.loads(out.with_name("hyp.csv.provenance.json").read_text())
+    preprocessing = provenance["parameters"]["preprocessing"]
+    assert preprocessing == {"padded_epochs": 1200, "padding": "last"}
+    # With other padding, it is another input.
+    weights = load_weights(folder)
+    mean = replace(weights, preprocessing=Preprocessing())
+    probas = [SleepStagerW2S(edf, one, verbose="error").predict().proba for one in (weights, mean)]
+    assert np.abs(probas[0].to_numpy() - probas[1].to_numpy()).max() > 1e-3
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("size: large", "size: large\n  kernel_size: 7"))
+    result = invoke("stage", edf, "--weights", folder, "--out", out, "--overwrite")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "'kernel_size', which is not a known setting of the paper's model" in line
 
 
 def test_lights_epochs_and_fewer_stages(invoke, small_folder, tmp_path):

@@ -8,6 +8,12 @@ from builders import START, make_hypnogram, make_raw, toy_recordings
 from mne_wav2sleep import load_weights
 from mne_wav2sleep.cohorts import Night, evaluate, prepare_nights
 from mne_wav2sleep.cohorts.batches import collate, read_item
+from mne_wav2sleep.recordings import open_recording
+from mne_wav2sleep.recordings.channels import map_channels
+from mne_wav2sleep.recordings.opening import set_rates
+from mne_wav2sleep.recordings.reading import read_signals
+from mne_wav2sleep.signals import Validity
+from mne_wav2sleep.signals.batch import make_batch
 
 pytestmark = toy_recordings
 
@@ -27,6 +33,27 @@ def test_items_are_zscored_and_padded_at_the_end(tmp_path):
         assert z.dtype == np.float32
         assert (z.mean(), z.std()) == pytest.approx((0, 1), abs=1e-3)
         assert np.ptp(z[5 * samples :]) == 0  # padding
+
+
+@pytest.mark.filterwarnings("ignore:.* was not measured for:RuntimeWarning")
+@pytest.mark.parametrize("is_lost", [False, True], ids=["measured", "lost"])
+def test_padding_holds_the_last_sample_as_when_a_recording_is_staged(is_lost, tmp_path):
+    """It is after the last complete epoch; an end that was not measured holds the mean."""
+    raw = make_raw(("ECG", "Thor"), seconds=20 * 30 + 3, types="eeg", start=START)
+    raw._data[:, -3 * 64 :] = np.nan if is_lost else 5e-5  # too short to be a failure
+    if is_lost:
+        raw._data[:, 16 * 30 * 64 :] = np.nan
+    prepared = prepare_nights([Night(raw, make_hypnogram(20), "a")], tmp_path, dtype="float32")
+    item = read_item(prepared[0], ["ECG", "THX"], 4, length=40, padding="last")
+    recording = open_recording(raw)
+    signals = read_signals(recording, set_rates(recording, map_channels(raw, {})), Validity())
+    x, _ = make_batch(signals, padded_epochs=40, padding="last")
+    for name, samples in (("ECG", 1024), ("THX", 256)):
+        found, expected = item["signals"][name], x[name][0]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+        end = found[20 * samples + samples // 10 :]
+        assert np.ptp(end) == 0
+        assert (abs(end[0] - found[: 16 * samples].mean()) < 0.05) == is_lost
 
 
 def test_a_batch_has_rows_for_the_signals_of_each_night(tmp_path):

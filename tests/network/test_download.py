@@ -119,15 +119,29 @@ def test_cache_that_is_not_writable_is_reported(publish, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("function", [download.fetch_weights, download.verify_weights])
-def test_weights_without_a_hash_are_neither_downloaded_nor_removed(function, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("wav2sleep-eog", "https://huggingface.co/joncarter/wav2sleep-eog"),
+        (
+            "wav2sleep-paper",
+            "https://drive.google.com/file/d/1Zc_Em459By5xQp11vaergok-LT85YFoM",
+        ),
+    ],
+)
+def test_weights_without_a_hash_are_neither_downloaded_nor_removed(
+    name, page, function, monkeypatch, tmp_path
+):
     monkeypatch.setenv("MNE_WAV2SLEEP_DATA", str(tmp_path))
-    with pytest.raises(WeightsError, match="not known"):
-        function("wav2sleep-eog")
-    path = download.weights_path("wav2sleep-eog")
+    with pytest.raises(WeightsError, match="not known") as caught:
+        function(name)
+    advice = f"config.yaml and state_dict.pth yourself from {page}, put both into a folder, and "
+    assert advice in str(caught.value)
+    path = download.weights_path(name)
     path.parent.mkdir()
     path.write_bytes(b"the user's own copy")
     with pytest.raises(WeightsError, match="not known"):
-        function("wav2sleep-eog")
+        function(name)
     assert path.exists()
 
 
@@ -182,5 +196,6 @@ def test_registry_pins_a_revision_and_a_hash():
     assert list_weights()["source"].to_dict() == {
         "wav2sleep": "download",
         "wav2sleep-eog": "your own copy",
+        "wav2sleep-paper": "your own copy",
         "mini": "bundled",
     }

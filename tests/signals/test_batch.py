@@ -7,16 +7,25 @@ from builders import DATA, make_signal
 from mne_wav2sleep.signals.batch import make_batch
 
 
+@pytest.mark.parametrize(
+    ("file", "offset", "padding"),
+    [
+        ("golden_preprocessing.npz", 0.0, "mean"),
+        ("golden_preprocessing.npz", 0.7, "mean"),
+        ("golden_preprocessing_paper.npz", 0.7, "last"),
+        ("golden_preprocessing_paper.npz", 0.0, "last"),
+    ],
+)
 @pytest.mark.parametrize("case", ["eight_hours", "ten_hours", "long_tail"])
-def test_preprocessing_matches_the_original_implementation(case, golden):
-    expected = np.load(DATA / "golden_preprocessing.npz")
+def test_preprocessing_matches_the_original_implementation(case, file, offset, padding, golden):
+    expected = np.load(DATA / file)
     sources = golden.PREPROCESSING[case]
     n_epochs = min(int(seconds // 30) for _, _, seconds in sources.values())
     signals = {
-        name: make_signal(golden.make_source(*source), source[1], n_epochs)
+        name: make_signal(golden.make_source(*source) + offset, source[1], n_epochs)
         for name, source in sources.items()
     }
-    x, available = make_batch(signals, padded_epochs=1200)
+    x, available = make_batch(signals, padded_epochs=1200, padding=padding)
     assert not available
     for name in sources:
         found = x[name][0][expected[f"{case}/{name}/index"]]

@@ -133,28 +133,28 @@ def long(tmp_path_factory):
         return raw, prepare_nights([night], tmp_path_factory.mktemp("long"), dtype="float32")
 
 
-def stage(raw, first, last, padded_epochs):
+def stage(raw, first, last, padding):
     """Give what the network sees when a window of a recording is staged."""
     recording = open_recording(raw)
     channels = set_rates(recording, map_channels(recording.raw, {}))
     with keep_cautions([], show=False):
         signals = read_signals(recording, channels, Validity(), start=first * 30, stop=last * 30)
-    x, available = make_batch(signals, padded_epochs=padded_epochs)
+    x, available = make_batch(signals, **padding)
     return x["THX"][0], available["THX"][0]
 
 
-@pytest.mark.parametrize("padded_epochs", [0, 1300])
-def test_of_a_long_night_the_network_sees_what_it_would_see_in_staging(padded_epochs, long):
+@pytest.mark.parametrize(("padded_epochs", "fill"), [(0, "mean"), (1300, "mean"), (1300, "last")])
+def test_of_a_long_night_the_network_sees_what_it_would_see_in_staging(padded_epochs, fill, long):
     raw, nights = long
-    options = {"crop": None, "padded_epochs": padded_epochs, "masking": Masking.off()}
-    training = NightDataset(nights, ["THX"], 4, **options)
-    validation = WindowDataset(nights, ["THX"], 4, padded_epochs=padded_epochs)
+    padding = {"padded_epochs": padded_epochs, "padding": fill}
+    training = NightDataset(nights, ["THX"], 4, crop=None, masking=Masking.off(), **padding)
+    validation = WindowDataset(nights, ["THX"], 4, **padding)
     drawn = [int(np.random.default_rng((seed,)).integers(301)) for seed in (0, 1)]
     assert drawn[0] != drawn[1]
     items = [training[Draw(0, (seed,))] for seed in (0, 1)] + [validation[i] for i in (0, 1)]
     assert len(validation) == 2
     for first, item in zip([*drawn, 0, 300], items, strict=True):
-        x, available = stage(raw, first, first + 1200, padded_epochs)
+        x, available = stage(raw, first, first + 1200, padding)
         differ = np.flatnonzero(np.abs(item["signals"]["THX"] - x) > 1e-3)
         assert differ.size <= 4  # interpolated over the edges of the gap and of the window
         np.testing.assert_array_equal(item["measured"]["THX"], available)
