@@ -118,10 +118,16 @@ class Wav2SleepConfig:
         the attention mixer.
     mixer_dropout : float
         Dropout in the attention mixer.
+    sequence_mixer : str
+        ``"dilated"``, the dilated convolutions of the paper, or ``"attention"``, a transformer in
+        which each epoch attends to its neighbors.
     sequence_blocks, sequence_dilations, sequence_kernel : int
         Number of blocks of the sequence mixer (32 at most), number of layers (with dilations 1, 2,
         4, ..., 16 at most) in each, and kernel size in epochs (255 at most). The widest layer spans
-        20,000 epochs at most.
+        20,000 epochs at most. Attention has ``sequence_blocks`` layers, and ignores the others.
+    sequence_window, sequence_heads, sequence_dim_ff : int
+        For attention: number of epochs that it reaches to each side in a layer (1200 at most),
+        number of heads, and feed-forward width (8192 at most).
     sequence_dropout : float
         Dropout at the end of each block of the sequence mixer.
     sequence_norm : str
@@ -160,9 +166,13 @@ class Wav2SleepConfig:
     mixer_heads: _Width = 8
     mixer_dim_ff: Annotated[int, Field(ge=1, le=8192)] = 512
     mixer_dropout: _Dropout = 0.1
+    sequence_mixer: Literal["dilated", "attention"] = "dilated"
     sequence_blocks: _Depth = 2
     sequence_dilations: Annotated[int, Field(ge=1, le=16)] = 5
     sequence_kernel: Annotated[int, Field(ge=1, le=255)] = 5
+    sequence_window: Annotated[int, Field(ge=1, le=1200)] = 120
+    sequence_heads: _Width = 8
+    sequence_dim_ff: Annotated[int, Field(ge=1, le=8192)] = 512
     sequence_dropout: _Dropout = 0.1
     sequence_norm: Literal["channels_first", "channels_last"] = "channels_first"
     sequence_causal: bool = False
@@ -304,11 +314,14 @@ class Wav2SleepConfig:
     @model_validator(mode="after")
     def _check_sizes(self) -> "Wav2SleepConfig":
         """Reject combinations of sizes that do not form a network."""
-        if self.feature_dim % self.mixer_heads:
-            raise ValueError(
-                f"feature_dim ({self.feature_dim}) should be a multiple of mixer_heads "
-                f"({self.mixer_heads})"
-            )
+        heads = {"mixer_heads": self.mixer_heads}
+        if self.sequence_mixer == "attention":  # otherwise there are none
+            heads["sequence_heads"] = self.sequence_heads
+        for name, n_heads in heads.items():
+            if self.feature_dim % n_heads:
+                raise ValueError(
+                    f"feature_dim ({self.feature_dim}) should be a multiple of {name} ({n_heads})"
+                )
         if self.chunk_causal and not self.encoder_causal:
             raise ValueError(
                 "chunk_causal is true, but encoder_causal is false; set both (causal: true in a "

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..modalities import MODALITIES
+from .attention import WindowMixer
 from .config import VECTORS_PER_EPOCH, Wav2SleepConfig
 
 
@@ -283,7 +284,9 @@ class Wav2Sleep(nn.Module):
         self.epoch_mixer = (
             _AttentionMixer(config) if config.epoch_mixer == "attention" else _ConcatMixer(config)
         )
-        self.sequence_mixer = _SequenceMixer(config)
+        self.sequence_mixer = (
+            _SequenceMixer(config) if config.sequence_mixer == "dilated" else WindowMixer(config)
+        )
         self.classifier = nn.Linear(config.feature_dim, config.n_classes)
 
     def forward(
