@@ -135,8 +135,9 @@ def has_stages(path: Path) -> bool:
         tells why.
     """
     try:
-        names = [name.strip().lower() for name in load_text(path).splitlines()[0].split("\t")]
-        if not set(_COLUMNS) & set(names):
+        header = load_text(path).splitlines()[0]
+        names = {name.strip(' "').lower() for name in header.split(_find_separator(header))}
+        if not names & set(_COLUMNS):
             return False
         labels = set(_read_columns(path)["stage"])
     except (OSError, ValueError):
@@ -185,11 +186,16 @@ def expose_formula(text: str) -> str:
     return text[1:] if text.startswith("'") and re.match(_FORMULA, text) else text
 
 
+def _find_separator(header: str) -> str:
+    """Find what separates the columns of a table."""
+    return next((mark for mark in "\t;" if mark in header), ",")
+
+
 def _read_columns(path: Path) -> dict[str, list[str]]:
     """Read the columns of a table that matter, that of stages as ``stage``."""
     text = load_text(path)
     header = text.splitlines()[0]
-    separator = next((mark for mark in "\t;" if mark in header), ",")
+    separator = _find_separator(header)
     lines = io.StringIO(text, newline="")
     try:
         rows = list(islice(csv.reader(lines, delimiter=separator, strict=True), MOST_EVENTS + 2))

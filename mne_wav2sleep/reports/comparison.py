@@ -280,13 +280,14 @@ def _describe_methods(names: tuple[str, str], tables: Mapping[str, pd.DataFrame]
         consensus = f" The reference was the consensus of {n_scorers} scorers: {rule}."
     stages = tables["confusion"].index
     yasa_version, version = map(metadata.version, ("yasa", "mne-wav2sleep"))
+    in_bed = " in bed" if "in_bed" in tables["by_night"] else ""
     text = (
         f"Agreement was computed in 30-s epochs with a stage by both scorers, in {len(stages)} "
         f"stages ({', '.join(stages)}), with YASA {yasa_version} (Vallat & Walker 2021) and "
         f"mne-wav2sleep {version}.{consensus} Intervals of agreement are 95% percentile intervals "
         "of a bootstrap over subjects (2000 draws), in which the nights of a subject are drawn "
         "together. Bias and limits of agreement of sleep statistics, from the first to the last "
-        "epoch with a stage by both, follow Menghini et al. (2021)."
+        f"epoch{in_bed} with a stage by both, follow Menghini et al. (2021)."
     )
     return f"<p>{escape_html(text)}</p>{render_list([_VALLAT, _MENGHINI])}"
 

@@ -35,7 +35,8 @@ class Comparison:
         ``precision``, ``specificity`` and ``npv`` in %, each with ``_low`` and ``_high``.
     by_night : pandas.DataFrame
         One row per ``night``: ``subject``, names of the files, the columns of ``by``, ``n_scored``
-        (epochs with a stage by the reference), ``epochs`` (of these, those that are compared),
+        (epochs with a stage by the reference), ``in_bed`` (epochs in bed that are compared, if a
+        cohort knows lights off and on), ``epochs`` (all that are compared),
         ``kappa``, ``accuracy`` (%) and the F1 (%) of each stage.
     by_subject : pandas.DataFrame
         One row per ``subject``: ``nights``, ``epochs``, and the mean of its nights.
@@ -52,7 +53,7 @@ class Comparison:
         ``bias_mean.center``, ``bias_mean.lower`` and ``loa_upper.center``.
     sleep_stats_by_night : pandas.DataFrame
         YASA's sleep statistics by ``scorer`` and ``night``, as :class:`yasa.SleepStatsAgreement`
-        takes them, of epochs that have a stage by both.
+        takes them, of epochs that have a stage by both, in bed if that is known.
     failed : pandas.DataFrame
         ``night``, ``reference`` (scorer) and ``reason`` of what could not be compared.
     cautions : tuple of str
@@ -215,7 +216,7 @@ class Comparison:
         paths = [folder / name for name in (*tables, *pictures, REPORT)]
         for path in paths:
             check_output(path, overwrite=overwrite)
-        for name in (*(f"{one}.csv" for one in _TABLES), *_PICTURES):
+        for name in (*TABLE_FILES, *_PICTURES):
             if overwrite and name not in (*tables, *pictures):  # of an earlier comparison
                 (folder / name).unlink(missing_ok=True)
         for name, table in tables.items():
@@ -236,6 +237,8 @@ _TABLES = (
     *("confusion_percent", "sleep_stats", "sleep_stats_by_night", "failed"),
 )
 """Tables of a comparison, which are files of their names."""
+TABLE_FILES = tuple(f"{name}.csv" for name in _TABLES)
+"""Names of these files."""
 
 
 def make_folder(out_dir: str | Path) -> Path:
