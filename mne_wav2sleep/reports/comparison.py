@@ -216,13 +216,15 @@ def _format_pooled(pooled: pd.DataFrame) -> pd.DataFrame:
         decimals = 2 if metric in ("kappa", "mcc") else 1
         mean = "-"
         if pd.notna(row["mean"]):
+            std = "-" if pd.isna(row["std"]) else f"{row['std']:.{decimals}f}"
             mean = (
-                f"{row['mean']:.{decimals}f} ± {row['std']:.{decimals}f} "
+                f"{row['mean']:.{decimals}f} ± {std} "
                 f"[{row['mean_low']:.{decimals}f}, {row['mean_high']:.{decimals}f}]"
             )
         rows[_METRICS.get(str(metric), metric)] = {
             "all epochs [95% interval]": _format(row, decimals),
             "mean ± SD of subjects [95% interval of the mean]": mean,
+            "subjects": "-" if pd.isna(row["subjects"]) else f"{row['subjects']:.0f}",
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 

@@ -28,8 +28,10 @@ class Comparison:
     pooled : pandas.DataFrame
         One row per ``metric`` of YASA (accuracy, balanced accuracy, precision and F1 in %, kappa
         and Matthews' correlation): ``value``, of all epochs of all nights together, with its
-        interval (``low``, ``high``); and ``mean`` and ``std`` over subjects, of the mean of a
-        subject's nights, with the interval of the mean (``mean_low``, ``mean_high``).
+        interval (``low``, ``high``); and ``mean`` and ``std`` over ``subjects`` (the number of
+        those that have the score), of the mean of a subject's nights, with the interval of the mean
+        (``mean_low``, ``mean_high``). Kappa and the correlation are NaN, and a night does not count
+        for their means, if both scorers gave one and the same stage.
     by_stage : pandas.DataFrame
         One row per ``stage``: ``epochs`` by the reference, and ``f1``, ``recall`` (sensitivity),
         ``precision``, ``specificity`` and ``npv`` in %, each with ``_low`` and ``_high``.
