@@ -92,7 +92,7 @@ def list_folder(folder: Path) -> dict[str, Path]:
             continue
         key = path.parent, to_key(find_stem(recordings.get(path, path)))
         by_key.setdefault(key, []).append(path)
-    chosen = [path for paths in by_key.values() if (path := _choose(paths)) is not None]
+    chosen = [one for paths in by_key.values() if (one := _choose(paths)) is not None]
     if not chosen:
         raise ValueError(
             f"There is no hypnogram in {folder}. Give a folder of files such as night1.json or "

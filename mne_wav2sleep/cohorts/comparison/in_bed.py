@@ -34,7 +34,7 @@ def read_in_bed(cohort: Cohort, nights: Iterable[str]) -> dict[str, slice]:
         try:
             found = cohort.provenance(night)["time_in_bed"]
             first, n_epochs = int(found["first_epoch"]), int(found["epochs"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             first = n_epochs = 0
         if first >= 0 and n_epochs > 0:
             in_bed[night] = slice(first, first + n_epochs)

@@ -8,6 +8,7 @@ import mne
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...errors import FileWriteError, shorten
 from ...output import check_output, write_whole
 from ...reports import comparison as figures
 from ...reports.html import write_report
@@ -193,7 +194,8 @@ class Comparison:
         Parameters
         ----------
         out_dir : str or Path
-            The folder, which is created if it does not exist.
+            The folder, which is created, in a folder that exists. It may be that of an earlier
+            comparison, but not one with other files.
         overwrite : bool
             Whether existing files may be overwritten, and tables and figures that this comparison
             does not have removed. Each file is written atomically.
@@ -206,7 +208,10 @@ class Comparison:
         Raises
         ------
         FileExistsError
-            If there is one of the files, and it may not be overwritten.
+            If there is one of the files, and it may not be overwritten, or the folder is a file, or
+            has other files.
+        FileNotFoundError
+            If there is no folder in which it can be created.
         OSError
             If the folder or a file cannot be written.
         """
@@ -249,7 +254,7 @@ def make_folder(out_dir: str | Path) -> Path:
     Parameters
     ----------
     out_dir : str or Path
-        The folder, which may exist.
+        The folder, which may exist if it is empty, or of an earlier comparison.
 
     Returns
     -------
@@ -258,16 +263,37 @@ def make_folder(out_dir: str | Path) -> Path:
 
     Raises
     ------
+    FileExistsError
+        If it is a file, or has other files in it.
+    FileNotFoundError
+        If there is no folder in which it can be created.
     OSError
-        If it cannot be made.
+        If it cannot be created or read.
     """
     folder = Path(out_dir).expanduser().absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(
+                f"{folder} is a file, not a folder to write tables to. Choose another name."
+            )
+        if not folder.parent.is_dir():
+            raise FileNotFoundError(
+                f"There is no folder {folder.parent} to write {folder.name} to. Choose another "
+                "folder."
+            )
+        folder.mkdir(exist_ok=True)
+        names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
-        raise OSError(
+        if error.errno is None:  # of the errors above
+            raise
+        raise FileWriteError(
             error.errno, f"{folder} cannot be a folder ({error.strerror}). Choose another one."
         ) from error
+    if names and TABLE_FILES[0] not in names:
+        raise FileExistsError(
+            f"{folder} has other files in it, such as {shorten(min(names))}, and is not of an "
+            "earlier comparison. Choose a new folder."
+        )
     return folder
 
 

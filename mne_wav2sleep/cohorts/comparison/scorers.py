@@ -244,7 +244,7 @@ def make_pairs(
         counts = {"n_scored": int((~hyps[0].hypno.isin(UNKNOWN)).sum())}
         counts |= {"in_bed": inside.size} if in_bed else {}
         slept = slice(inside[0] - known[0], inside[-1] + 1 - known[0])
-        pairs.append(Pair(dict(facts[night]) | counts, *cut, in_bed=slept))
+        pairs.append(Pair(dict(facts[night]) | counts, cut[0], cut[1], slept))
     if awake:
         warn(
             f"No epoch in bed has a stage by both in {len(awake)} night{pluralize(len(awake))}, "
