@@ -37,9 +37,8 @@ DAY_S = 86400.0
 _CUT = "Number of records from the header"
 _BOUNDARIES = "The data contains 'boundary' events"
 _INVALID_DATE = "Invalid measurement date"
-"""Beginnings of warnings of MNE for which this package has its own."""
 _NAMING = "This filename ("
-"""Beginning of MNE's warning of a name that is not by its conventions, which changes nothing."""
+"""Beginnings of warnings of MNE that change nothing, or for which this package has its own."""
 
 
 BadSpan = tuple[float, float, tuple[str, ...]]
