@@ -40,7 +40,6 @@ _INVALID_DATE = "Invalid measurement date"
 _NAMING = "This filename ("
 """Beginnings of warnings of MNE that change nothing, or for which this package has its own."""
 
-
 BadSpan = tuple[float, float, tuple[str, ...]]
 """Onset in seconds after the first sample, duration in seconds, and channels of an annotation that
 begins with BAD; no channels stand for all."""
