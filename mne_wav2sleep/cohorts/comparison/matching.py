@@ -133,9 +133,9 @@ def _warn_of_same(scorers: Mapping[str, Mapping[str, Source]]) -> None:
     for (one, first), (another, second) in combinations(files.items(), 2):
         if n_same := sum(second.get(night) == path for night, path in first.items()):
             warn(
-                f"{n_same} hypnogram{pluralize(n_same)} of {one} and of {another} "
-                f"{'is the same file' if n_same == 1 else 'are the same files'}, compared with "
-                "itself. Check the paths."
+                f"{n_same} file{pluralize(n_same)} of {one} and of {another} "
+                f"{'is' if n_same == 1 else 'are'} the same, compared with "
+                f"{'itself' if n_same == 1 else 'themselves'}. Check the paths."
             )
 
 
