@@ -134,5 +134,8 @@ def test_tables_given_for_hypnograms(tmp_path):
     table.write_text("participant_id,age\na,3\n")
     with pytest.raises(ValueError, match="is a table of participants, not a hypnogram"):
         match_nights(table, make_files(tmp_path / "B", "p1.json"))
+    table.write_text("")
+    with pytest.raises(ValueError, match=r"The night cannot be compared: .*empty"):
+        compare(table, HYP)
     write_hypnogram(HYP, table, overwrite=True)
     assert list(match_nights(table, HYP).staged) == ["1"]
