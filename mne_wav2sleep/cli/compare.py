@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from ..output import check_output
-from .shared import DebugOption, OverwriteOption, clean_errors, show_table, show_text
+from .shared import (
+    DebugOption,
+    OverwriteOption,
+    check_n_stages,
+    clean_errors,
+    show_table,
+    show_text,
+)
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -42,7 +49,7 @@ def compare_command(
     ] = None,
     others: Annotated[
         list[Path] | None,
-        typer.Option("--reference", metavar="FOLDER", help="Another scorer; repeatable."),
+        typer.Option("--reference", metavar="PATH", help="Another scorer; repeatable."),
     ] = None,
     by: Annotated[
         list[str] | None,
@@ -62,6 +69,7 @@ def compare_command(
     Example: mne-wav2sleep compare scored staged --out agreement
     """
     columns = _split_columns(by)
+    check_n_stages(n_stages, 5)
     if others and staged is None:
         raise typer.BadParameter("needs STAGED as well.", param_hint="--reference")
     with clean_errors(debug=debug):

@@ -363,6 +363,27 @@ def check_suffix(path: Path | None, suffixes: Sequence[str], option: str) -> Pat
     return path.expanduser().absolute()
 
 
+def check_n_stages(n_stages: int | None, most: int) -> None:
+    """Check the number of stages, before the work.
+
+    Parameters
+    ----------
+    n_stages : int or None
+        Value of the option.
+    most : int
+        Largest number.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is less than 2, or larger.
+    """
+    if n_stages is not None and not 2 <= n_stages <= most:
+        raise typer.BadParameter(
+            f"must be from 2 to {most}, got {n_stages}.", param_hint="--n-stages"
+        )
+
+
 def check_choice(value: str, choices: Sequence[str] | Mapping[str, Any], option: str) -> None:
     """Check that the value of an option is one of its choices.
 

@@ -19,6 +19,7 @@ from .shared import (
     VerboseOption,
     WeightsOption,
     check_choice,
+    check_n_stages,
     check_suffix,
     clean_errors,
     read_ch_names,
@@ -99,6 +100,7 @@ def stage(
             f"must end in .json, which alone can have {n_stages} stages (--n-stages), got {out}.",
             param_hint="--out",
         )
+    check_n_stages(n_stages, 5)
     check_choice(precision, PRECISIONS, "--precision")
     ch_names = read_ch_names(ch_name)
     with clean_errors("info" if verbose else "warning", debug=debug):
@@ -111,6 +113,7 @@ def stage(
         from ..staging.epochs import check_table_path, write_table
         from ..staging.provenance import write_provenance
 
+        check_n_stages(n_stages, len(describe_weights(weights).stage_names))
         _check_outputs(recording, (out, report, epochs), overwrite=overwrite)
         if epochs is not None:
             check_table_path(epochs)

@@ -35,9 +35,9 @@ def name_nights(nights: Sequence[Night]) -> dict[str, Night]:
     >>> list(name_nights([*nights, Night("p03/nap.edf", None, "p03")]))
     ['p01_night', 'p02_night', 'nap']
     """
-    names = [_clean(_stem(night)) for night in nights]
+    names = [clean_name(_stem(night)) for night in nights]
     names = [
-        _clean(_add_subject(night)) if is_taken else name
+        clean_name(_add_subject(night)) if is_taken else name
         for night, name, is_taken in zip(nights, names, _find_taken(names), strict=True)
     ]
     names = [
@@ -85,8 +85,25 @@ def _hash(night: Night) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_N_DIGITS]
 
 
-def _clean(name: str) -> str:
-    """Replace what the name of a file cannot have, or should not."""
+def clean_name(name: str) -> str:
+    """Replace what the name of a file cannot have, or should not.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+
+    Returns
+    -------
+    clean : str
+        The name in Unicode's composed form (NFC), with ``_`` in place of all but letters, digits,
+        ``-``, ``_`` and ``.``; at most 120 bytes in UTF-8.
+
+    Examples
+    --------
+    >>> clean_name("night 1 (scored)")
+    'night_1__scored'
+    """
     name = unicodedata.normalize("NFC", name)
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip("._") or "night"
     return safe.encode()[:_LONGEST].decode(errors="ignore")

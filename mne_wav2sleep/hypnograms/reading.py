@@ -64,10 +64,11 @@ def read_hypnogram(
         - a file: ``.json`` of YASA, ``.xml`` of Compumedics Profusion or NSRR, ``.rml`` of Philips
           Sleepware, ``.csv`` or ``.tsv`` (a column ``stage``, ``trial_type``, ``description`` or
           ``value`` with one stage per row, or beside ``onset`` and ``duration`` in s from the start
-          of the recording; of several such columns, the first that names a stage), ``.txt`` with
-          one stage per line, ``.stg.txt`` or ``.allscore.txt`` of the Wisconsin Sleep Cohort,
-          ``.annot`` or ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE has saved, or any
-          other file that :func:`mne.read_annotations` reads;
+          of the recording; of several such columns, the first that names a stage; or a table of
+          epochs that ``stage --epochs`` has written), ``.txt`` with one stage per line,
+          ``.stg.txt`` or ``.allscore.txt`` of the Wisconsin Sleep Cohort, ``.annot`` or
+          ``.eannot`` of Luna, EDF+ or BDF+, annotations that MNE has saved, or any other file that
+          :func:`mne.read_annotations` reads;
         - None for the annotations of ``raw``.
     raw : mne.io.BaseRaw or None
         The recording, or a part of it. If it has a date, onsets relative to its start are

@@ -28,6 +28,9 @@ _COLUMNS = ("stage", "trial_type", "description", "value")
 _TIMES = r"(on|off)set.*|start.*|stop.*|end.*|begin.*|.*time.*|clock.*|date.*|dur.*|n_?epochs.*"
 """Pattern of other names of columns that tell where a stage is, or how long it lasts."""
 
+_EPOCHS = {"epoch", "onset", "start", "stage", "in_bed"}
+"""Columns by which a table of epochs is known that this package has written."""
+
 _NUMBERS = ("epoch", "epochs", "epoch_number", "epoch number", "epoch_id", "#")
 """Names of a column that numbers the epochs."""
 
@@ -76,12 +79,14 @@ def read_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     Parameters
     ----------
     path : Path
-        The file, separated by commas, semicolons or tabs. Onsets may also be dates and times.
+        The file, separated by commas, semicolons or tabs. Onsets may also be dates and times. A
+        table of epochs that this package has written has a row for each 30 s.
 
     Returns
     -------
     hyp, onset
-        As in :func:`read_text`; the hypnogram has a start if the onsets are dates.
+        As in :func:`read_text`; the hypnogram has a start if the onsets are dates, or a table of
+        epochs has one.
 
     Raises
     ------
@@ -91,6 +96,8 @@ def read_table(path: Path) -> tuple[yasa.Hypnogram, float | None]:
     """
     columns = _read_columns(path)
     labels = columns["stage"]
+    if "start" in columns:
+        return _read_epochs(columns, path)
     # write_hypnogram writes the same name in all rows; several are not one scorer.
     scorers = set(columns.get("scorer", ())) - {"", "n/a"}
     scorer = expose_formula(scorers.pop()) if len(scorers) == 1 else None
@@ -135,8 +142,9 @@ def has_stages(path: Path) -> bool:
         tells why.
     """
     try:
-        names = [name.strip().lower() for name in load_text(path).splitlines()[0].split("\t")]
-        if not set(_COLUMNS) & set(names):
+        header = load_text(path).splitlines()[0]
+        names = {name.strip(' "').lower() for name in header.split(_find_separator(header))}
+        if not names & set(_COLUMNS):
             return False
         labels = set(_read_columns(path)["stage"])
     except (OSError, ValueError):
@@ -185,11 +193,16 @@ def expose_formula(text: str) -> str:
     return text[1:] if text.startswith("'") and re.match(_FORMULA, text) else text
 
 
+def _find_separator(header: str) -> str:
+    """Find what separates the columns of a table."""
+    return next((mark for mark in "\t;" if mark in header), ",")
+
+
 def _read_columns(path: Path) -> dict[str, list[str]]:
     """Read the columns of a table that matter, that of stages as ``stage``."""
     text = load_text(path)
     header = text.splitlines()[0]
-    separator = next((mark for mark in "\t;" if mark in header), ",")
+    separator = _find_separator(header)
     lines = io.StringIO(text, newline="")
     try:
         rows = list(islice(csv.reader(lines, delimiter=separator, strict=True), MOST_EVENTS + 2))
@@ -200,15 +213,17 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
         ) from error
     names = [name.strip().lower() for name in rows.pop(0)]
     column = _choose_column(names, rows)
-    found = {"onset", "duration", "scorer"} & set(names)
+    is_of_epochs = set(names) >= _EPOCHS and "duration" not in names
+    found = {"onset", "duration", "scorer", *(("start",) if is_of_epochs else ())} & set(names)
     if column is None or any(names.count(name) > 1 for name in (column, *found)):
         raise ValueError(
             f"{path} has the columns {quote(names)}; it needs 'stage' (one row per 30 s), or "
             "'onset', 'duration' and 'stage' (or 'trial_type'), each once."
         )
     check_number(len(rows), path)
-    _check_times(names, found, path)
-    if "onset" not in found:
+    if not is_of_epochs:
+        _check_times(names, found, path)
+    if "onset" not in found or is_of_epochs:
         _check_order(names, rows, path)
     places = {name: names.index(name) for name in (column, *found)}
     for number, row in enumerate(rows, start=1):
@@ -222,6 +237,22 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
             )
     columns = {name: [(row[i : i + 1] or [""])[0] for row in rows] for name, i in places.items()}
     return {("stage" if name == column else name): cells for name, cells in columns.items()}
+
+
+def _read_epochs(columns: dict[str, list[str]], path: Path) -> tuple[yasa.Hypnogram, float | None]:
+    """Read a table of epochs that this package has written; its first row has the start."""
+    hyp = _read_labels(columns["stage"], path)
+    text = columns["start"][0].strip()
+    if text.lower() in MISSING:  # of a recording without a date
+        return hyp, to_seconds(columns["onset"][:1], "onset", path)[0]
+    try:
+        begin = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} has the start {quote(text)} in its first row, which is not a date and time. "
+            "Write the table again."
+        ) from error
+    return date_hypnogram(hyp, begin, 0.0, path), None
 
 
 def _choose_column(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:

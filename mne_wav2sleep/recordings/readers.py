@@ -37,8 +37,8 @@ DAY_S = 86400.0
 _CUT = "Number of records from the header"
 _BOUNDARIES = "The data contains 'boundary' events"
 _INVALID_DATE = "Invalid measurement date"
-"""Beginnings of warnings of MNE for which this package has its own."""
-
+_NAMING = "This filename ("
+"""Beginnings of warnings of MNE that change nothing, or for which this package has its own."""
 
 BadSpan = tuple[float, float, tuple[str, ...]]
 """Onset in seconds after the first sample, duration in seconds, and channels of an annotation that
@@ -387,7 +387,7 @@ def _open_raw(path: Path, *, is_cut: bool) -> mne.io.BaseRaw:
         text = str(one.message)
         # MNE does not tell how much is missing of a file that was cut off, nor where a boundary is,
         # nor which date is invalid.
-        told = (_BOUNDARIES, _INVALID_DATE, *((_CUT,) if is_cut else ()))
+        told = (_BOUNDARIES, _INVALID_DATE, _NAMING, *((_CUT,) if is_cut else ()))
         is_told = text.startswith(told)
         if not is_told:
             warn(text)

@@ -216,13 +216,15 @@ def _format_pooled(pooled: pd.DataFrame) -> pd.DataFrame:
         decimals = 2 if metric in ("kappa", "mcc") else 1
         mean = "-"
         if pd.notna(row["mean"]):
+            std = "-" if pd.isna(row["std"]) else f"{row['std']:.{decimals}f}"
             mean = (
-                f"{row['mean']:.{decimals}f} ± {row['std']:.{decimals}f} "
+                f"{row['mean']:.{decimals}f} ± {std} "
                 f"[{row['mean_low']:.{decimals}f}, {row['mean_high']:.{decimals}f}]"
             )
         rows[_METRICS.get(str(metric), metric)] = {
             "all epochs [95% interval]": _format(row, decimals),
             "mean ± SD of subjects [95% interval of the mean]": mean,
+            "subjects": "-" if pd.isna(row["subjects"]) else f"{row['subjects']:.0f}",
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -280,13 +282,14 @@ def _describe_methods(names: tuple[str, str], tables: Mapping[str, pd.DataFrame]
         consensus = f" The reference was the consensus of {n_scorers} scorers: {rule}."
     stages = tables["confusion"].index
     yasa_version, version = map(metadata.version, ("yasa", "mne-wav2sleep"))
+    in_bed = " in bed" if "in_bed" in tables["by_night"] else ""
     text = (
         f"Agreement was computed in 30-s epochs with a stage by both scorers, in {len(stages)} "
         f"stages ({', '.join(stages)}), with YASA {yasa_version} (Vallat & Walker 2021) and "
         f"mne-wav2sleep {version}.{consensus} Intervals of agreement are 95% percentile intervals "
         "of a bootstrap over subjects (2000 draws), in which the nights of a subject are drawn "
         "together. Bias and limits of agreement of sleep statistics, from the first to the last "
-        "epoch with a stage by both, follow Menghini et al. (2021)."
+        f"epoch{in_bed} with a stage by both, follow Menghini et al. (2021)."
     )
     return f"<p>{escape_html(text)}</p>{render_list([_VALLAT, _MENGHINI])}"
 

@@ -1,5 +1,7 @@
 """The command that compares hypnograms with scorers."""
 
+import re
+
 import pytest
 from builders import make_hypnogram
 
@@ -58,13 +60,21 @@ def test_several_scorers(folders, invoke):
         (["A", "--reference", "B"], 2, "needs STAGED as well"),
         (["A"], 1, "only one argument was given"),
         (["A", "nothing"], 1, "There is no hypnogram or folder"),
-        (["A", "staged", "--n-stages", "9"], 1, "n_stages"),
+        (["A", "staged", "--n-stages", "6"], 2, "--n-stages: must be from 2 to 5, got 6"),
+        (["A", "staged", "--n-stages", "1"], 2, "--n-stages: must be from 2 to 5, got 1"),
+        (["A", "staged", "--reference", "nothing"], 1, "There is no hypnogram or folder at"),
+        (["A", "staged", "--out", "A"], 1, "has other files in it, such as n0.json"),
+        (["A", "staged", "--out", "people.csv"], 1, "is a file, not a folder to write"),
+        (["people.csv", "staged"], 1, "is a table of participants, not a hypnogram"),
+        (["A", "A/n0.json"], 1, "What was staged is a single hypnogram"),
         (["A", "staged", "--by", "age=nan"], 1, "Give finite numbers"),
         (["A", "staged", "--by", "age"], 1, "There is no column 'age'"),
     ],
 )
 def test_wrong_options(options, code, message, folders, invoke):
-    paths = [folders / one if one in ("A", "B", "staged", "nothing") else one for one in options]
+    files = ("A", "B", "staged", "nothing", "people.csv", "A/n0.json")
+    paths = [folders / one if one in files else one for one in options]
     result = invoke("compare", *paths)
     assert result.exit_code == code
-    assert message in result.stderr
+    text = re.sub(r"[\s\u2502]+", " ", result.stderr)
+    assert message in text

@@ -93,8 +93,8 @@ def test_figures_of_two_folders_are_those_of_yasa_called_by_hand(tmp_path):
     pd.testing.assert_series_equal(found.pooled["value"], pooled, check_names=False)
     settings = {"method": "percentile", "n_resamples": 2000, "rng": 0}
     summary = agreement.summary(
-        ci_method="boot", bootstrap_kwargs=settings, func=["mean", "std"]
-    ).set_axis(["mean", "std", "mean_low", "mean_high"], axis=1)
+        ci_method="boot", bootstrap_kwargs=settings, func=["mean", "std", "count"]
+    ).set_axis(["mean", "std", "subjects", "mean_low", "mean_high"], axis=1)
     pd.testing.assert_frame_equal(found.pooled[list(summary)], summary)
     together = yasa.EpochByEpochAgreement(
         *([yasa.Hypnogram([s for h in one.values() for s in h.hypno], 4, scorer=name)]
@@ -183,7 +183,7 @@ def test_a_single_night_without_a_clock():
 def test_a_night_of_one_stage_has_no_kappa(n):
     wake = yasa.Hypnogram(["WAKE"] * 20, 4, scorer="expert")
     found = compare([wake] * n, [change_hypnogram(wake, scorer="staged")] * n)
-    assert np.isnan(found.pooled.loc["kappa", "value"])
+    assert found.pooled.loc[["kappa", "mcc"]].drop(columns="subjects").isna().all(axis=None)
     assert found.pooled.loc["accuracy", "value"] == 100
     assert found.by_stage["epochs"].to_dict() == {"WAKE": 20 * n, "LIGHT": 0, "DEEP": 0, "REM": 0}
     assert found.by_stage.loc["REM"].drop("epochs").isna().all()
@@ -245,7 +245,7 @@ def test_broken_files_are_rows_with_their_reasons(tmp_path):
     assert "is not a hypnogram in YASA's format" in reasons["n0"]
     assert "has no epoch in common" in reasons["n1"]
     assert "There is no hypnogram at" in reasons["n2"]
-    with pytest.raises(ValueError, match=r"None of the 1 nights can be compared\. The first one"):
+    with pytest.raises(ValueError, match="The night cannot be compared: The reference"):
         compare({"n1": scored["n1"]}, {"n1": staged["n1"]})
 
 

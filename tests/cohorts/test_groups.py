@@ -30,6 +30,35 @@ def test_bands_of_age_and_apnea():
     assert list(group_nights(nights[:4], "AHI", [20])) == ["<20", "<20", "<20", "20 or more"]
 
 
+def test_ages_of_the_oldest_and_empty_texts():
+    nights = make_nights(age=["89+", ">89", "> 89", "\u2265 90.5", "30", " ", ""])
+    assert list(group_nights(nights, "age")) == [*["60 or more"] * 4, "18 to <40", *["unknown"] * 2]
+    assert list(group_nights(nights[:4], "age", [90])) == [*["<90"] * 3, "90 or more"]
+    words = make_nights(age_group=["18-40", ">40", ""], sex=["F", "", None])
+    words.loc["n1", "age_group"] = "old"
+    assert list(group_nights(words, "age_group")) == ["18-40", "old", "unknown"]
+    assert list(group_nights(words, "sex")) == ["F", "unknown", "unknown"]
+
+
+@pytest.mark.parametrize("column", ["age", "AHI", "age_years", "ahi_nsrr"])
+@pytest.mark.parametrize("cell", ["30,5", "old", -3, "-3", float("inf"), "inf", "mild"])
+@pytest.mark.parametrize("edges", [None, [20]])
+def test_ages_and_indices_that_are_no_numbers(column, cell, edges):
+    nights = make_nights(**{column: pd.Series([30, cell, None], dtype=object).to_list()})
+    with pytest.raises(
+        ValueError, match=rf"'{column}' has '{cell}(\.0)?' for s1, which is not a num"
+    ):
+        group_nights(nights, column, edges)
+    alone = make_nights(age=["old", "young"])
+    with pytest.raises(ValueError, match="'age' has 'old' for s0, which is not a number from 0"):
+        group_nights(alone, "age")
+
+
+def test_an_index_is_not_that_of_the_oldest():
+    with pytest.raises(ValueError, match=r"'ahi' has '89\+' for s0, which is not a number from 0"):
+        group_nights(make_nights(ahi=["89+"]), "ahi")
+
+
 def test_other_columns_are_as_they_are():
     nights = make_nights(site=["b", "a", "10", "9"], visit=[10, 9, 9, 10])
     assert list(group_nights(nights, "site").cat.categories) == ["10", "9", "a", "b", "unknown"]

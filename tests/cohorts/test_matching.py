@@ -99,8 +99,19 @@ def test_lists_are_matched_by_their_order():
 
 
 def test_a_single_night_needs_no_name():
-    assert list(match_nights({"A": HYP}, {"B": HYP}).staged) == ["B"]
     assert list(match_nights(HYP, {"B": HYP}).staged) == ["B"]
+    assert list(match_nights({"A": HYP}, HYP).references) == ["A"]
+    assert list(match_nights(HYP, [HYP]).staged) == ["1"]
+
+
+def test_names_of_single_nights_have_to_match(tmp_path):
+    folders = make_folder(tmp_path / "a", "p1.csv"), make_folder(tmp_path / "b", "p2.json")
+    for scored, staged in (({"p1": HYP}, {"p2": HYP}), folders):
+        with (
+            pytest.warns(RuntimeWarning, match="1 night is s.* but not s.*: p"),
+            pytest.raises(ValueError, match=r"No night is in both: the reference has \['p1'\]"),
+        ):
+            match_nights(scored, staged)
 
 
 def test_scorers_are_told_from_nights(tmp_path):
@@ -117,7 +128,7 @@ def test_scorers_are_told_from_nights(tmp_path):
 @pytest.mark.parametrize(
     ("reference", "staged", "error", "message"),
     [
-        ([HYP, HYP], [HYP], ValueError, "The reference has 2 nights, and 1 were staged"),
+        ([HYP, HYP], [HYP], ValueError, "The reference has 2 nights, and 1 was staged"),
         ([HYP, HYP], {"a": HYP, "b": HYP}, ValueError, "only in an order"),
         ({"a": HYP, "A": HYP}, {"a": HYP, "b": HYP}, ValueError, "'a' and 'A' may be one night"),
         ([], [HYP], ValueError, "reference has no hypnograms"),
@@ -125,6 +136,8 @@ def test_scorers_are_told_from_nights(tmp_path):
         ([3], [HYP], TypeError, "each hypnogram of reference must be"),
         (HYP, 3, TypeError, "staged must be"),
         ("nothing.json", HYP, FileNotFoundError, "There is no hypnogram or folder at nothing.json"),
+        ({"a": HYP}, [HYP], ValueError, "only in an order"),
+        (HYP, {"a": HYP, "b": HYP}, ValueError, "The reference is a single .* was staged has 2"),
         ({"a": HYP, "b": [HYP]}, [HYP], TypeError, "maps some names to a hypnogram and others"),
     ],
 )

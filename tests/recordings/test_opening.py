@@ -120,3 +120,9 @@ def test_a_raw_that_did_not_resample_its_channels_does_not_warn(tmp_path):
         set_rates(open_recording(source), map_channels(source))
     shutil.copy(__file__, path)  # no longer an EDF
     set_rates(open_recording(raw), map_channels(raw))
+
+
+def test_a_name_that_is_not_by_the_conventions_of_mne_is_not_warned_of(tmp_path):
+    path = tmp_path / "night.fif"
+    make_raw().save(path, verbose="error")
+    assert open_recording(path).duration == pytest.approx(600)

@@ -68,7 +68,7 @@ def test_bland_altman_is_that_of_yasa(found):
 
 
 def test_files_hold_the_tables(found, tmp_path, monkeypatch):
-    folder = tmp_path / "new" / "agreement"
+    folder = tmp_path / "agreement"
     draw, drawn = type(found)._draw, []
     monkeypatch.setattr(type(found), "_draw", lambda self: drawn.append(1) or draw(self))
     paths = found.save(folder)
@@ -101,8 +101,19 @@ def test_files_hold_the_tables(found, tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made(found, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"cannot be a folder \("):
+    with pytest.raises(FileExistsError, match=r"file is a file, not a folder to write tables to\."):
         found.save(tmp_path / "file")
+    with pytest.raises(FileNotFoundError, match=r"There is no folder .*none to write new to\."):
+        found.save(tmp_path / "none" / "new")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_of_something_else_is_refused(found, tmp_path):
+    (tmp_path / "n1.json").touch()
+    (tmp_path / ".DS_Store").touch()
+    with pytest.raises(FileExistsError, match=r"other files in it, such as n1\.json, and is not"):
+        found.save(tmp_path, overwrite=True)
+    assert not (tmp_path / "pooled.csv").exists()
 
 
 def test_a_report_of_a_single_night_has_no_limits(tmp_path):
@@ -110,7 +121,12 @@ def test_a_report_of_a_single_night_has_no_limits(tmp_path):
     staged = make_hypnogram(40, stages=STAGES, seed=2)
     with pytest.warns(RuntimeWarning, match="only one subject"):
         found = compare(reference, staged, verbose="warning")
-    for name in ("by_group.csv", "bland_altman.png", "mine.csv"):  # of an earlier comparison
+    for name in (
+        "pooled.csv",
+        "by_group.csv",
+        "bland_altman.png",
+        "mine.csv",
+    ):  # of an earlier comparison
         (tmp_path / name).touch()
     names = {path.name for path in found.save(tmp_path, overwrite=True)}
     assert not (tmp_path / "by_group.csv").exists()
@@ -125,6 +141,7 @@ def test_methods_say_how_a_consensus_was_found(n, rule):
     tables = {
         "by_scorer": pd.DataFrame({"reference": [*"ABC"[:n], "consensus"]}),
         "confusion": pd.DataFrame(index=STAGES),
+        "by_night": pd.DataFrame(),
     }
     text = _describe_methods(("consensus", "wav2sleep"), tables)
     assert f"the consensus of {n} scorers: the " in text
@@ -133,9 +150,10 @@ def test_methods_say_how_a_consensus_was_found(n, rule):
 
 def test_methods_without_a_consensus():
     confusion = pd.DataFrame(index=STAGES)
-    apart = {"by_scorer": pd.DataFrame({"reference": ["A", "B"]}), "confusion": confusion}
+    rest = {"confusion": confusion, "by_night": pd.DataFrame()}
+    apart = {"by_scorer": pd.DataFrame({"reference": ["A", "B"]}), **rest}
     text = _describe_methods(("A and B", "wav2sleep"), apart)
     assert "Each night was compared with the scorer who had scored it." in text
     # A single scorer of that name, such as the consensus that a data set has.
-    alone = {"by_scorer": pd.DataFrame({"reference": ["consensus"]}), "confusion": confusion}
+    alone = {"by_scorer": pd.DataFrame({"reference": ["consensus"]}), **rest}
     assert "consensus" not in _describe_methods(("consensus", "wav2sleep"), alone)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from builders import START, make_raw, toy_recordings
 
-from mne_wav2sleep import SleepStagerW2S, fold_hypnogram, simulate_night
+from mne_wav2sleep import SleepStagerW2S, fold_hypnogram, read_hypnogram, simulate_night
 from mne_wav2sleep.hypnograms.lights import TimeInBed
 from mne_wav2sleep.hypnograms.probabilities import name_stages, to_hypnogram
 from mne_wav2sleep.staging.epochs import tabulate_epochs, write_table
@@ -67,6 +67,29 @@ def test_stages_of_the_stager_are_folded(stager):
     for wrong in (1, 5, "2"):
         with pytest.raises((ValueError, TypeError), match="n_stages must be"):
             stager.predict(wrong)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_table_of_epochs_is_read_as_a_hypnogram(stager, suffix, tmp_path):
+    hyp, table, path = stager.predict(), stager.epoch_table(), tmp_path / f"epochs{suffix}"
+    write_table(table, path)
+    read = read_hypnogram(path)
+    assert list(read.hypno) == list(hyp.hypno)
+    assert read.start.replace(tzinfo=None) == datetime(2000, 1, 1, 22, 30)
+    write_table(table.iloc[5:], path, overwrite=True)
+    assert read_hypnogram(path).start.replace(tzinfo=None) == datetime(2000, 1, 1, 22, 32, 30)
+    write_table(table.assign(start=None).iloc[5:], path, overwrite=True)
+    read = read_hypnogram(path)  # without a clock, onsets count from the recording
+    assert read.start is None
+    assert list(read.hypno) == [*["UNS"] * 5, *hyp.hypno[5:]]
+    for wrong, message in (
+        (table.iloc[[0, 2, 1]], "has the epoch '2' in row 2 after the header"),
+        (table.assign(start="22:30"), "has the start '22:30' in its first row, which is not a"),
+        (table.iloc[:0], "has no stages after its header"),
+    ):
+        write_table(wrong, path, overwrite=True)
+        with pytest.raises(ValueError, match=message):
+            read_hypnogram(path)
 
 
 def test_sleep_periods_of_the_stager_are_of_the_whole_recording(stager):

@@ -96,6 +96,8 @@ def tabulate_pooled(
             "high": {name: float(high) for name, (_, high) in bounds.items()},
         }
     )
+    if pd.isna(scores["kappa"]):
+        pooled.loc["mcc", "value"] = np.nan
     pooled = pooled.loc[scores.index].rename_axis("metric").join(_average(agreement))
     found = together.get_agreement_bystage()
     # With some versions of pandas, YASA leaves out scores that are 0/0 for all stages.
@@ -112,14 +114,18 @@ def tabulate_pooled(
 
 def _average(agreement: yasa.EpochByEpochAgreement) -> pd.DataFrame:
     """Average the scores of nights by subject, and these over subjects, with YASA."""
-    columns = ["mean", "std", "mean_low", "mean_high"]
+    columns = ["mean", "std", "subjects", "mean_low", "mean_high"]
     if agreement.n_subjects == 1:
         return pd.DataFrame(columns=columns, dtype=float)
+    # A night of one stage has no kappa; scikit-learn's correlation is 0, also if all agree. YASA
+    # summarizes the table that it has returned.
+    scores = agreement.get_agreement()
+    scores.loc[scores["kappa"].isna(), "mcc"] = np.nan
     with _quiet_yasa():
         summary = agreement.summary(
             ci_method="boot",
             bootstrap_kwargs={"method": "percentile", "n_resamples": N_DRAWS, "rng": SEED},
-            func=["mean", "std"],
+            func=["mean", "std", "count"],
         )
     return summary.set_axis(columns, axis=1)
 

@@ -40,7 +40,7 @@ from .scorers import (
     shown_name,
 )
 
-_SCORES = ("night", "subject", "n_scored", "epochs", "kappa", "accuracy")
+_SCORES = ("night", "subject", "n_scored", "in_bed", "epochs", "kappa", "accuracy")
 """Columns of ``by_night`` that columns of the cohort or the participants do not replace."""
 _FILES = ("reference_file", "staged_file")
 
@@ -68,10 +68,10 @@ def compare(
 
         - a :class:`yasa.Hypnogram`, or a file that :func:`~mne_wav2sleep.read_hypnogram` reads;
         - a list of them, or a mapping of the names of nights to them;
-        - a folder of such files, whose nights are named by the files without suffix;
+        - a folder of such files, whose nights are named as those of a cohort;
         - a staged cohort;
         - several scorers: a mapping of their names to mappings, lists or folders, or a list of
-          folders.
+          folders (or of files, if a single night was staged).
     staged : object
         The stages to compare with the reference, as above, of one scorer.
     n_stages : int or None
@@ -118,10 +118,12 @@ def compare(
     Notes
     -----
     Hypnograms are matched by the names of the nights, without regard to case; a name may have an
-    addition after a separator (``night1_scored.csv`` and ``night1.json``). They are placed by the
-    clock (:func:`~mne_wav2sleep.align_hypnogram`). Epochs that have no stage in either hypnogram do
-    not count, neither in the agreement nor in the sleep statistics, which are of the time from the
-    first to the last epoch that has a stage in both.
+    addition after a separator (``night1_scored.csv`` and ``night1.json``). Only a hypnogram or a
+    file that is given by itself belongs to any night. They are placed by the clock
+    (:func:`~mne_wav2sleep.align_hypnogram`). Epochs that have no stage in either hypnogram do not
+    count, neither in the agreement nor in the sleep statistics, which are of the time from the
+    first to the last epoch that has a stage in both. If a cohort was staged that knows lights off
+    and on, sleep statistics are of the time in bed.
 
     The figures are those of :class:`yasa.EpochByEpochAgreement` and
     :class:`yasa.SleepStatsAgreement`. Intervals are 95% intervals (2.5th to 97.5th percentile) of a
@@ -230,8 +232,9 @@ def _compare(
     references = dict(zip(names, scorings.references.values(), strict=True))
     failed = pd.DataFrame(scorings.failed, columns=["night", "reference", "reason"])
     if not any(references.values()):
+        found = f"None of the {len(facts)} nights can be compared. The first one"
         raise ValueError(
-            f"None of the {len(facts)} nights can be compared. The first one: "
+            f"{'The night cannot be compared' if len(facts) == 1 else found}: "
             f"{failed['reason'].iloc[0]}."
         )
     if len(failed):
@@ -249,10 +252,10 @@ def _compare(
         references[CONSENSUS] = consensuses
     pairs = []
     for name, hyps in references.items():  # the last one is the consensus, if there is one
-        if pairs := make_pairs(hyps, scorings.staged, (name, other), facts):
+        if pairs := make_pairs(hyps, scorings.staged, (name, other), facts, scorings.in_bed):
             rows[name, other] = describe_pairs(pairs)
     if len(names) > 1 and not consensuses:
-        pairs = _pair_apart(references, scorings.staged, other, facts)
+        pairs = _pair_apart(references, scorings, other, facts)
     if not pairs:
         raise ValueError(
             "No epoch was scored alike by two scorers, so that there is no consensus. Compare with "
@@ -265,7 +268,7 @@ def _compare(
 
 def _pair_apart(
     references: Mapping[str, Mapping[str, yasa.Hypnogram]],
-    staged: Mapping[str, yasa.Hypnogram],
+    scorings: Scorings,
     other: str,
     facts: Mapping[str, Mapping[str, Any]],
 ) -> list[Pair]:
@@ -277,7 +280,8 @@ def _pair_apart(
     )
     present = {name: hyps for name, hyps in references.items() if hyps}
     together = {night: hyp for hyps in present.values() for night, hyp in hyps.items()}
-    return make_pairs(together, staged, (" and ".join(present), other), facts)
+    names = " and ".join(present), other
+    return make_pairs(together, scorings.staged, names, facts, scorings.in_bed)
 
 
 def _tabulate(

@@ -27,7 +27,11 @@ UNKNOWN_GROUP = "unknown"
 _AGES = (18.0, 40.0, 60.0)
 _AHIS = (5.0, 15.0, 30.0)
 """Edges of apnea severity in events per hour of sleep: none, mild, moderate and severe (AASM)."""
+_OLDEST = re.compile(r"(?:[>≥]|>=)\s*(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)\s*\+")
+"""Ages of the oldest, as tables write them that hide ages above it: ``89+``, ``>89``."""
 _SEVERITIES = ("none", "mild", "moderate", "severe")
+_DEFAULTS = {"age": _AGES, "ahi": _AHIS}
+"""Column, or the first word of its name -> edges by default."""
 _MOST_NUMBERS = 10
 """Most different numbers that are groups as they are; more need edges."""
 _KIND = TableKind("a table of participants", ("participant_id",), ())
@@ -255,13 +259,15 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
     -------
     groups : pandas.Series
         Name of the group of each night, an ordered categorical; ``"unknown"``, the last one, for
-        nights without a value.
+        nights without a value. Ages such as ``89+`` and ``>89`` count as 89. A column of words that
+        is named by more than ``age`` or ``ahi`` (``age_group``) is taken as it is.
 
     Raises
     ------
     ValueError
         If there is no such column, or it has many different numbers and there are no edges, or
-        edges and values that are not numbers.
+        edges and values that are not numbers. Also if an age or an index is not a finite number,
+        or is negative.
     """
     alike = [name for name in nights if str(name).casefold() == column.casefold()]
     if column not in nights and len(alike) != 1:
@@ -272,12 +278,14 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
     values = nights[column if column in nights else alike[0]]
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # such as a categorical
         values = values.astype(object)
-    numbers = pd.to_numeric(values, errors="coerce").replace([np.inf, -np.inf], np.nan)
-    # Text such as "40+" beside numbers.
-    words = values[values.notna() & numbers.isna()]
+    values = values.mask(values.map(lambda one: _is_text(one) and not one.strip()).astype(bool))
     base = re.split(r"[\W_]", column.casefold())[0]
-    if edges is None and not words.size:
-        edges = {"age": _AGES, "ahi": _AHIS}.get(base)
+    numbers = _to_numbers(values, is_age=base == "age")
+    # Text such as "mild" beside numbers.
+    words = values[values.notna() & numbers.isna()]
+    if base in _DEFAULTS and (numbers.notna().any() or column.casefold() == base):
+        _check_measures(column, values, numbers, nights)
+        edges = _DEFAULTS[base] if edges is None else edges
     if edges is not None and words.size:
         raise ValueError(
             f"{column!r} has {quote(words.iloc[0])}, which is not a number and cannot be cut at "
@@ -299,6 +307,32 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
     labels = [*(one for one in labels if one != UNKNOWN_GROUP), UNKNOWN_GROUP]
     found = found.astype(object).fillna(UNKNOWN_GROUP)
     return pd.Series(pd.Categorical(found, labels, ordered=True), index=values.index)
+
+
+def _to_numbers(values: pd.Series, *, is_age: bool) -> pd.Series:
+    """Convert values to finite numbers; NaN for others."""
+    if is_age:
+        found = values.map(lambda one: _OLDEST.fullmatch(one.strip()) if _is_text(one) else None)
+        values = values.where(found.isna(), found.map(lambda one: one and (one[1] or one[2])))
+    return pd.to_numeric(values, errors="coerce").replace([np.inf, -np.inf], np.nan)
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a text."""
+    return isinstance(value, str)
+
+
+def _check_measures(
+    column: str, values: pd.Series, numbers: pd.Series, nights: pd.DataFrame
+) -> None:
+    """Check that ages, or apnea-hypopnea indices, are numbers from 0."""
+    wrong = values[values.notna() & ~(numbers >= 0)]
+    if wrong.size:
+        of = f" for {nights.at[wrong.index[0], 'subject']}" if "subject" in nights else ""
+        raise ValueError(
+            f"{column!r} has {quote(str(wrong.iloc[0]))}{of}, which is not a number from 0. "
+            "Correct it, with a point for decimals, or leave it empty."
+        )
 
 
 def warn_of_unknown(groups: Mapping[str, pd.Series], nights: pd.DataFrame) -> None:

@@ -33,7 +33,7 @@ def score_counts(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     scores : dict of str to array
         The scores of :meth:`yasa.EpochByEpochAgreement.get_agreement` by name, shape (...), and
         those by stage of :meth:`yasa.EpochByEpochAgreement.get_agreement_bystage`, shape
-        (..., n_stages), equal to YASA's; NaN where they are 0/0.
+        (..., n_stages), equal to YASA's; NaN where they are 0/0, as ``mcc`` is where kappa is.
 
     Notes
     -----
@@ -59,7 +59,9 @@ def score_counts(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         by_chance = (by_reference * by_other).sum(-1) / n**2
         accuracy = agreed.sum(-1) / n
         spread = (1 - (by_reference**2).sum(-1) / n**2) * (1 - (by_other**2).sum(-1) / n**2)
+        # 0, as in scikit-learn, if one scorer gave a single stage; NaN, as kappa, if both the same.
         mcc = np.where(spread > 0, (accuracy - by_chance) / np.sqrt(spread), 0.0)
+        mcc = np.where(by_chance == 1, np.nan, mcc)
         return {
             "accuracy": 100 * accuracy,
             "balanced_acc": 100 * np.nansum(recall, -1) / (by_reference > 0).sum(-1),

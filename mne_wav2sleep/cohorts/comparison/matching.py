@@ -1,67 +1,40 @@
-"""Hypnograms of the same nights, found by the names or the order in which they are given."""
+"""Hypnograms of the same nights, matched by their names, or by their order."""
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 import yasa
 
 from ...cautions import warn
 from ...errors import quote, shorten
-from ...formats.edf import SUFFIXES as EDF_SUFFIXES
-from ...hypnograms.reading import FILE_SUFFIXES
-from ...verbosity import check_type, pluralize
-from ..finding import find_recordings, pair_hypnograms
-from ..results import HYPNOGRAMS, TABLE, Cohort, hypnogram_path, load_cohort
+from ...verbosity import logger, pluralize
+from .folders import is_other, to_key
+from .in_bed import read_in_bed
+from .listing import (
+    Nights,
+    Source,
+    find_path,
+    list_cohort,
+    list_nights,
+    list_scored,
+    open_cohort,
+    split_scorers,
+)
 
-
-@dataclass(frozen=True)
-class ScoredFile:
-    """A file of stages and the recording that it belongs to.
-
-    Attributes
-    ----------
-    path, recording : Path
-        The file, and the recording, from whose start its onsets may count.
-    """
-
-    path: Path
-    recording: Path
-
-
-Source: TypeAlias = yasa.Hypnogram | Path | ScoredFile
-
-_ANNOTATIONS = ("-annot.fif", "_annot.fif", "-annot.fif.gz", "_annot.fif.gz")
-"""Ends of the names of annotations that MNE has saved, by its conventions."""
-_PROVENANCE = ".provenance.json"
-_SEPARATOR = re.compile(r"[-_. ]")
+_SEPARATOR = re.compile(r"[-_.]")
 """What comes before something that is added to the name of a night."""
-_MANY = (Mapping, list, tuple, Cohort)
+_OTHER_NIGHT = re.compile(
+    r"\d|(?<![^\W_])(night|nacht|nuit|noche|notte|noite|visit|session|ses|nap|day|week|month"
+    r"|baseline|follow|retest|repeat)"
+)
+"""What is added to the name of a night if it may be that of another one."""
 _NAMED = 10
 """Number of nights that a warning names."""
-
-
-@dataclass(frozen=True)
-class Nights:
-    """Hypnograms of some nights by one scorer.
-
-    Attributes
-    ----------
-    found : dict of str to Source
-        Name of the night -> where its hypnogram is.
-    are_named : bool
-        Whether nights are known by their names, and not by their order.
-    table : pandas.DataFrame or None
-        The table of a cohort.
-    """
-
-    found: dict[str, Source]
-    are_named: bool
-    table: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +49,14 @@ class Matched:
         Night -> the hypnogram to compare with them.
     table : pandas.DataFrame or None
         The table of the staged cohort.
+    in_bed : dict of str to slice
+        Night -> its epochs from lights off to lights on, as far as the staged cohort knows them.
     """
 
     references: dict[str, dict[str, Source]]
     staged: dict[str, Source]
     table: pd.DataFrame | None
+    in_bed: dict[str, slice] = field(default_factory=dict)
 
 
 def match_nights(reference: Any, staged: Any) -> Matched:
@@ -102,239 +78,121 @@ def match_nights(reference: Any, staged: Any) -> Matched:
         As in :func:`compare`.
     """
     if staged is None:
-        cohort = _open_cohort(reference)
+        cohort = open_cohort(reference)
         if cohort is None:
             raise TypeError(
                 "There is nothing to compare with, because only one argument was given and it is "
                 "not a cohort. Give reference and staged, or the folder of a staged cohort whose "
                 "table names scorers' hypnograms."
             )
-        scorers, nights = {"": _list_scored(cohort)}, _list_cohort(cohort)
+        scorers, nights = {"": list_scored(cohort)}, list_cohort(cohort)
     else:
         nights = list_nights(staged, "staged")
-        given = _split_scorers(reference, is_single=_is_single(staged))
+        given = split_scorers(reference, is_single=nights.is_single)
         scorers = {name: list_nights(one, "reference") for name, one in given.items()}
     matched = {name: _match(one, nights, name) for name, one in scorers.items()}
     kept = {night for found in matched.values() for night in found}
     if not kept:
         raise ValueError(
             "No night is in both: the reference has "
-            f"{quote(list(next(iter(scorers.values())).found)[:3])}, and staged are "
-            f"{quote(list(nights.found)[:3])}. Name the hypnograms of a night alike."
+            f"{quote(_give_examples(next(iter(scorers.values()))))}, and staged are "
+            f"{quote(_give_examples(nights))}. Name the hypnograms of a night alike."
         )
     references = {
         name: {night: found[night] for night in nights.found if night in found}
         for name, found in matched.items()
     }
-    return Matched(references, {n: s for n, s in nights.found.items() if n in kept}, nights.table)
+    found = {night: source for night, source in nights.found.items() if night in kept}
+    _warn_of_same({**references, "what was staged": found})
+    if nights.cohort is None:
+        return Matched(references, found, None)
+    return Matched(references, found, nights.cohort.table, read_in_bed(nights.cohort, found))
 
 
-def _is_single(given: object) -> bool:
-    """Whether something is the hypnogram of one night."""
-    is_file = isinstance(given, str | Path) and Path(given).expanduser().is_file()
-    return is_file or isinstance(given, yasa.Hypnogram)
+def _give_examples(nights: Nights) -> list[str]:
+    """Give the names of some nights, rather than of files without stages."""
+    names = [name for name, one in nights.found.items() if not _is_of_no_night(one)]
+    return (names or list(nights.found))[:3]
 
 
-def _is_folder(given: object) -> bool:
-    """Whether something is a folder."""
-    return isinstance(given, str | Path) and Path(given).expanduser().is_dir()
+def _is_of_no_night(source: Source) -> bool:
+    """Whether a source is a file without stages."""
+    return isinstance(source, Path) and is_other(source)
 
 
-def _split_scorers(reference: Any, *, is_single: bool) -> dict[str, Any]:
-    """Split several scorers; one of them has no name."""
-    if isinstance(reference, Mapping) and reference:
-        several = [isinstance(one, _MANY) or _is_folder(one) for one in reference.values()]
-        if is_single or all(several):
-            return {str(name): one for name, one in reference.items()}
-        if any(several):
-            raise TypeError(
-                "reference maps some names to a hypnogram and others to many. Give a mapping of "
-                "nights to hypnograms, or one of scorers to mappings, lists or folders."
-            )
-    if isinstance(reference, list | tuple) and reference and all(map(_is_folder, reference)):
-        if len(reference) == 1:
-            return {"": reference[0]}
-        names = [Path(one).expanduser().resolve().name for one in reference]
-        if len(set(names)) < len(names):
-            names = [f"{name} {number}" for number, name in enumerate(names, start=1)]
-        return dict(zip(names, reference, strict=True))
-    return {"": reference}
-
-
-def list_nights(given: Any, what: str) -> Nights:
-    """List hypnograms with the names of their nights.
-
-    Parameters
-    ----------
-    given : object
-        A hypnogram or a file; a sequence or a mapping of them; a folder; or a cohort.
-    what : str
-        Name of the argument.
-
-    Returns
-    -------
-    nights : Nights
-        The hypnograms.
-
-    Raises
-    ------
-    TypeError, ValueError, FileNotFoundError
-        If it is none of these, or empty.
-    """
-    if (cohort := _open_cohort(given)) is not None:
-        return _list_cohort(cohort)
-    if isinstance(given, str | Path):
-        path = Path(given).expanduser()
-        if not path.exists():
-            raise FileNotFoundError(f"There is no hypnogram or folder at {path}. Check the path.")
-        if path.is_dir():
-            return Nights(_list_folder(path), are_named=True)
-    if isinstance(given, yasa.Hypnogram | str | Path):
-        given = [given]
-    if isinstance(given, Mapping):
-        found = {str(name): _check_source(one, what) for name, one in given.items()}
-    elif isinstance(given, list | tuple):
-        found = _number([_check_source(one, what) for one in given])
-    else:
-        check_type(given, (yasa.Hypnogram, "path-like", list, tuple, dict, Cohort), what)
-    if not found:
-        raise ValueError(f"{what} has no hypnograms. Give at least one.")
-    return Nights(found, are_named=isinstance(given, Mapping))
-
-
-def _check_source(one: Any, what: str) -> Source:
-    """Check that something is a hypnogram or a file."""
-    check_type(one, (yasa.Hypnogram, "path-like"), f"each hypnogram of {what}")
-    return one if isinstance(one, yasa.Hypnogram) else Path(one).expanduser()
-
-
-def _number(sources: Sequence[Source]) -> dict[str, Source]:
-    """Name nights by their files, if these have different names; else by their numbers."""
-    names = [_find_stem(one) if isinstance(one, Path) else "" for one in sources]
-    if "" in names or len(set(map(_to_key, names))) < len(names):
-        names = [str(number) for number in range(1, len(sources) + 1)]
-    return dict(zip(names, sources, strict=True))
-
-
-def _open_cohort(given: Any) -> Cohort | None:
-    """Open a staged cohort, if it is one."""
-    if isinstance(given, Cohort):
-        return given
-    if _is_folder(given):
-        folder = Path(given).expanduser()
-        if (folder / TABLE).is_file() and (folder / HYPNOGRAMS).is_dir():
-            return load_cohort(folder)
-    return None
-
-
-def _list_cohort(cohort: Cohort) -> Nights:
-    """List the hypnograms of a cohort."""
-    found: dict[str, Source] = {
-        night: hypnogram_path(cohort.folder, night) for night in cohort.hypnograms
+def _warn_of_same(scorers: Mapping[str, Mapping[str, Source]]) -> None:
+    """Warn of two scorers whose hypnograms are the same files."""
+    files = {
+        scorer or "the reference": {
+            night: find_path(source).resolve()
+            for night, source in found.items()
+            if not isinstance(source, yasa.Hypnogram)
+        }
+        for scorer, found in scorers.items()
     }
-    if not found:
-        raise ValueError(f"No night of {cohort.folder} was staged. See its {TABLE}.")
-    return Nights(found, are_named=True, table=cohort.table)
-
-
-def _list_scored(cohort: Cohort) -> Nights:
-    """List the scorers' hypnograms that the table of a cohort names."""
-    table = cohort.table
-    scored = table["hypnogram"].dropna() if "hypnogram" in table else pd.Series(dtype=str)
-    found: dict[str, Source] = {}
-    for night, path in scored.items():
-        recording = table.at[night, "recording"]
-        file = Path(path)
-        found[str(night)] = file if pd.isna(recording) else ScoredFile(file, Path(recording))
-    if not found:
-        raise ValueError(
-            f"The table of {cohort.folder} names no scorer's hypnogram (column 'hypnogram'). Give "
-            "the scorer's hypnograms as reference, and the cohort as staged."
-        )
-    return Nights(found, are_named=True)
-
-
-def _find_stem(path: Path) -> str:
-    """Find the name of a night in that of its file."""
-    ends = [end for end in (*_ANNOTATIONS, path.suffix) if path.name.lower().endswith(end.lower())]
-    return unicodedata.normalize("NFC", path.name.removesuffix(path.name[-len(ends[0]) :]))
-
-
-def _is_hypnogram(name: str) -> bool:
-    """Whether a file is named as a hypnogram."""
-    if name.startswith(".") or name.endswith(_PROVENANCE):
-        return False
-    return name.endswith((*FILE_SUFFIXES, *_ANNOTATIONS))
-
-
-def _list_folder(folder: Path) -> dict[str, Source]:
-    """List the hypnograms in a folder by the names of their nights."""
-    by_key: dict[str, list[Path]] = {}
-    # Recordings are often beside their stages, which have their names and more.
-    recordings = [path for path in find_recordings(folder) if path.parent == folder]
-    paired = {one: path for path, one in pair_hypnograms(recordings).items() if one is not None}
-    for path in sorted(folder.iterdir()):
-        if path in paired.values() or not path.is_file():
-            continue
-        if _is_hypnogram(path.name.lower()):
-            by_key.setdefault(_to_key(_find_stem(paired.get(path, path))), []).append(path)
-    found: dict[str, Source] = {}
-    for paths in by_key.values():
-        # Recordings are often beside their stages.
-        stages = [path for path in paths if path.suffix.lower() not in EDF_SUFFIXES] or paths
-        if len(stages) > 1:
-            raise ValueError(
-                f"{folder} has {len(stages)} hypnograms of a night, "
-                f"{', '.join(path.name for path in stages[:3])}. Move all but one elsewhere."
+    for (one, first), (another, second) in combinations(files.items(), 2):
+        if n_same := sum(second.get(night) == path for night, path in first.items()):
+            warn(
+                f"{n_same} file{pluralize(n_same)} of {one} and of {another} "
+                f"{'is' if n_same == 1 else 'are'} the same, compared with "
+                f"{'itself' if n_same == 1 else 'themselves'}. Check the paths."
             )
-        found[_find_stem(paired.get(stages[0], stages[0]))] = stages[0]
-    if not found:
-        raise ValueError(
-            f"There is no hypnogram in {folder}. Give a folder of files such as night1.json or "
-            "night1.xml."
-        )
-    return found
-
-
-def _to_key(name: str) -> str:
-    """Give the name of a night as it is compared."""
-    key = unicodedata.normalize("NFC", name).casefold()
-    return re.sub("(?<=.)[-_]raw$", "", key)  # which MNE adds to the names of recordings
 
 
 def _match(reference: Nights, staged: Nights, scorer: str) -> dict[str, Source]:
     """Match a scorer's hypnograms with those that were staged, by the names of the latter."""
-    sources = list(reference.found.values())
-    if len(sources) == len(staged.found) == 1 or not (reference.are_named or staged.are_named):
-        if len(sources) != len(staged.found):
-            raise ValueError(
-                f"The reference has {len(sources)} nights, and {len(staged.found)} were staged. "
-                "Give lists of the same length, or mappings of names to hypnograms."
-            )
-        return dict(zip(staged.found, sources, strict=True))
     if not (reference.are_named and staged.are_named):
-        raise ValueError(
-            "The nights of one are named, and the others are only in an order. Give two lists, or "
-            "mappings, folders or cohorts, whose nights are matched by their names."
-        )
+        return _match_unnamed(reference, staged)
     keys = _index(reference), _index(staged)
     pairs = {keys[1][key]: name for key, name in keys[0].items() if key in keys[1]}
     scored = {key: name for key, name in keys[0].items() if key not in keys[1]}
     others = {key: name for key, name in keys[1].items() if key not in keys[0]}
     longer = _match_longer(scored, others)
+    _tell_of_longer(longer)
     used = set(longer.values())
     by = f"scored by {scorer}" if scorer else "scored"
-    _warn_unmatched([name for name in scored.values() if name not in used], by, "staged")
-    _warn_unmatched([name for name in others.values() if name not in longer], "staged", by)
+    lone = {name: reference.found[name] for name in scored.values() if name not in used}
+    _warn_unmatched(lone, by, "staged")
+    lone = {name: staged.found[name] for name in others.values() if name not in longer}
+    _warn_unmatched(lone, "staged", by)
     pairs |= longer
     return {night: reference.found[name] for night, name in pairs.items()}
+
+
+def _match_unnamed(reference: Nights, staged: Nights) -> dict[str, Source]:
+    """Match hypnograms that are not all named: by their order, or one that was given by itself."""
+    n_scored, n_staged = len(reference.found), len(staged.found)
+    are_listed = not (reference.are_named or staged.are_named)
+    is_single = reference.is_single or staged.is_single
+    if n_scored == n_staged and (are_listed or is_single):
+        return dict(zip(staged.found, reference.found.values(), strict=True))
+    if is_single:
+        one, many, n = (
+            ("The reference", "what was staged", n_staged)
+            if reference.is_single
+            else ("What was staged", "the reference", n_scored)
+        )
+        raise ValueError(
+            f"{one} is a single hypnogram, and {many} has {n} nights. Give the hypnogram of that "
+            "night alone, or folders of both."
+        )
+    if are_listed:
+        raise ValueError(
+            f"The reference has {n_scored} night{pluralize(n_scored)}, and {n_staged} "
+            f"{'was' if n_staged == 1 else 'were'} staged. Give lists of the same length, or "
+            "mappings of names to hypnograms."
+        )
+    raise ValueError(
+        "The nights of one are named, and the others are only in an order. Give two lists, or "
+        "mappings, folders or cohorts, whose nights are matched by their names."
+    )
 
 
 def _index(nights: Nights) -> dict[str, str]:
     """Index the names of nights as they are compared."""
     index: dict[str, str] = {}
     for name in nights.found:
-        if (other := index.setdefault(_to_key(name), name)) != name:
+        if (other := index.setdefault(to_key(name), name)) != name:
             raise ValueError(f"{other!r} and {name!r} may be one night. Rename one of them.")
     return index
 
@@ -360,12 +218,53 @@ def _match_longer(reference: Mapping[str, str], staged: Mapping[str, str]) -> di
     return {night: others.pop() for night, others in candidates.items()}
 
 
-def _warn_unmatched(names: Sequence[str], has: str, lacks: str) -> None:
-    """Warn of nights that have only one of the hypnograms."""
-    if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+def _tell_of_longer(longer: Mapping[str, str]) -> None:
+    """Tell of names that were matched with an addition, which may be that of another night."""
+    if not longer:
+        return
+    examples = [f"{scored!r} with {night!r}" for night, scored in longer.items()]
+    n = len(longer)
+    logger.info(
+        f"{n} night{pluralize(n)} matched although one name is longer, such as {examples[0]}."
+    )
+    doubtful = [
+        example
+        for example, (night, scored) in zip(examples, longer.items(), strict=True)
+        if _OTHER_NIGHT.search(_find_addition(to_key(night), to_key(scored)))
+    ]
+    if doubtful:
+        n = len(doubtful)
         warn(
-            f"{len(names)} night{pluralize(len(names))} {'is' if len(names) == 1 else 'are'} "
-            f"{has} but not {lacks}: {shorten(', '.join(names[:_NAMED]))}{more}. "
-            "Check the names of the files."
+            f"{n} night{pluralize(n)} matched although the addition to one of the names may be "
+            f"that of another night: {_join(doubtful)}. Rename the files if they are of other "
+            "nights."
+        )
+
+
+def _find_addition(one: str, another: str) -> str:
+    """Find what is added to one of two names."""
+    shorter, longer = sorted((one, another), key=len)
+    return longer[len(shorter) :]
+
+
+def _join(names: Sequence[str]) -> str:
+    """Join the first of some names, and count the rest."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{shorten(', '.join(names[:_NAMED]))}{more}"
+
+
+def _warn_unmatched(lone: Mapping[str, Source], has: str, lacks: str) -> None:
+    """Warn of nights that have only one of the hypnograms, and of files without stages."""
+    others = {name: source for name, source in lone.items() if _is_of_no_night(source)}
+    if files := [source.name for source in others.values() if isinstance(source, Path)]:
+        n = len(files)
+        warn(
+            f"{n} file{pluralize(n)} beside what is {has} {'has' if n == 1 else 'have'} no stages "
+            f"that can be read, and {'is' if n == 1 else 'are'} left out: {_join(files)}."
+        )
+    if names := [name for name in lone if name not in others]:
+        n = len(names)
+        warn(
+            f"{n} night{pluralize(n)} {'is' if n == 1 else 'are'} {has} but not {lacks}: "
+            f"{_join(names)}. Check the names of the files."
         )

@@ -23,11 +23,14 @@ class Pair:
         What a table by night says of it, its ``night`` first, which is its own.
     reference, staged : yasa.Hypnogram
         The stages of the same epochs by the reference, and by the scorer that is compared with it.
+    in_bed : slice or None
+        The epochs of which sleep statistics are; None for all of them.
     """
 
     facts: Mapping[str, Any]
     reference: yasa.Hypnogram
     staged: yasa.Hypnogram
+    in_bed: slice | None = None
 
 
 def find_known(reference: yasa.Hypnogram, staged: yasa.Hypnogram) -> NDArray[np.bool_]:
@@ -231,14 +234,15 @@ def compute_sleep_stats(
     Returns
     -------
     statistics : pandas.DataFrame
-        One row per ``scorer`` and ``night``. Epochs that have no stage by one of them have none by
-        the other either.
+        One row per ``scorer`` and ``night``, of the epochs in bed. Epochs that have no stage by one
+        of them have none by the other either.
     """
     found = {}
     for one in pairs:
         unknown = ~find_known(one.reference, one.staged)
+        in_bed = one.in_bed or slice(None)
         for name, hyp in zip(scorers, (one.reference, one.staged), strict=True):
             stages = np.where(unknown, "UNS", hyp.hypno.to_numpy(dtype=str))
-            alike = yasa.Hypnogram(stages, n_stages=hyp.n_stages, scorer=name)
+            alike = yasa.Hypnogram(stages[in_bed], n_stages=hyp.n_stages, scorer=name)
             found[name, one.facts["night"]] = alike.sleep_statistics()
     return pd.DataFrame.from_dict(found, orient="index").rename_axis(["scorer", "night"])

@@ -8,6 +8,7 @@ import mne
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...errors import FileWriteError, shorten
 from ...output import check_output, write_whole
 from ...reports import comparison as figures
 from ...reports.html import write_report
@@ -28,14 +29,17 @@ class Comparison:
     pooled : pandas.DataFrame
         One row per ``metric`` of YASA (accuracy, balanced accuracy, precision and F1 in %, kappa
         and Matthews' correlation): ``value``, of all epochs of all nights together, with its
-        interval (``low``, ``high``); and ``mean`` and ``std`` over subjects, of the mean of a
-        subject's nights, with the interval of the mean (``mean_low``, ``mean_high``).
+        interval (``low``, ``high``); and ``mean`` and ``std`` over ``subjects`` (the number of
+        those that have the score), of the mean of a subject's nights, with the interval of the mean
+        (``mean_low``, ``mean_high``). Kappa and the correlation are NaN, and a night does not count
+        for their means, if both scorers gave one and the same stage.
     by_stage : pandas.DataFrame
         One row per ``stage``: ``epochs`` by the reference, and ``f1``, ``recall`` (sensitivity),
         ``precision``, ``specificity`` and ``npv`` in %, each with ``_low`` and ``_high``.
     by_night : pandas.DataFrame
         One row per ``night``: ``subject``, names of the files, the columns of ``by``, ``n_scored``
-        (epochs with a stage by the reference), ``epochs`` (of these, those that are compared),
+        (epochs with a stage by the reference), ``in_bed`` (epochs in bed that are compared, if a
+        cohort knows lights off and on), ``epochs`` (all that are compared),
         ``kappa``, ``accuracy`` (%) and the F1 (%) of each stage.
     by_subject : pandas.DataFrame
         One row per ``subject``: ``nights``, ``epochs``, and the mean of its nights.
@@ -52,7 +56,7 @@ class Comparison:
         ``bias_mean.center``, ``bias_mean.lower`` and ``loa_upper.center``.
     sleep_stats_by_night : pandas.DataFrame
         YASA's sleep statistics by ``scorer`` and ``night``, as :class:`yasa.SleepStatsAgreement`
-        takes them, of epochs that have a stage by both.
+        takes them, of epochs that have a stage by both, in bed if that is known.
     failed : pandas.DataFrame
         ``night``, ``reference`` (scorer) and ``reason`` of what could not be compared.
     cautions : tuple of str
@@ -190,7 +194,8 @@ class Comparison:
         Parameters
         ----------
         out_dir : str or Path
-            The folder, which is created if it does not exist.
+            The folder, which is created, in a folder that exists. It may be that of an earlier
+            comparison, but not one with other files.
         overwrite : bool
             Whether existing files may be overwritten, and tables and figures that this comparison
             does not have removed. Each file is written atomically.
@@ -203,7 +208,10 @@ class Comparison:
         Raises
         ------
         FileExistsError
-            If there is one of the files, and it may not be overwritten.
+            If there is one of the files, and it may not be overwritten, or the folder is a file, or
+            has other files.
+        FileNotFoundError
+            If there is no folder in which it can be created.
         OSError
             If the folder or a file cannot be written.
         """
@@ -215,7 +223,7 @@ class Comparison:
         paths = [folder / name for name in (*tables, *pictures, REPORT)]
         for path in paths:
             check_output(path, overwrite=overwrite)
-        for name in (*(f"{one}.csv" for one in _TABLES), *_PICTURES):
+        for name in (*TABLE_FILES, *_PICTURES):
             if overwrite and name not in (*tables, *pictures):  # of an earlier comparison
                 (folder / name).unlink(missing_ok=True)
         for name, table in tables.items():
@@ -236,6 +244,8 @@ _TABLES = (
     *("confusion_percent", "sleep_stats", "sleep_stats_by_night", "failed"),
 )
 """Tables of a comparison, which are files of their names."""
+TABLE_FILES = tuple(f"{name}.csv" for name in _TABLES)
+"""Names of these files."""
 
 
 def make_folder(out_dir: str | Path) -> Path:
@@ -244,7 +254,7 @@ def make_folder(out_dir: str | Path) -> Path:
     Parameters
     ----------
     out_dir : str or Path
-        The folder, which may exist.
+        The folder, which may exist if it is empty, or of an earlier comparison.
 
     Returns
     -------
@@ -253,16 +263,37 @@ def make_folder(out_dir: str | Path) -> Path:
 
     Raises
     ------
+    FileExistsError
+        If it is a file, or has other files in it.
+    FileNotFoundError
+        If there is no folder in which it can be created.
     OSError
-        If it cannot be made.
+        If it cannot be created or read.
     """
     folder = Path(out_dir).expanduser().absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(
+                f"{folder} is a file, not a folder to write tables to. Choose another name."
+            )
+        if not folder.parent.is_dir():
+            raise FileNotFoundError(
+                f"There is no folder {folder.parent} to write {folder.name} to. Choose another "
+                "folder."
+            )
+        folder.mkdir(exist_ok=True)
+        names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
-        raise OSError(
+        if error.errno is None:  # of the errors above
+            raise
+        raise FileWriteError(
             error.errno, f"{folder} cannot be a folder ({error.strerror}). Choose another one."
         ) from error
+    if names and TABLE_FILES[0] not in names:
+        raise FileExistsError(
+            f"{folder} has other files in it, such as {shorten(min(names))}, and is not of an "
+            "earlier comparison. Choose a new folder."
+        )
     return folder
 
 

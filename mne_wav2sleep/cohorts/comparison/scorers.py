@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 import yasa
 
 from ...cautions import warn
-from ...errors import put_on_line
+from ...errors import put_on_line, quote
 from ...formats.edf import SUFFIXES as EDF_SUFFIXES
 from ...hypnograms.aligning import align_hypnogram, cut_hypnogram
 from ...hypnograms.folding import fold_hypnogram
@@ -21,8 +20,9 @@ from ...hypnograms.reading import locate_hypnogram, read_hypnogram
 from ...modalities import EPOCH_S
 from ...progress import track
 from ...recordings import open_recording
-from ...verbosity import logger, use_log_level
-from .matching import Matched, ScoredFile, Source
+from ...verbosity import logger, pluralize, use_log_level
+from .listing import ScoredFile, Source, find_path
+from .matching import Matched
 from .pairs import UNKNOWN, Pair, find_known
 
 CONSENSUS = "consensus"
@@ -41,11 +41,14 @@ class Scorings:
         Night -> hypnogram to compare.
     failed : list of dict
         ``night``, ``reference`` and ``reason`` of what cannot be compared.
+    in_bed : dict of str to slice
+        Night -> its epochs from lights off to lights on, where they are known.
     """
 
     references: dict[str, dict[str, yasa.Hypnogram]]
     staged: dict[str, yasa.Hypnogram]
     failed: list[dict[str, str]] = field(default_factory=list)
+    in_bed: dict[str, slice] = field(default_factory=dict)
 
 
 def read_scorings(
@@ -93,7 +96,7 @@ def read_scorings(
                 if not find_known(aligned, staged[night]).any():
                     raise ValueError("No epoch has a stage in both hypnograms")
                 placed[scorer][night] = aligned
-    return Scorings(placed, staged, failed)
+    return Scorings(placed, staged, failed, matched.in_bed)
 
 
 @contextmanager
@@ -199,6 +202,7 @@ def make_pairs(
     staged: Mapping[str, yasa.Hypnogram],
     names: tuple[str, str],
     facts: Mapping[str, Mapping[str, Any]],
+    in_bed: Mapping[str, slice] | None = None,
 ) -> list[Pair]:
     """Pair the hypnograms of two scorers, from the first to the last epoch that both have.
 
@@ -210,26 +214,43 @@ def make_pairs(
         Names of the two scorers.
     facts : mapping of str to mapping
         Night -> what a table says of it.
+    in_bed : mapping of str to slice or None
+        Night -> its epochs from lights off to lights on, where they are known.
 
     Returns
     -------
     pairs : list of Pair
         The nights. ``n_scored`` among their facts is the number of epochs that the reference
-        scored, of which those that are compared are a part.
+        scored, of which those that are compared are a part. If any time in bed is known,
+        ``in_bed`` is the number of epochs in bed that are compared.
     """
     pairs = []
+    awake = []
     for night in (night for night in staged if night in references):
         hyps = references[night], staged[night]
         known = np.flatnonzero(find_known(*hyps))
         if not known.size:
             continue
         span = slice(known[0], known[-1] + 1)
+        bed = (in_bed or {}).get(night, slice(None))
+        inside = known[np.isin(known, np.arange(hyps[0].n_epochs)[bed])]
+        if not inside.size:
+            awake.append(night)
+            inside = known
         cut = [
             yasa.Hypnogram(hyp.hypno.to_numpy(dtype=object)[span], hyp.n_stages, scorer=name)
             for hyp, name in zip(hyps, names, strict=True)
         ]
-        n_scored = int((~hyps[0].hypno.isin(UNKNOWN)).sum())
-        pairs.append(Pair(dict(facts[night]) | {"n_scored": n_scored}, *cut))
+        counts = {"n_scored": int((~hyps[0].hypno.isin(UNKNOWN)).sum())}
+        counts |= {"in_bed": inside.size} if in_bed else {}
+        slept = slice(inside[0] - known[0], inside[-1] + 1 - known[0])
+        pairs.append(Pair(dict(facts[night]) | counts, cut[0], cut[1], slept))
+    if awake:
+        warn(
+            f"No epoch in bed has a stage by both in {len(awake)} night{pluralize(len(awake))}, "
+            f"such as {quote(awake[0])}. Sleep statistics there are of all epochs that are "
+            "compared. Check lights off and on."
+        )
     return pairs
 
 
@@ -374,5 +395,4 @@ def find_consensuses(
 
 def shown_name(source: Source) -> str:
     """Give the name of a file, for a table; empty for a hypnogram in memory."""
-    path = source.path if isinstance(source, ScoredFile) else source
-    return path.name if isinstance(path, Path) else ""
+    return "" if isinstance(source, yasa.Hypnogram) else find_path(source).name
