@@ -368,7 +368,7 @@ def test_a_raw_and_texts_of_strangers(small_folder, tmp_path):
     [(name, row)] = cohort.table.iterrows()
     assert name == "1_1"
     assert list(row[["subject", "dataset", "channel_ECG"]]) == ["=1+1", "NA", "=ECG"]
-    assert row["start"] == "2024-03-01T22:30:00"
+    assert row["start"] == "2024-03-01 22:30:00"
     assert cohort.hypnograms[name].start == START
     text = (tmp_path / "out" / "nights.csv").read_text()
     assert ",'=1+1,NA," in text
