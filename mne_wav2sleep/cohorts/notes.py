@@ -1,6 +1,7 @@
 """The note on each night of a cohort, from which a run is resumed and the table is made."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 
 from ..network.files import read_file
 from ..output import write_whole
+from .nights import Night
 
 ROWS = "rows"
 """Name of the folder of notes."""
 STAGED, FAILED = "staged", "failed"
 """Values of the column ``status``."""
+SEPARATOR = " | "
+"""What is between several warnings, or nights, in a cell of the table."""
 _LARGEST = 2**22
 """Size in bytes of a note at most."""
 
@@ -83,3 +87,22 @@ def read_row(folder: Path, name: str) -> Row | None:
 def list_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Sequence[str]:
     """List what has changed of what a result depends on."""
     return [name for name in new if old.get(name) != new[name]]
+
+
+def describe_lost_hypnogram(night: Night) -> str | None:
+    """Describe that the file of a scorer's hypnogram is not there; None if it is, or none is named.
+
+    Parameters
+    ----------
+    night : Night
+        The night.
+
+    Returns
+    -------
+    caution : str or None
+        The warning.
+    """
+    scored = night.hypnogram
+    if not isinstance(scored, str | Path) or os.path.exists(scored):  # noqa: PTH110 (no error)
+        return None
+    return f"There is no hypnogram at {scored}. Check the path; staging does not need it."

@@ -1,6 +1,5 @@
 """The row of a night in the table of a cohort."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,15 @@ from ..modalities import CARDIO_RESPIRATORY, EPOCH_S
 from ..showing import escape_lone
 from ..stager import SleepStagerW2S
 from .nights import Night
-from .notes import FAILED, STAGED, Row, read_row, row_path
+from .notes import (
+    FAILED,
+    SEPARATOR,
+    STAGED,
+    Row,
+    describe_lost_hypnogram,
+    read_row,
+    row_path,
+)
 
 OWN_STAGES = "own_stages"
 """Whether the annotations of a recording have stages; in the note of a night, not in the table."""
@@ -24,8 +31,6 @@ _FIRST = ("status", "reason", "subject", "dataset", "recording", "hypnogram")
 _MEASURES = ("start", "hours", "epochs", "unscored", "certainty", "uncertain", "time_in_bed")
 _ENDS = ("_low", "_high")
 """What the columns of the ends of an interval add to the name of the statistic."""
-SEPARATOR = " | "
-"""What is between several warnings, or nights, in a cell of the table."""
 _DECIMALS = 4
 
 
@@ -204,25 +209,6 @@ def _list_values(row: Row, night: Night) -> dict[str, Any]:
         "recording": _show_path(night.recording, night),
         "hypnogram": _show_path(scored, night) if isinstance(scored, str | Path) else None,
     }
-
-
-def describe_lost_hypnogram(night: Night) -> str | None:
-    """Describe that the file of a scorer's hypnogram is not there; None if it is, or none is named.
-
-    Parameters
-    ----------
-    night : Night
-        The night.
-
-    Returns
-    -------
-    caution : str or None
-        The warning.
-    """
-    scored = night.hypnogram
-    if not isinstance(scored, str | Path) or os.path.exists(scored):  # noqa: PTH110 (no error)
-        return None
-    return f"There is no hypnogram at {scored}. Check the path; staging does not need it."
 
 
 def _list_statistics(stage_names: Sequence[str]) -> list[str]:

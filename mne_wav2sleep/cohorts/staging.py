@@ -78,8 +78,8 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
         <mne_wav2sleep.SleepStagerW2S.epoch_table>`, which takes half as long again. With
         ``"parquet"``, there is ``nights.parquet`` as well. None for no such tables.
     n_jobs : int or None
-        Number of nights at a time, with joblib's current backend; -1 for as many as there are CPUs.
-        None for that of ``joblib.parallel_config``, or 1.
+        Number of nights at a time, with joblib's current backend; -1 for as many as there are CPUs,
+        -2 for one less, and so on. None for that of ``joblib.parallel_config``, or 1.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`, in each process.
     precision : str

@@ -37,7 +37,8 @@ CRITERIA = (
     f"{SHORT_S / 3600:g} h, longer than {LONGEST_NIGHT_H} h, or with the contents of another "
     f"recording, 2 each; by day (the middle between 10:00 and 20:00), or without a clock, 1; "
     f"{MANY_WARNINGS} warnings or more, 1. Outliers have a modified z-score (by the median and the "
-    f"median absolute deviation) beyond {OUTLIER_Z:g}, and are looked for among {_FEWEST} nights or more."
+    f"median absolute deviation) beyond {OUTLIER_Z:g}, and are looked for among {_FEWEST} nights "
+    "or more."
 )
 
 
@@ -211,8 +212,8 @@ def screen_nights(table: pd.DataFrame, unreadable: Mapping[str, str]) -> dict[st
         text = "TST of {:.0f} min" if name == "TST" else f"{name.strip('%')} of {{:.0f}} %"
         note(z < -OUTLIER_Z, 2, f"unusually low {text}", values)
         note(z > OUTLIER_Z, 2, f"unusually high {text}", values)
-    for kind in find_unusual(table):
-        note(kind.nights, kind.points, kind.text, kind.values)
+    for unusual in find_unusual(table):
+        note(unusual.nights, unusual.points, unusual.text, unusual.values)
     n_warnings = get_numbers(table, "n_warnings")
     note((n_warnings >= MANY_WARNINGS) & ~is_failed(table), 1, "{:.0f} warnings", n_warnings)
     for found in findings.values():
