@@ -35,6 +35,7 @@ def write_nights(nights: Sequence[Night], table: str | Path, *, overwrite: bool 
     Examples
     --------
     >>> import tempfile
+    >>> from mne_wav2sleep.cohorts import read_nights
     >>> table = Path(tempfile.mkdtemp()) / "nights.csv"
     >>> write_nights([Night("s1.edf", "s1.xml", "s1", "clinic", {"PPG": None})], table)
     >>> [(night.name, dict(night.ch_names)) for night in read_nights(table)]
