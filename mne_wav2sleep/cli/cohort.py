@@ -29,6 +29,8 @@ commands = typer.Typer(rich_markup_mode=None)
 
 _SHOWN = ("TST", "SE", "WASO", "SOL", "%REM", "%DEEP", "%N3")
 """Statistics that are summarized on the terminal."""
+_MOST_NAMES = 5
+"""Number of nights that a warning names."""
 
 
 def _show_preview(preview: "pd.DataFrame") -> None:
@@ -37,17 +39,36 @@ def _show_preview(preview: "pd.DataFrame") -> None:
 
     n, problems = len(preview), preview["problem"].dropna()
     empty = [name for name in ("lights_off", "lights_on") if preview[name].isna().all()]
-    show_table(preview.drop(columns=["problem", *empty]).fillna(""))
+    show_table(preview.drop(columns=["problem", "warnings", *empty]).fillna(""))
     for name, problem in problems.items():
         show_text(f"{name}: {problem}")
-    show_text(f"{n} night{pluralize(n)}, {len(problems)} with a problem; nothing was staged")
+    n_warned = _show_warnings(preview)
+    warned = f", {n_warned} with warnings" if n_warned else ""
+    show_text(
+        f"{n} night{pluralize(n)}, {len(problems)} with a problem{warned}; nothing was staged"
+    )
     if len(problems) == n:
         raise typer.Exit(1)
 
 
+def _show_warnings(preview: "pd.DataFrame") -> int:
+    """Print each kind of warning with its nights, and count these."""
+    from ..cohorts.notes import SEPARATOR
+    from ..reports.screening import group_sentences
+
+    warned = preview["warnings"].dropna()
+    pairs = [(night, one) for night, text in warned.items() for one in text.split(SEPARATOR)]
+    for kind in group_sentences(pairs, preview):
+        nights = list(kind.nights)
+        more = f" and {len(nights) - _MOST_NAMES} more" if len(nights) > _MOST_NAMES else ""
+        such = "" if kind.text == kind.example else "such as: "
+        show_text(f"Warning about {', '.join(nights[:_MOST_NAMES])}{more}: {such}{kind.example}")
+    return len(warned)
+
+
 def _show_cohort(cohort: "Cohort") -> None:
     """Print what was staged; exit with 1 if that is nothing."""
-    columns = [name for name in _SHOWN if name in cohort.table]
+    columns = [name for name in _SHOWN if name in cohort.table and len(cohort.hypnograms)]
     if columns:
         show_table(cohort.table[columns].describe().round(1))
     n = len(cohort.hypnograms)
@@ -74,7 +95,11 @@ def cohort_command(
     diary: Annotated[Path | None, typer.Option(help="Table of lights_off and lights_on.")] = None,
     jobs: Annotated[
         int,
-        typer.Option(metavar="N", help="Nights staged at once; -1: all CPUs.", callback=check_jobs),
+        typer.Option(
+            metavar="N",
+            help="Nights staged at once; -1: all CPUs, -2: but one.",
+            callback=check_jobs,
+        ),
     ] = 1,
     epochs: Annotated[
         str | None, typer.Option(metavar="KIND", help="Tables of epochs: csv, tsv, parquet.")

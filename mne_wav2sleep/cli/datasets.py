@@ -70,7 +70,11 @@ def nsrr_command(
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of this draw.", min=0)] = 0,
     jobs: Annotated[
         int,
-        typer.Option(metavar="N", help="Scorings read at once; -1: all CPUs.", callback=check_jobs),
+        typer.Option(
+            metavar="N",
+            help="Scorings read at once; -1: all CPUs, -2: but one.",
+            callback=check_jobs,
+        ),
     ] = 1,
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,

@@ -1,5 +1,6 @@
 """What the commands for many nights share: options, and what they choose."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,9 @@ import typer
 
 if TYPE_CHECKING:
     from .configs import Config
+
+_DEVICES = r"auto|(cpu|cuda|mps|xpu|hpu|mtia|xla)(:\d+)?"
+"""Devices that networks may run on; the last four are of torch's other backends."""
 
 
 def check_jobs(jobs: int) -> int:
@@ -30,8 +34,33 @@ def check_jobs(jobs: int) -> int:
         If it is 0.
     """
     if jobs == 0:
-        raise typer.BadParameter("must be 1 or more, or -1 for all CPUs, got 0.")
+        raise typer.BadParameter(
+            "must be 1 or more, or -1 for all CPUs, -2 for all but one, and so on, got 0."
+        )
     return jobs
+
+
+def check_device(device: str) -> str:
+    """Check the value of ``--device``, before torch is imported.
+
+    Parameters
+    ----------
+    device : str
+        The value.
+
+    Returns
+    -------
+    device : str
+        The same.
+
+    Raises
+    ------
+    typer.BadParameter
+        If torch has no such kind of device. Whether it is there is known later.
+    """
+    if re.fullmatch(_DEVICES, device) is None:
+        raise typer.BadParameter(f"must be auto, cpu, cuda, cuda:1 or mps, got {device!r}.")
+    return device
 
 
 TableArgument = Annotated[
@@ -49,7 +78,10 @@ CacheOption = Annotated[
 JobsOption = Annotated[
     int,
     typer.Option(
-        "--jobs", metavar="N", help="Nights prepared at once; -1: all CPUs.", callback=check_jobs
+        "--jobs",
+        metavar="N",
+        help="Nights prepared at once; -1: all CPUs, -2: but one.",
+        callback=check_jobs,
     ),
 ]
 SkipBrokenOption = Annotated[

@@ -18,6 +18,7 @@ from ..errors import shorten, summarize_validation
 from ..modalities import MODALITIES
 from ..output import keep_written
 from ..showing import escape_hidden
+from .options import check_device
 from .terminal import list_files
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ RecordingArgument = Annotated[
     Path, typer.Argument(help="EDF, BDF, FIF, BrainVision, ...", show_default=False)
 ]
 WeightsOption = Annotated[str, typer.Option(metavar="WEIGHTS", help="Name, or a model folder.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", callback=check_device)
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show MNE's log as well.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]

@@ -13,7 +13,8 @@ from .nsrr.reading import read_nsrr
 from .preparing import prepare_nights
 from .results import Cohort, load_cohort
 from .staging import stage_cohort
-from .table import read_nights, write_nights
+from .table import read_nights
+from .table_writing import write_nights
 
 __all__ = [
     "Cohort",

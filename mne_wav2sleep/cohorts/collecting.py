@@ -1,5 +1,6 @@
 """Nights from wherever a lab has them: a folder, a table, or a BIDS dataset."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cautions import keep_cautions
+from ..cautions import keep_cautions, warn
 from ..errors import describe_error
 from ..hypnograms.clock_times import show_time
 from ..hypnograms.lights import find_lights
@@ -17,15 +18,19 @@ from ..network.registry import describe_weights
 from ..progress import track
 from ..recordings import open_recording
 from ..recordings.channels import ChannelName, map_channels
+from ..recordings.labels import check_ch_names
+from ..recordings.opening import set_rates
 from ..showing import escape_lone
+from ..staging.domain import warn_of_domain
 from ..verbosity import Verbosity, check_type, use_log_level, verbose
 from .bids.reading import read_bids
 from .finding import find_recordings, is_named_as_recording, pair_hypnograms
 from .identity import check_nights
 from .naming import name_nights
 from .nights import Night, make_absolute
+from .notes import SEPARATOR, describe_lost_hypnogram
 from .parallel import run_tasks
-from .table import read_nights
+from .table import NIGHTS, read_nights, read_text
 
 _BIDS = "dataset_description.json"
 """File by which a folder is known to be a BIDS dataset."""
@@ -57,8 +62,8 @@ def find_nights(
     ------
     FileNotFoundError
         If there is no such file or folder.
-    ValueError
-        If there are no nights, or the table cannot be read.
+    TypeError, ValueError
+        If there are no nights, the table cannot be read, or ``ch_names`` is something else.
 
     Examples
     --------
@@ -69,12 +74,14 @@ def find_nights(
     ['p01']
     """
     check_type(source, "path-like", "source")
+    check_ch_names(ch_names)
     path = Path(source).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"There is no folder or table of nights at {path}. Check the path.")
     if is_named_as_recording(path):
         nights = _pair([path], path.absolute().parent)
     elif not path.is_dir():
+        _check_table(path)
         nights = read_nights(path)
     elif (path / _BIDS).is_file():
         nights = read_bids(path)
@@ -82,6 +89,21 @@ def find_nights(
         nights = _search(path)
     named = ch_names or {}
     return [replace(night, ch_names={**named, **night.ch_names}) for night in nights]
+
+
+def _check_table(path: Path) -> None:
+    """Refuse a file that has neither the suffix nor the columns of a table of nights."""
+    if path.suffix.lower() in (".csv", ".tsv") or not path.is_file():  # it may be a pipe
+        return
+    try:
+        header = read_text(path, NIGHTS).split("\n", 1)[0]
+    except ValueError:
+        header = ""
+    if not set(NIGHTS.needed) & set(re.findall(r"\w+", header)):
+        raise ValueError(
+            f"{path} is not a recording, a table of nights or a folder. Give one of them; a "
+            f"recording whose suffix is not known must be in a table. {NIGHTS.advice}"
+        )
 
 
 @verbose
@@ -110,8 +132,9 @@ def preview_nights(
     preview : pandas.DataFrame
         One row per night, by the name that it will have: ``subject``, ``dataset``, ``hours``, the
         channel of each modality, the file of the ``hypnogram``, ``lights_off`` and ``lights_on`` as
-        far as they are known before staging (the first and the last, if there are several), and the
-        ``problem`` if it cannot be staged.
+        far as they are known before staging (the first and the last, if there are several), the
+        ``problem`` if it cannot be staged, and the ``warnings`` of opening it, separated by a
+        vertical bar. Staging may give more, about the signals.
 
     Raises
     ------
@@ -134,25 +157,37 @@ def preview_nights(
         }
         rows[name] = {what: escape_lone(value) for what, value in (given | values).items()}
     columns = ["subject", "dataset", "hours", *modalities, "hypnogram", "lights_off", "lights_on"]
-    columns.append("problem")
+    columns += ["problem", "warnings"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype(object)
     return table.loc[list(named)].rename_axis(index="night")
 
 
 def _look(night: Night, modalities: Sequence[str]) -> dict[str, Any]:
     """Open a recording and map its channels, or give the reason why it cannot be staged."""
-    with use_log_level("error"), keep_cautions([], show=False):
+    cautions: list[str] = []
+    with use_log_level("error"), keep_cautions(cautions, show=False):
         try:
-            recording = open_recording(night.recording)
-            channels = map_channels(recording.raw, night.ch_names, modalities)
-            marks = find_lights(
-                night.lights,
-                start=recording.start,
-                duration=recording.duration,
-                annotations=recording.events,
-            )
+            found = _open(night, modalities)
         except Exception as error:  # no error of one night may stop the others
-            return {"problem": describe_error(error)}
+            found = {"problem": describe_error(error)}
+    if (lost := describe_lost_hypnogram(night)) is not None:
+        cautions.append(lost)
+    return found | {"warnings": SEPARATOR.join(cautions) or None}
+
+
+def _open(night: Night, modalities: Sequence[str]) -> dict[str, Any]:
+    """Open a recording as for staging, and describe it."""
+    recording = open_recording(night.recording)
+    channels = set_rates(recording, map_channels(recording.raw, night.ch_names, modalities))
+    warn_of_domain(recording)
+    if recording.start is None:
+        warn("The recording has no clock: lights can only be given in seconds from its start.")
+    marks = find_lights(
+        night.lights,
+        start=recording.start,
+        duration=recording.duration,
+        annotations=recording.events,
+    )
     found = {channel.modality: channel.label for channel in channels}
     lights = {
         name: show_time(at, recording.start)

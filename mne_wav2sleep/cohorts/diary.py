@@ -13,7 +13,7 @@ from ..hypnograms.lights import Lights
 from ..recordings import open_recording
 from ..verbosity import Verbosity, check_type, pluralize, use_log_level, verbose
 from .nights import Night, identify_person
-from .table import TableKind, read_lights, read_rows
+from .table import TableKind, is_missing, read_lights, read_rows
 
 _DIARY = TableKind(
     "a sleep diary",
@@ -55,7 +55,7 @@ def read_diary(path: str | Path) -> list[DiaryEntry]:
         A CSV or TSV with the columns ``lights_off`` and ``lights_on`` (``22:45``, ``10:45 pm``,
         ``2024-03-01 22:45``), and ``recording`` (a file) or ``subject``, with the ``date`` of the
         evening (``2024-03-01``) if a subject has several nights, and ``dataset`` if several have a
-        subject of that name.
+        subject of that name. ``NA``, ``n/a`` and the like are missing times, dates and recordings.
 
     Returns
     -------
@@ -78,6 +78,10 @@ def read_diary(path: str | Path) -> list[DiaryEntry]:
     for number, row in read_rows(path, _DIARY):
         place = f"{path.name}, line {number}"
         cells = {name: row.get(name, "").strip() for name in _DIARY.optional}
+        # A subject may be called NA, and so may its recording.
+        cells["date"] = "" if is_missing(cells["date"]) else cells["date"]
+        if is_missing(cells["recording"]) and cells["subject"]:
+            cells["recording"] = ""
         if not cells["recording"] and not cells["subject"]:
             raise ValueError(
                 f"{place}: there is no recording and no subject, so that it is unknown which night "
@@ -165,9 +169,11 @@ def add_diary(
         if number is None:
             unmatched.append(entry.place)
         elif number in found:
+            is_dated = entry.date is not None and found[number].date is not None
+            remedy = "name the recording of each" if is_dated else "give each its date"
             raise ValueError(
-                f"{found[number].place} and {entry.place} are both about {nights[number].name}. "
-                "Remove one of them, or give each its date."
+                f"{found[number].place} and {entry.place} are both about "
+                f"{_show([nights[number]])}. Remove one of them, or {remedy}."
             )
         else:
             found[number] = entry
@@ -179,11 +185,20 @@ def add_diary(
             f"{'s' if count == 1 else ''} to none of the {len(nights)} nights ({some}). Check the "
             "recordings, subjects and dates in it."
         )
-    with_lights = {n: entry.lights for n, entry in found.items() if entry.lights != "auto"}
     return [
-        replace(night, lights=with_lights[number]) if number in with_lights else night
+        _add_lights(night, found[number]) if number in found else night
         for number, night in enumerate(nights)
     ]
+
+
+def _add_lights(night: Night, entry: DiaryEntry) -> Night:
+    """Add the lights of an entry, if it has some, to a night."""
+    if entry.lights == "auto":
+        return night
+    try:
+        return replace(night, lights=entry.lights)
+    except ValueError as error:
+        raise ValueError(f"{entry.place}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -235,13 +250,34 @@ def _find_night(
                 dates[n] = _find_date(nights[n])
         matching = [n for n in matching if dates[n] == entry.date]
     if len(matching) > 1:
-        names = ", ".join(nights[n].name for n in matching[:3])
         raise ValueError(
-            f"{entry.place} may be about several nights ({names}"
-            f"{', ...' if len(matching) > 3 else ''}). Name the recording with its folder, or give "
-            "the date of the evening, as YYYY-MM-DD."
+            f"{entry.place} may be about several nights ({_show([nights[n] for n in matching])}). "
+            f"{_advise(entry)}"
         )
     return matching[0] if matching else None
+
+
+def _advise(entry: DiaryEntry) -> str:
+    """Advise what makes it clear which night an entry is about."""
+    if entry.recording:
+        advice = "Name the recording with its folder, as shown here"
+    else:
+        advice = "Add a column 'recording' with the file, and its folder if files have one name"
+    if entry.date is None:
+        advice += ", or give the date of the evening, as YYYY-MM-DD"
+    return f"{advice}."
+
+
+def _show(nights: Sequence[Night]) -> str:
+    """Name the first of some nights, with as many folders as tell their recordings apart."""
+    paths = [_find_path(night).parts for night in nights]
+    lengths = range(2, max(map(len, paths)) + 1)
+    n_parts = next((n for n in lengths if len({path[-n:] for path in paths}) == len(paths)), 2)
+    names = [
+        f"{night.dataset}/{night.subject} ({PurePath(*path[-n_parts:])})" if path else night.name
+        for night, path in zip(nights[:3], paths, strict=False)
+    ]
+    return ", ".join(names) + (", ..." if len(nights) > 3 else "")
 
 
 def _is_subject(entry: DiaryEntry, night: Night) -> bool:

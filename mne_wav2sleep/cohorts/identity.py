@@ -77,8 +77,8 @@ def check_nights(nights: Sequence[Night | PreparedNight], name: str = "nights") 
             if other.person != night.person:
                 raise ValueError(
                     f"{_show(night)} is listed for two subjects, {_name(other)} and "
-                    f"{_name(night)}, so that it could be used for both training and validation. "
-                    "Give it one subject."
+                    f"{_name(night)}, so that one person would count as two, and could be in both "
+                    "training and validation. Give it one subject."
                 )
             scored = _identify(night.hypnogram)
             key = f"{recording} {scored} {night.person} {sorted(night.ch_names.items())}"

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from ..hypnograms.lights import Lights, check_lights
 from ..modalities import MODALITIES, STAGE_NAMES
 from ..recordings.channels import ChannelName
+from ..recordings.labels import check_ch_names
 from ..verbosity import check_type
 
 FORMAT = "mne-wav2sleep night 6"
@@ -82,7 +83,8 @@ class Night:
     Raises
     ------
     TypeError, ValueError
-        If the subject or the dataset is not a text, or is empty, or the lights are something else.
+        If the recording, the hypnogram, the channels or the lights are something else, or the
+        subject or the dataset is not a text, or is empty.
 
     Examples
     --------
@@ -101,6 +103,9 @@ class Night:
     lights: Lights = "auto"
 
     def __post_init__(self) -> None:
+        check_type(self.recording, (mne.io.BaseRaw, str, Path), "recording")
+        check_type(self.hypnogram, (yasa.Hypnogram, str, Path, None), "hypnogram")
+        check_ch_names(self.ch_names)
         for name in ("subject", "dataset"):
             value = getattr(self, name)
             check_type(value, (str,), name)  # 1 and "01" may be one person, or two

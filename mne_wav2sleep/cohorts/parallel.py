@@ -36,7 +36,8 @@ def check_n_jobs(n_jobs: int | None) -> None:
     Parameters
     ----------
     n_jobs : int or None
-        Number of jobs; None for that of joblib's current configuration.
+        Number of jobs; -1 for as many as there are CPUs, -2 for one less, and so on, as in joblib;
+        None for that of its current configuration.
 
     Raises
     ------
@@ -45,7 +46,10 @@ def check_n_jobs(n_jobs: int | None) -> None:
     """
     check_type(n_jobs, ("int-like", None), "n_jobs")
     if n_jobs == 0:
-        raise ValueError("n_jobs must be 1 or more, or -1 for as many as there are CPUs, got 0.")
+        raise ValueError(
+            "n_jobs must be 1 or more, or -1 for as many as there are CPUs, -2 for one less, and "
+            "so on, got 0."
+        )
 
 
 def run_tasks(

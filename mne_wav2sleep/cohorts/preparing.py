@@ -253,7 +253,7 @@ def prepare_nights(
         ignored in training and evaluation.
     n_jobs : int
         Number of nights prepared in parallel, with joblib's current backend; -1 for as many as
-        there are CPUs.
+        there are CPUs, -2 for one less, and so on.
     on_error : str
         What to do with nights that cannot be prepared, after all others were: ``"raise"`` an
         error that names them, or ``"warn"`` and leave them out.

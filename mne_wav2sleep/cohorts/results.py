@@ -14,6 +14,8 @@ from ..hypnograms import read_hypnogram
 from ..hypnograms.tables import expose_formula
 from ..staging.provenance import provenance_path
 from ..verbosity import check_type
+from .checking import check_against_notes
+from .notes import FAILED, STAGED
 
 TABLE = "nights.csv"
 """Name of the table of a cohort: one row a night."""
@@ -23,8 +25,6 @@ EPOCHS = "epochs"
 """Name of the folder with a table of epochs for each night, if they are asked for."""
 PERIODS = "periods.csv"
 """Name of the table of sleep periods in recordings of days."""
-STAGED, FAILED = "staged", "failed"
-"""Values of the column ``status``."""
 
 
 class Hypnograms(Mapping[str, yasa.Hypnogram]):
@@ -66,8 +66,8 @@ class Cohort:
     table : pandas.DataFrame
         One row per night, by its name (``night``): ``status`` (``"staged"`` or ``"failed"``),
         ``reason``, ``recording``, ``subject``, ``dataset``, ``hypnogram`` (the scorer's, if
-        there is one), channels, what was measured, quality, warnings, and sleep statistics with
-        intervals.
+        there is one), channels, what was measured, quality, warnings, sleep statistics with
+        intervals, and ``copies``, the nights whose recordings have the same contents.
     hypnograms : mapping of str to yasa.Hypnogram
         Night -> hypnogram of each night that was staged, read when it is asked for.
     """
@@ -116,6 +116,24 @@ def _is_plain(night: object) -> bool:
     return isinstance(night, str) and night not in ("", ".", "..") and not set(night) & set("/\\\0")
 
 
+def _check_rows(table: pd.DataFrame, path: Path) -> None:
+    """Refuse a table of a cohort that was damaged, as by a slip in a spreadsheet."""
+    if wrong := [name for name in table["night"] if not _is_plain(name)]:
+        raise ValueError(
+            f"{path} has the night {quote(wrong[0])}, which cannot be the name of a file. Stage "
+            "the cohort again."
+        )
+    remedy = "Correct the table, or run stage_cohort again, which writes it anew."
+    if twice := list(table["night"][table["night"].duplicated()]):
+        raise ValueError(f"{path} has the night {quote(twice[0])} twice. {remedy}")
+    for name, status in zip(table["night"], table["status"], strict=True):
+        if status not in (STAGED, FAILED):
+            raise ValueError(
+                f"{path} has the status {quote(status)} of {quote(name)}, which is neither "
+                f"{STAGED!r} nor {FAILED!r}. {remedy}"
+            )
+
+
 def load_cohort(out_dir: str | Path) -> Cohort:
     """Load a cohort that was staged.
 
@@ -134,10 +152,38 @@ def load_cohort(out_dir: str | Path) -> Cohort:
     FileNotFoundError
         If the folder has no table of nights.
     ValueError
-        If the table is not that of a cohort.
+        If the table is not that of a cohort, or was damaged since: a night is there twice, or
+        neither staged nor failed.
+
+    Notes
+    -----
+    A warning names the nights whose rows are not as they were staged, because a run was stopped
+    before it wrote the table, or the table was changed since.
     """
     check_type(out_dir, "path-like", "out_dir")
-    folder = Path(out_dir).expanduser()
+    cohort = open_cohort(Path(out_dir).expanduser())
+    check_against_notes(cohort.table, cohort.folder, cohort.folder / TABLE)
+    return cohort
+
+
+def open_cohort(folder: Path) -> Cohort:
+    """Open a cohort, without comparing its table with what was staged.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that :func:`stage_cohort` wrote.
+
+    Returns
+    -------
+    cohort : Cohort
+        Its table and hypnograms.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`load_cohort`.
+    """
     path = folder / TABLE
     if not path.is_file():
         raise FileNotFoundError(
@@ -154,11 +200,7 @@ def load_cohort(out_dir: str | Path) -> Cohort:
             f"{path} lacks the column {missing[0]!r}, so that it is not the table of a staged "
             "cohort. Give the folder that stage_cohort wrote."
         )
-    if wrong := [name for name in table["night"] if not _is_plain(name)]:
-        raise ValueError(
-            f"{path} has the night {quote(wrong[0])}, which cannot be the name of a file. Stage "
-            "the cohort again."
-        )
+    _check_rows(table, path)
     for name in table.columns:
         table[name] = [expose_formula(x) if isinstance(x, str) else x for x in table[name]]
     table = table.set_index("night")

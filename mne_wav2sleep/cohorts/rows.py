@@ -1,8 +1,7 @@
-"""The row of a night in the table of a cohort, and the note that keeps it."""
+"""The row of a night in the table of a cohort."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,54 +12,26 @@ import yasa
 from ..hypnograms.probabilities import compute_certainty
 from ..hypnograms.statistics import LONGEST_NIGHT_H
 from ..modalities import CARDIO_RESPIRATORY, EPOCH_S
-from ..network.files import read_file
-from ..output import write_whole
 from ..showing import escape_lone
 from ..stager import SleepStagerW2S
 from .nights import Night
-from .results import FAILED, STAGED
+from .notes import (
+    FAILED,
+    SEPARATOR,
+    STAGED,
+    Row,
+    describe_lost_hypnogram,
+    read_row,
+    row_path,
+)
 
-ROWS = "rows"
-"""Name of the folder of notes."""
 OWN_STAGES = "own_stages"
 """Whether the annotations of a recording have stages; in the note of a night, not in the table."""
-_LARGEST = 2**22
-"""Size in bytes of a note at most."""
 _FIRST = ("status", "reason", "subject", "dataset", "recording", "hypnogram")
+_MEASURES = ("start", "hours", "epochs", "unscored", "certainty", "uncertain", "time_in_bed")
+_ENDS = ("_low", "_high")
+"""What the columns of the ends of an interval add to the name of the statistic."""
 _DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is known of a night after it was staged, or could not be.
-
-    Attributes
-    ----------
-    key : dict of str to str
-        What the result depends on: hashes of the recording and of the weights, the version of the
-        package, and each parameter.
-    values : dict of str to object
-        The columns of the table that staging gives.
-    files : dict of str to str
-        The files that were written, by their paths in the folder of the cohort, and their SHA-256;
-        empty for those that differ from one run to the next.
-    is_final : bool
-        Whether the same would come out again. A lack of memory, or a file that could not be read
-        for a while, is not final.
-    periods : sequence of dict
-        The sleep periods, if the recording is longer than a night.
-    """
-
-    key: Mapping[str, str]
-    values: Mapping[str, Any]
-    files: Mapping[str, str] = field(default_factory=dict)
-    is_final: bool = True
-    periods: Sequence[Mapping[str, Any]] = ()
-
-    @property
-    def is_staged(self) -> bool:
-        """Whether the night was staged."""
-        return bool(self.values["status"] == STAGED)
 
 
 def describe_failure(reason: str, cautions: Sequence[str] = ()) -> dict[str, Any]:
@@ -70,7 +41,7 @@ def describe_failure(reason: str, cautions: Sequence[str] = ()) -> dict[str, Any
 
 def _list_warnings(cautions: Sequence[str]) -> dict[str, Any]:
     """Give the columns of the warnings."""
-    return {"n_warnings": len(cautions), "warnings": " | ".join(cautions) or None}
+    return {"n_warnings": len(cautions), "warnings": SEPARATOR.join(cautions) or None}
 
 
 def describe_night(
@@ -105,7 +76,7 @@ def describe_night(
         "status": STAGED,
         "reason": None,
         # MNE labels the recording's own clock UTC.
-        "start": result.start and result.start.replace(tzinfo=None).isoformat(),
+        "start": result.start and result.start.replace(tzinfo=None).isoformat(" ", "seconds"),
         "hours": recording["hours"],
         "epochs": recording["epochs"],
         OWN_STAGES: recording["annotated_stages"] > 0,
@@ -115,6 +86,8 @@ def describe_night(
         "time_in_bed": in_bed["source"],
         "lights_off": in_bed["lights_off"],
         "lights_on": in_bed["lights_on"],
+        "lights_off_s": in_bed["off_s"],
+        "lights_on_s": in_bed["on_s"],
     }
     for name in dict.fromkeys([*CARDIO_RESPIRATORY, *channels.index]):
         channel = channels.get(name)
@@ -127,7 +100,7 @@ def describe_night(
     values |= _list_warnings(cautions)
     for name, row in statistics.iterrows():
         values[str(name)] = row["value"]
-        values[f"{name}_low"], values[f"{name}_high"] = row["low"], row["high"]
+        values |= {f"{name}{end}": row[end[1:]] for end in _ENDS}
     return {name: _to_json(value) for name, value in values.items()}
 
 
@@ -153,37 +126,27 @@ def _to_json(value: Any) -> Any:
     return value
 
 
-def row_path(folder: Path, name: str) -> Path:
-    """Get the path of the note on a night."""
-    return folder / ROWS / f"{name}.json"
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a cohort.
+
+    Attributes
+    ----------
+    nights : pandas.DataFrame
+        One row per night.
+    periods : pandas.DataFrame
+        One row per sleep period of recordings that are longer than a night; empty if there are
+        none.
+    contents : dict of str to str
+        Night -> hash of the contents of its recording, of each night that was staged.
+    """
+
+    nights: pd.DataFrame
+    periods: pd.DataFrame
+    contents: Mapping[str, str]
 
 
-def write_row(folder: Path, name: str, row: Row) -> None:
-    """Write the note on a night, the last of its files."""
-    path = row_path(folder, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path, overwrite=True, is_result=False) as unfinished:
-        unfinished.write_text(json.dumps(vars(row), indent=1) + "\n", encoding="utf-8")
-
-
-def read_row(folder: Path, name: str) -> Row | None:
-    """Read the note on a night; None if there is none, or it is damaged."""
-    path = row_path(folder, name)
-    if not path.is_file():
-        return None
-    try:
-        row = Row(**json.loads(read_file(path, _LARGEST)))
-        parts = row.key, row.values, row.files
-        is_valid = all(isinstance(one, dict) for one in parts) and row.values["status"] in (
-            STAGED,
-            FAILED,
-        )
-    except (RuntimeError, ValueError, TypeError, KeyError, RecursionError, OSError):
-        return None
-    return row if is_valid else None
-
-
-def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tabulate_rows(nights: Mapping[str, Night], folder: Path, stage_names: Sequence[str]) -> Tables:
     """Make the tables of a cohort.
 
     Parameters
@@ -192,14 +155,13 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> tuple[pd.DataFra
         Name -> night, in the order of the rows.
     folder : Path
         The folder with the note on each of them.
+    stage_names : sequence of str
+        The stages of the weights, by which the statistics are known if no night has some.
 
     Returns
     -------
-    table : pandas.DataFrame
-        One row per night.
-    periods : pandas.DataFrame
-        One row per sleep period of recordings that are longer than a night; empty if there are
-        none.
+    tables : Tables
+        The tables.
 
     Raises
     ------
@@ -208,6 +170,7 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> tuple[pd.DataFra
     """
     columns: dict[str, list[Any]] = {name: [] for name in _FIRST}
     periods: list[dict[str, Any]] = []
+    contents: dict[str, str] = {}
     for n_before, (name, night) in enumerate(nights.items()):
         row = read_row(folder, name)
         if row is None:
@@ -215,23 +178,53 @@ def tabulate_rows(nights: Mapping[str, Night], folder: Path) -> tuple[pd.DataFra
                 f"{row_path(folder, name)} was removed or changed while the cohort was staged. Run "
                 "it again."
             )
-        scored = night.hypnogram
-        values = dict(row.values)
-        if values.pop(OWN_STAGES, False) and scored is None:
-            scored = night.recording
-        values |= {
-            "subject": night.subject,
-            "dataset": night.dataset,
-            "recording": _show_path(night.recording, night),
-            "hypnogram": _show_path(scored, night) if isinstance(scored, str | Path) else None,
-        }
-        for column in values:
+        if row.is_staged:
+            contents[name] = row.key.get("recording", name)
+        for column in (values := _list_values(row, night)):
             columns.setdefault(column, [None] * n_before)
         for column, found in columns.items():
             found.append(escape_lone(values.get(column)))
         who = {what: escape_lone(getattr(night, what)) for what in ("subject", "dataset")}
         periods += [{"night": name} | who | dict(period) for period in row.periods]
-    return pd.DataFrame({"night": list(nights)} | columns), pd.DataFrame(periods)
+    if not contents:
+        columns |= {name: [None] * len(nights) for name in _list_statistics(stage_names)}
+    table = pd.DataFrame({"night": list(nights)} | columns)
+    table["copies"] = _find_copies(table["night"], contents)
+    return Tables(table, pd.DataFrame(periods), contents)
+
+
+def _list_values(row: Row, night: Night) -> dict[str, Any]:
+    """List what the table has of a night."""
+    scored = night.hypnogram
+    values = dict(row.values)
+    if values.pop(OWN_STAGES, False) and scored is None:
+        scored = night.recording
+    if (lost := describe_lost_hypnogram(night)) is not None:
+        some = [values.get("warnings"), lost]
+        values["warnings"] = SEPARATOR.join(one for one in some if one)
+        values["n_warnings"] = values.get("n_warnings", 0) + 1
+    return values | {
+        "subject": night.subject,
+        "dataset": night.dataset,
+        "recording": _show_path(night.recording, night),
+        "hypnogram": _show_path(scored, night) if isinstance(scored, str | Path) else None,
+    }
+
+
+def _list_statistics(stage_names: Sequence[str]) -> list[str]:
+    """List the columns of the statistics, and of what else is known of nights that are staged."""
+    hyp = yasa.Hypnogram(list(stage_names), n_stages=len(stage_names))
+    statistics = [f"{name}{end}" for name in hyp.sleep_statistics() for end in ("", *_ENDS)]
+    return [*_MEASURES, *statistics]
+
+
+def _find_copies(names: Iterable[str], contents: Mapping[str, str]) -> list[str | None]:
+    """List the other nights whose recordings have the same contents, for each night."""
+    alike: dict[str, list[str]] = {}
+    for name, digest in contents.items():
+        alike.setdefault(digest, []).append(name)
+    others = {name: [one for one in alike[contents[name]] if one != name] for name in contents}
+    return [SEPARATOR.join(others.get(name, ())) or None for name in names]
 
 
 def _show_path(source: object, night: Night) -> str:
@@ -239,8 +232,3 @@ def _show_path(source: object, night: Night) -> str:
     if isinstance(source, str | Path):
         return str(Path(source).expanduser().absolute())
     return night.file
-
-
-def list_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Sequence[str]:
-    """List what has changed of what a result depends on."""
-    return [name for name in new if old.get(name) != new[name]]

@@ -28,17 +28,10 @@ from ..verbosity import Verbosity, check_option, check_type, logger, pluralize, 
 from .collecting import collect
 from .locking import lock_file
 from .nights import Night
+from .notes import FAILED, ROWS, Row, list_changes, read_row, write_row
 from .parallel import LostProcessError, check_n_jobs, run_tasks
-from .results import EPOCHS, FAILED, HYPNOGRAMS, PERIODS, TABLE, Cohort, load_cohort
-from .rows import (
-    ROWS,
-    Row,
-    describe_failure,
-    list_changes,
-    read_row,
-    tabulate_rows,
-    write_row,
-)
+from .results import EPOCHS, HYPNOGRAMS, PERIODS, TABLE, Cohort, open_cohort
+from .rows import describe_failure, tabulate_rows
 from .worker import Settings, hash_whole, make_fingerprint, make_key, stage_night
 
 LOG = "log.txt"
@@ -85,8 +78,8 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
         <mne_wav2sleep.SleepStagerW2S.epoch_table>`, which takes half as long again. With
         ``"parquet"``, there is ``nights.parquet`` as well. None for no such tables.
     n_jobs : int or None
-        Number of nights at a time, with joblib's current backend; -1 for as many as there are CPUs.
-        None for that of ``joblib.parallel_config``, or 1.
+        Number of nights at a time, with joblib's current backend; -1 for as many as there are CPUs,
+        -2 for one less, and so on. None for that of ``joblib.parallel_config``, or 1.
     device : str or torch.device
         As in :class:`~mne_wav2sleep.SleepStagerW2S`, in each process.
     precision : str
@@ -257,10 +250,14 @@ def _say_plan(named: Mapping[str, Night], todo: Mapping[str, str], log: logging.
         _say(log, f"Again, as {reason}: {_count(names)} ({_name_some(names)}).")
 
 
+def _list_others(named: Mapping[str, Night], folder: Path) -> list[str]:
+    """List the nights of earlier runs that are not among these."""
+    return sorted(path.stem for path in (folder / ROWS).glob("*.json") if path.stem not in named)
+
+
 def _say_others(named: Mapping[str, Night], folder: Path, log: logging.Logger) -> None:
     """Say which nights of earlier runs are not among these."""
-    others = sorted(path.stem for path in (folder / ROWS).glob("*.json") if path.stem not in named)
-    if others:
+    if others := _list_others(named, folder):
         text = (
             f"{_count(others)} of earlier runs in {folder} ({_name_some(others)}) "
             f"{'are' if len(others) > 1 else 'is'} not among these, and left out of the table. "
@@ -347,7 +344,8 @@ def _finish(
     """Write the table and the overview."""
     from ..reports.cohort import make_overview
 
-    table, periods = tabulate_rows(named, settings.folder)
+    made = tabulate_rows(named, settings.folder, weights.stage_names)
+    table, periods = made.nights, made.periods
     nights = settings.folder / TABLE
     tables = {
         nights: table,
@@ -359,8 +357,9 @@ def _finish(
             path.unlink(missing_ok=True)
         else:
             write_table(one, path, overwrite=True)
-    del table, periods, tables
-    cohort = load_cohort(settings.folder)
+    _say_renamed(named, made.contents, settings.folder, log)
+    del made, table, periods, tables
+    cohort = open_cohort(settings.folder)
     report = make_overview(
         cohort.table,
         cohort.hypnograms,
@@ -376,7 +375,33 @@ def _finish(
             f"{len(failed)} of {_count(named)} could not be staged ({_name_some(failed)}). "
             f"The column 'reason' of {settings.folder / TABLE} says why."
         )
+    _warn_of_copies(cohort)
     return cohort
+
+
+def _say_renamed(
+    named: Mapping[str, Night], contents: Mapping[str, str], folder: Path, log: logging.Logger
+) -> None:
+    """Say which nights earlier runs have staged by another name."""
+    before = {
+        row.key.get("recording"): name
+        for name in _list_others(named, folder)
+        if (row := read_row(folder, name)) is not None and row.is_staged
+    }
+    for name, digest in contents.items():
+        if (old := before.get(digest)) is not None:
+            _say(log, f"{name}: new name of the recording that was staged as {old} before.")
+
+
+def _warn_of_copies(cohort: Cohort) -> None:
+    """Warn of nights whose recordings have the same contents."""
+    copies = cohort.table["copies"].dropna()
+    if len(copies):
+        warn(
+            f"{len(copies)} nights have a recording whose contents are those of another night "
+            f"({_name_some(list(copies.index))}), so that a person may count twice. The column "
+            f"'copies' of {cohort.folder / TABLE} names the others. Leave the copies out."
+        )
 
 
 def _describe(settings: Settings, weights: LoadedWeights) -> dict[str, Any]:

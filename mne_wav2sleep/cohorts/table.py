@@ -1,4 +1,4 @@
-"""Tables of nights, the input of the commands; and how such tables are read."""
+"""How tables of nights, the input of the commands, and such tables are read."""
 
 import csv
 import io
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ..errors import shorten
 from ..formats.edf import SUFFIXES
+from ..hypnograms.files import MISSING
 from ..hypnograms.lights import Lights
 from ..modalities import CARDIO_RESPIRATORY
-from ..output import write_whole
 from ..verbosity import pluralize
-from .nights import Night, make_absolute
+from .nights import Night
 
 _LARGEST = 2**26
 """Number of bytes of a table at most: some 500,000 nights."""
@@ -203,6 +203,8 @@ def read_nights(table: str | Path) -> list[Night]:
         (``none`` leaves a modality out), and ``lights_off`` and ``lights_on`` for clock times
         (``22:45``, ``2024-03-01 22:45``; ``none`` for the start or the end of the recording; by
         default as annotated). Paths are relative to the table's folder; ``~`` is the home folder.
+        Words for missing values, such as ``NA``, ``n/a`` and ``nan``, are missing lights and
+        hypnograms, but names of subjects, datasets and channels.
 
     Returns
     -------
@@ -228,17 +230,48 @@ def read_nights(table: str | Path) -> list[Night]:
                 f"{table}, line {number}: the recording or the subject is missing. Add it."
             )
         channels = {m: row[m] for m in CARDIO_RESPIRATORY if row.get(m, "").strip()}
-        nights.append(
-            Night(
+        try:
+            night = Night(
                 _locate(recording, table),
-                _locate(row["hypnogram"], table) if row.get("hypnogram", "").strip() else None,
+                _locate_hypnogram(row.get("hypnogram", ""), table),
                 subject,
                 row.get("dataset", "").strip() or "cohort",
                 {m: None if c.strip().lower() == "none" else c for m, c in channels.items()},
                 lights=read_lights(row.get("lights_off", ""), row.get("lights_on", "")),
             )
-        )
+        except ValueError as error:  # of the lights
+            raise ValueError(f"{table}, line {number}: {error}") from error
+        nights.append(night)
     return nights
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell is empty, or has a word by which R, pandas and BIDS say so.
+
+    Parameters
+    ----------
+    text : str
+        The cell.
+
+    Returns
+    -------
+    is_missing : bool
+        Whether it has no value.
+
+    Examples
+    --------
+    >>> [is_missing(text) for text in (" ", "NA", "n/a", "NaN", "none", "NaT", "22:45")]
+    [True, True, True, True, True, True, False]
+    """
+    return text.strip().lower() in (*MISSING, "nat")
+
+
+def _locate_hypnogram(name: str, table: Path) -> Path | None:
+    """Locate the hypnogram that a table names; None if it names none."""
+    if not name.strip():
+        return None
+    path = _locate(name, table)
+    return None if is_missing(name) and not path.is_file() else path
 
 
 def read_lights(off: str, on: str) -> Lights:
@@ -247,7 +280,8 @@ def read_lights(off: str, on: str) -> Lights:
     Parameters
     ----------
     off, on : str
-        Times; ``"none"`` for the start or the end of the recording; empty if not known.
+        Times; ``"none"`` for the start or the end of the recording; empty, or another word for a
+        missing value such as ``NA``, if not known.
 
     Returns
     -------
@@ -258,8 +292,13 @@ def read_lights(off: str, on: str) -> Lights:
     --------
     >>> read_lights("", " "), read_lights("22:45 ", ""), read_lights("none", "06:30")
     ('auto', ('22:45', None), (None, '06:30'))
+    >>> read_lights("NA", "nan")
+    'auto'
     """
-    texts = off.strip(), on.strip()
+    texts = [
+        "" if is_missing(text) and text.lower() != "none" else text
+        for text in (off.strip(), on.strip())
+    ]
     if not any(texts):
         return "auto"
     first, last = (None if text.lower() in ("", "none") else text for text in texts)
@@ -292,96 +331,3 @@ def format_csv(rows: Iterable[Sequence[str]]) -> str:
     dialect = csv.unix_dialect if is_spaced else csv.excel  # which quotes all values
     csv.writer(text, dialect, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def write_nights(nights: Sequence[Night], table: str | Path, *, overwrite: bool = False) -> None:
-    """Write a list of nights to a table.
-
-    Parameters
-    ----------
-    nights : sequence of Night
-        The nights, whose recordings and hypnograms are files.
-    table : str or Path
-        The CSV to write, which :func:`read_nights` reads as the same nights. Paths in the folder
-        of the table are relative to it, so that both can be moved together.
-    overwrite : bool
-        Whether an existing file may be overwritten. Recordings never are.
-
-    Raises
-    ------
-    ValueError
-        If there are no nights, or one has what a table cannot hold: a Raw or a hypnogram in memory,
-        a pair of channels, ``onsets_from`` or ``meas_date_is_local``, other lights than times of
-        day, or a name that is not text in UTF-8.
-    OSError
-        If the file cannot be written, or exists and must not be overwritten.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> table = Path(tempfile.mkdtemp()) / "nights.csv"
-    >>> write_nights([Night("s1.edf", "s1.xml", "s1", "clinic", {"PPG": None})], table)
-    >>> [(night.name, dict(night.ch_names)) for night in read_nights(table)]
-    [('clinic/s1 (s1.edf)', {'PPG': None})]
-    """
-    table = Path(table).expanduser()
-    if not nights:
-        raise ValueError(f"There are no nights to write to {table}. Give at least one.")
-    folder = table.absolute().parent
-    rows = [_to_row(night, folder) for night in nights]
-    names = [n for n in (*NIGHTS.needed, *NIGHTS.optional) if any(row.get(n) for row in rows)]
-    text = format_csv([names, *([row.get(name, "") for name in names] for row in rows)])
-    try:
-        content = text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{shorten(repr(error.object[error.start - 20 : error.end]))} is in the name of a "
-            "night, which is not text in UTF-8. Rename its files."
-        ) from error
-    with write_whole(table, overwrite=overwrite) as unfinished:
-        unfinished.write_bytes(content)
-
-
-def _to_row(night: Night, folder: Path) -> dict[str, str]:
-    """Give the values of a night in a table."""
-    lights = _format_lights(night.lights)
-    in_memory = not isinstance(night.recording, str | Path) or not isinstance(
-        night.hypnogram, str | Path | None
-    )
-    is_paired = any(not isinstance(name, str | None) for name in night.ch_names.values())
-    extra = night.onsets_from, night.meas_date_is_local
-    if lights is None or in_memory or is_paired or extra != (None, None):
-        raise ValueError(
-            f"{night.name} has what a table of nights cannot hold: something in memory, a pair of "
-            "channels, onsets_from, meas_date_is_local, or lights other than times. Save its "
-            "recording and its hypnogram to files, and leave the rest out."
-        )
-    night = make_absolute(night)
-    return {
-        "recording": _relate(night.recording, folder),
-        "subject": night.subject,
-        "dataset": night.dataset,
-        "hypnogram": "" if night.hypnogram is None else _relate(night.hypnogram, folder),
-        "lights_off": lights[0],
-        "lights_on": lights[1],
-        **{m: "none" if name is None else str(name) for m, name in night.ch_names.items()},
-    }
-
-
-def _format_lights(lights: Lights) -> tuple[str, str] | None:
-    """Format lights as :func:`read_lights` reads them; None if it cannot."""
-    if lights == "auto":
-        return "", ""
-    if not isinstance(lights, tuple) or not all(isinstance(at, str | None) for at in lights):
-        return None
-    off, on = ("none" if at is None else str(at) for at in lights)
-    return off, on
-
-
-def _relate(path: object, folder: Path) -> str:
-    """Give a path relative to a folder, if it is in it."""
-    path = Path(str(path))
-    if not path.is_relative_to(folder):
-        return str(path)
-    related = str(path.relative_to(folder))
-    return f"./{related}" if related.startswith("~") else related

@@ -30,8 +30,9 @@ from ..staging.epochs import write_table
 from ..staging.provenance import provenance_path, write_provenance
 from ..verbosity import use_log_level
 from .nights import Night
+from .notes import Row, read_row, write_row
 from .results import EPOCHS, hypnogram_path
-from .rows import Row, describe_failure, describe_night, describe_periods, read_row, write_row
+from .rows import describe_failure, describe_night, describe_periods
 from .sources import hash_file, hash_raw
 
 _PASSING = (MemoryError, OSError, EOFError, torch.AcceleratorError)

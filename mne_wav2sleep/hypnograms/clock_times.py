@@ -122,6 +122,23 @@ def place_lights(
     )
 
 
+def check_times(off: Light, on: Light) -> None:
+    """Check that lights off and on are times, without a recording.
+
+    Parameters
+    ----------
+    off, on : str, float, datetime, time, numpy.datetime64 or None
+        Lights off and on, as in :class:`~mne_wav2sleep.SleepStagerW2S`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them is not a time.
+    """
+    _read_time(off, "lights off")
+    _read_time(on, "lights on")
+
+
 def _read_time(value: Light, name: str) -> float | datetime | timedelta | None:
     """Read a time; one of day becomes the time from midnight."""
     name = name.capitalize()

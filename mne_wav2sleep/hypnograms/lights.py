@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..cautions import warn
 from ..modalities import EPOCH_S
-from .clock_times import Light, place_lights, show_time
+from .clock_times import Light, check_times, place_lights, show_time
 from .light_marks import list_marks
 
 Lights: TypeAlias = str | tuple[Light, Light] | None
@@ -250,8 +250,8 @@ def check_lights(lights: Any) -> None:
 
     Raises
     ------
-    TypeError
-        If they are something else.
+    TypeError, ValueError
+        If they are something else, or not times.
     """
     is_pair = isinstance(lights, tuple | list) and len(lights) == 2
     if not (is_pair or lights is None or (isinstance(lights, str) and lights == "auto")):
@@ -259,6 +259,8 @@ def check_lights(lights: Any) -> None:
             "lights must be 'auto', None, or a pair of lights off and on, such as "
             f"('22:45', '06:30'), got {lights!r}."
         )
+    if is_pair:
+        check_times(*lights)
 
 
 def choose_time_in_bed(marks: LightMarks, hyp: yasa.Hypnogram) -> TimeInBed:

@@ -11,7 +11,7 @@ import pandas as pd
 from ..cautions import warn
 from ..modalities import CARDIO_RESPIRATORY, MODALITIES
 from ..verbosity import Verbosity, verbose
-from .labels import find_lookalike, find_modality, is_whole_label, list_qualifiers
+from .labels import check_ch_names, find_lookalike, find_modality, is_whole_label, list_qualifiers
 from .vocabulary import VOCABULARIES
 
 _DEFAULT_TYPES = ("eeg", "misc", "bio")
@@ -22,6 +22,8 @@ _UNIQUE_TYPES = {
     if count == 1
 }
 """MNE types that only one modality may have, so that the type alone identifies a channel."""
+_MISSING = ("na", "n/a", "nan", "null")
+"""Names of channels, in lower case, by which a table may mean that there is no value."""
 _N_SHOWN = 8
 """Maximum number of channels that a warning lists."""
 
@@ -235,26 +237,14 @@ def _check_arguments(
     raw: mne.io.BaseRaw, ch_names: Mapping[str, ChannelName] | None, modalities: Collection[str]
 ) -> dict[str, str | tuple[str, str] | None]:
     """Check the arguments, and drop modalities that are "auto" from ``ch_names``."""
-    if not isinstance(ch_names, Mapping | None):
-        raise TypeError(
-            "ch_names must be a mapping of modalities to channels, such as {'ECG': 'EKG'}, got "
-            f"{ch_names!r}."
-        )
     if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
         raise ValueError(
             f"modalities must be a list of some of {', '.join(MODALITIES)}, got {modalities!r}."
         )
-    ch_names = dict(ch_names or {})
-    if unknown := sorted(map(str, set(ch_names) - set(modalities))):
-        meant = [name for name in modalities if name == unknown[0].strip().upper()]
-        raise ValueError(
-            f"ch_names contains {', '.join(unknown)}, but the network reads only "
-            f"{', '.join(sorted(modalities))}. "
-            + (f"Write {meant[0]!r}." if meant else "Remove the entry, or use other weights.")
-        )
+    check_ch_names(ch_names, modalities, "the network reads")
     return {
         modality: None if name is None else _check_name(raw, modality, name)
-        for modality, name in ch_names.items()
+        for modality, name in (ch_names or {}).items()
         if name != "auto"
     }
 
@@ -284,6 +274,11 @@ def _check_name(
             plain = {name.strip().lower(): name for name in raw.ch_names}
             close = get_close_matches(channel.strip().lower(), plain, n=1)
             hint = f"Did you mean {plain[close[0]]!r}? " if close else ""
+            if channel.strip().lower() in _MISSING:
+                hint = (
+                    f"In a table of nights, leave the cell empty if {channel!r} means that the "
+                    f"channel is not known, and write none if there is no {modality}. "
+                )
             raise ValueError(
                 f"{_suggest(modality, channel)} names a channel that the recording does not have. "
                 f"{hint}Its channels are: {', '.join(map(repr, raw.ch_names))}."

@@ -2,10 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 
+from ..modalities import MODALITIES
 from .vocabulary import LOOKALIKES, VOCABULARIES
 
 _N_CACHED = 4096
@@ -171,3 +172,38 @@ def find_lookalike(label: str) -> str | None:
         ),
         None,
     )
+
+
+def check_ch_names(
+    ch_names: object, modalities: Collection[str] = tuple(MODALITIES), who: str = "networks read"
+) -> None:
+    """Check that an argument maps modalities to channels, without a recording.
+
+    Parameters
+    ----------
+    ch_names : object
+        The argument, which may be None.
+    modalities : collection of str
+        The modalities that it may have.
+    who : str
+        Whose modalities these are, for messages.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a mapping, or has something else than these modalities.
+    """
+    if ch_names is None:
+        return
+    if not isinstance(ch_names, Mapping):
+        raise TypeError(
+            "ch_names must be a mapping of modalities to channels, such as {'ECG': 'EKG'}, got "
+            f"{ch_names!r}."
+        )
+    if unknown := sorted(map(str, set(ch_names) - set(modalities))):
+        meant = [name for name in modalities if name == unknown[0].strip().upper()]
+        raise ValueError(
+            f"ch_names contains {', '.join(unknown)}, but {who} only "
+            f"{', '.join(sorted(modalities))}. "
+            + (f"Write {meant[0]!r}." if meant else "Remove the entry, or use other weights.")
+        )

@@ -28,7 +28,14 @@ from .distributions import (
 from .nights import Overview, collect_nights, count, render_first, render_nights
 from .page import OVERVIEW_CSS, OVERVIEW_JS
 from .rendering import CITATIONS, CSS, JS, escape_html, render_paragraphs, render_table
-from .screening import Kind, get_numbers, get_texts, group_sentences, is_failed
+from .screening import (
+    Kind,
+    find_unusual,
+    get_numbers,
+    get_texts,
+    group_sentences,
+    is_failed,
+)
 
 _MOST_NAMES = 200
 """Number of names of nights that are listed at most."""
@@ -100,6 +107,7 @@ def make_overview(
     _add_figure(report, plot_statistics(staged), "Distribution of the statistics", "statistics")
     distributions = tabulate_distributions(staged)
     text = _render_numbers(distributions) or "<p>No night has statistics.</p>"
+    text += render_paragraphs(*_describe_unusual(staged))
     report.add_html(text, "Statistics", tags=("statistics",))
     failures = _render_kinds(overview.failures, "reason") or "<p>Nothing failed.</p>"
     report.add_html(failures, "What failed, and why", tags=("failures",))
@@ -120,6 +128,19 @@ def _add_figure(report: mne.Report, figure: Figure | None, title: str, tag: str)
         # Names of datasets in other scripts can be read in the tables.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         report.add_figure(figure, title, tags=(tag,), image_format="png", caption=_CAPTION)
+
+
+def _describe_unusual(staged: pd.DataFrame) -> list[str]:
+    """Say how many nights in the statistics are short, long, by day, without a clock, or copies."""
+    kinds = [kind for kind in find_unusual(staged) if kind.nights.any()]
+    if not kinds:
+        return []
+    n_nights = pd.concat([kind.nights for kind in kinds], axis=1).any(axis=1).sum()
+    counts = "; ".join(f"{kind.nights.sum():,} {kind.what}" for kind in kinds)
+    return [
+        f"{n_nights:,} of these {count(len(staged), 'night')} may not be meant to be among them: "
+        f"{counts}. To leave them out, choose rows of nights.csv."
+    ]
 
 
 def _render_numbers(table: pd.DataFrame) -> str:
@@ -149,6 +170,7 @@ def _summarize(overview: Overview, parameters: Mapping[str, Any]) -> list[str]:
         f"{_describe_people(table)}",
         f"Staged with {_name_weights(parameters)}, by mne-wav2sleep {_find_version(parameters)}.",
     ]
+    sentences += _get_caution(parameters)
     if len(staged):
         sentences.append(f"Sleep statistics are {_describe_range(staged)}.")
     n_warnings = get_numbers(table, "n_warnings")
@@ -184,6 +206,13 @@ def _name_weights(parameters: Mapping[str, Any]) -> str:
         name = shorten(str(weights.get("name", "")))
         return f"the weights {name!r}" + (f" (SHA-256 {digest})" if digest else "")
     return f"the weights {shorten(str(weights))!r}" if weights else "unknown weights"
+
+
+def _get_caution(parameters: Mapping[str, Any]) -> list[str]:
+    """Get the warning of the weights, if they have one."""
+    weights = parameters.get("weights")
+    caution = weights.get("caution") if isinstance(weights, Mapping) else None
+    return [shorten(str(caution), 400)] if caution else []
 
 
 def _find_version(parameters: Mapping[str, Any]) -> str:
@@ -229,7 +258,8 @@ def _render_signals(table: pd.DataFrame, staged: pd.DataFrame) -> str:
 def _describe_methods(overview: Overview, parameters: Mapping[str, Any]) -> str:
     """Write the methods paragraph for a paper."""
     staged = overview.table[~is_failed(overview.table)]
-    used = [m for m in MODALITIES if get_numbers(staged, f"measured_{m}").gt(0).any()]
+    counts = {m: get_numbers(staged, f"measured_{m}").gt(0).sum() for m in MODALITIES}
+    used = [f"{name} ({count(n, 'night')})" for name, n in counts.items() if n]
     ci = parameters.get("ci")
     intervals = f" {100 * ci:g}% intervals" if isinstance(ci, float) else " Intervals"
     text = (
@@ -241,4 +271,4 @@ def _describe_methods(overview: Overview, parameters: Mapping[str, Any]) -> str:
         f"{_describe_range(staged)}.{intervals} of sleep statistics come from {N_DRAWS} "
         "nights drawn from the stage probabilities of each night."
     )
-    return render_paragraphs(text) + CITATIONS
+    return render_paragraphs(" ".join([text, *_get_caution(parameters)])) + CITATIONS

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import shorten
+from ..hypnograms.statistics import LONGEST_NIGHT_H
 from ..modalities import MODALITIES
+from ..staging.domain import SHORT_S, is_by_day
 
 LITTLE_UNSCORED, HALF_UNSCORED = 0.2, 0.5
 """Shares of epochs without a stage from which on a night is named."""
@@ -31,9 +33,12 @@ CRITERIA = (
     f"or more, 2; mean probability of the most probable stage below {LITTLE_CERTAINTY:g}, or an "
     f"outlier, 3; a signal measured in less than {LITTLE_MEASURED:.0%} of the night, 2; less than "
     f"{LITTLE_PLAUSIBLE:.0%} of its inspected epochs with plausible beats or breaths, 2; TST, SE "
-    f"or the share of a stage that is an outlier among these nights, 2 each; {MANY_WARNINGS} "
-    f"warnings or more, 1. Outliers have a modified z-score (by the median and the median absolute "
-    f"deviation) beyond {OUTLIER_Z:g}, and are looked for among {_FEWEST} nights or more."
+    f"or the share of a stage that is an outlier among these nights, 2 each; shorter than "
+    f"{SHORT_S / 3600:g} h, longer than {LONGEST_NIGHT_H} h, or with the contents of another "
+    f"recording, 2 each; by day (the middle between 10:00 and 20:00), or without a clock, 1; "
+    f"{MANY_WARNINGS} warnings or more, 1. Outliers have a modified z-score (by the median and the "
+    f"median absolute deviation) beyond {OUTLIER_Z:g}, and are looked for among {_FEWEST} nights "
+    "or more."
 )
 
 
@@ -207,11 +212,75 @@ def screen_nights(table: pd.DataFrame, unreadable: Mapping[str, str]) -> dict[st
         text = "TST of {:.0f} min" if name == "TST" else f"{name.strip('%')} of {{:.0f}} %"
         note(z < -OUTLIER_Z, 2, f"unusually low {text}", values)
         note(z > OUTLIER_Z, 2, f"unusually high {text}", values)
+    for unusual in find_unusual(table):
+        note(unusual.nights, unusual.points, unusual.text, unusual.values)
     n_warnings = get_numbers(table, "n_warnings")
     note((n_warnings >= MANY_WARNINGS) & ~is_failed(table), 1, "{:.0f} warnings", n_warnings)
     for found in findings.values():
         found.sort(key=lambda one: -one.points)
     return findings
+
+
+@dataclass(frozen=True)
+class Unusual:
+    """Nights that sleep statistics of a cohort may not be meant to include.
+
+    Attributes
+    ----------
+    what : str
+        What they are, after their number.
+    nights : pandas.Series of bool
+        Which nights these are.
+    points : int
+        How much it counts as a reason to look at them.
+    text : str
+        The reason, with a place for the value.
+    values : pandas.Series
+        The value of each night.
+    """
+
+    what: str
+    nights: pd.Series
+    points: int
+    text: str
+    values: pd.Series
+
+
+def find_unusual(table: pd.DataFrame) -> list[Unusual]:
+    """Find nights that are short or long, by day, without a clock, or copies.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table of nights.
+
+    Returns
+    -------
+    kinds : list of Unusual
+        The kinds; no night need be of them.
+    """
+    hours, starts = get_numbers(table, "hours"), get_texts(table, "start")
+    staged = ~is_failed(table)
+    clocks = [pd.to_datetime(text, errors="coerce") for text in starts]
+    by_day = [
+        not pd.isna(clock) and bool(is_by_day(clock, 3600 * n)) if n == n else False
+        for clock, n in zip(clocks, hours, strict=True)
+    ]
+    copies = get_texts(table, "copies").map(lambda text: shorten(text, 60))
+    shortest = SHORT_S / 3600
+    length, same = "lasts {:.1f} h", "same contents as {}"
+    return [
+        Unusual(f"shorter than {shortest:g} h", staged & (hours < shortest), 2, length, hours),
+        Unusual(f"longer than {LONGEST_NIGHT_H} h", hours > LONGEST_NIGHT_H, 2, length, hours),
+        Unusual("by day", pd.Series(by_day, table.index), 1, "by day, from {:.16}", starts),
+        Unusual("without a clock", _lack_clock(table) & staged, 1, "no clock", starts),
+        Unusual("with the contents of another", copies != "", 2, same, copies),
+    ]
+
+
+def _lack_clock(table: pd.DataFrame) -> pd.Series:
+    """Find the nights without a clock, if the table says when the others began."""
+    return (get_texts(table, "start") == "") & ("start" in table)
 
 
 def is_failed(table: pd.DataFrame) -> pd.Series:

@@ -226,13 +226,14 @@ def describe_place(strip: Strip, axis: Axis) -> str:
     text : str
         That it has no clock, or begins or ends beyond the axis, or both; else nothing.
     """
+    # In epochs, as it is drawn: the start of a night on the edge may be rounded to before it.
+    begin, n_epochs = (round(hours * _PER_HOUR) for hours in (axis.place(strip), strip.hours))
+    is_cut = begin < 0 or begin + n_epochs > axis.hours * _PER_HOUR
     if strip.start is None:
         place = "" if axis.first is None else "no clock, drawn from the left"
-        is_cut = strip.hours > axis.hours + 1e-6
         parts = [place, f"{strip.hours:.1f} h, not all of it shown" if is_cut else ""]
         return "; ".join(part for part in parts if part)
-    begin = axis.place(strip)
-    if begin >= 0 and begin + strip.hours <= axis.hours + 1e-6:
+    if not is_cut:
         return ""
     return f"{strip.hours:.1f} h from {format_clock(strip.start)}, not all of it shown"
 

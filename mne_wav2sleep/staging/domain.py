@@ -1,6 +1,6 @@
 """Warnings about recordings unlike those that the networks were trained on."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import mne
 
@@ -10,7 +10,7 @@ from ..recordings import Recording
 from ..verbosity import pluralize
 from .windows import LONGEST
 
-_SHORT_S = 3 * 3600.0
+SHORT_S = 3 * 3600.0
 """Two sleep cycles of 90 min. There is no source for the shortest recording that is a night."""
 
 _DAY = (10, 20)
@@ -36,7 +36,7 @@ def warn_of_domain(recording: Recording) -> None:
             "network was trained on nights: staging of daytime, and of intensive care, has not "
             "been validated."
         )
-    elif seconds < _SHORT_S:
+    elif seconds < SHORT_S:
         n = recording.n_epochs
         warn(
             f"The recording lasts {hours} ({n} epoch{pluralize(n)} of 30 s). The network was "
@@ -45,7 +45,7 @@ def warn_of_domain(recording: Recording) -> None:
     if recording.start is None:
         return
     middle = recording.start + timedelta(seconds=seconds / 2)
-    if seconds < 24 * 3600 and _DAY[0] <= middle.hour < _DAY[1]:
+    if is_by_day(recording.start, seconds):
         warn(
             f"The middle of the recording is at {middle:%H:%M} by its clock. The network was "
             "trained on nights: staging of daytime sleep has not been validated. Ignore this if "
@@ -57,6 +57,30 @@ def warn_of_domain(recording: Recording) -> None:
             f"By the date of birth in the recording, the subject was {age} year{pluralize(age)} "
             "old. Staging of children has not been validated by this package."
         )
+
+
+def is_by_day(start: datetime, seconds: float) -> bool:
+    """Whether a recording was made by day, by its clock.
+
+    Parameters
+    ----------
+    start : datetime
+        Its start.
+    seconds : float
+        Its duration.
+
+    Returns
+    -------
+    is_by_day : bool
+        Whether its middle is between 10 and 20 h, and it lasts less than a day.
+
+    Examples
+    --------
+    >>> is_by_day(datetime(2024, 3, 1, 13), 1800), is_by_day(datetime(2024, 3, 1, 22), 28800)
+    (True, False)
+    """
+    middle = start + timedelta(seconds=seconds / 2)
+    return seconds < 24 * 3600 and _DAY[0] <= middle.hour < _DAY[1]
 
 
 def _find_age(info: mne.Info, day: date) -> int | None:

@@ -26,7 +26,8 @@ def test_a_dry_run_shows_channels_and_problems(recordings, small_folder, invoke,
     assert row[1:] == ["p01", recordings.name, "0.08", "ECG", "Thor"]
     assert "lights_off" not in result.stdout  # nothing is known of any
     assert "\nbroken: " in result.stdout
-    assert "2 nights, 1 with a problem; nothing was staged" in result.stdout
+    assert "2 nights, 1 with a problem, 1 with warnings; nothing was staged" in result.stdout
+    assert "\nWarning about p01: The recording lasts 5.0 min " in result.stdout
     assert not out.exists()
     result = invoke("cohort", recordings / "broken.edf", "--weights", small_folder, "--dry-run")
     assert result.exit_code == 1  # nothing could be staged
@@ -69,13 +70,33 @@ def test_a_cohort_of_which_nothing_can_be_staged_is_a_failure(invoke, small_fold
     assert "contains nights.csv, report.html; no night could be staged" in result.stdout
 
 
+def test_a_dry_run_shows_a_kind_of_warnings_once(invoke, small_folder, tmp_path):
+    for i in range(7):
+        write_edf(tmp_path / f"n{i}.edf", {"ECG": 128.0}, 300 + 30 * i, notes=())
+    command = "cohort", tmp_path, "--weights", small_folder, "--dry-run"
+    result = invoke(*command, "--jobs", "-2")
+    lines = [line for line in result.stdout.split("\n") if line.startswith("Warning about")]
+    start = "Warning about n0, n1, n2, n3, n4 and 2 more: such as: The recording lasts 5.0 min"
+    assert [line.startswith(start) for line in lines].count(True) == 1
+    assert "7 nights, 0 with a problem, 7 with warnings" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["night.json", "readme.txt", "table.xlsx"])
+def test_what_is_neither_recordings_nor_a_table_is_refused(name, invoke, tmp_path):
+    (tmp_path / name).write_bytes(b'{"a": 1}\n' if name != "table.xlsx" else b"PK\0")
+    result = invoke("cohort", tmp_path / name, "--dry-run")
+    assert result.exit_code == 1
+    assert f"{name} is not a recording, a table of nights or a folder. Give one" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
         ([], 2, "is needed: the folder for the results"),
         (["--out", "{in}"], 1, "has other files in it, such as"),
         (["--out", "x", "--precision", "int8"], 2, "must be one of float32"),
-        (["--out", "x", "--jobs", "0"], 2, "must be 1 or more, or -1 for all CPUs, got 0"),
+        (["--out", "x", "--jobs", "0"], 2, "must be 1 or more, or -1 for all CPUs, -2 for"),
+        (["--out", "x", "--device", "gpu"], 2, "must be auto, cpu, cuda, cuda:1 or mps, got 'gpu'"),
         (["--out", "x", "--ch-name", "ECG"], 2, "takes MODALITY=CHANNEL"),
     ],
 )

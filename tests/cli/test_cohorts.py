@@ -137,7 +137,7 @@ def test_weights_and_parts_that_are_mistyped_are_found_before_the_work(
         (("--weights", "wav2sleeep"), "wav2sleeep"),
         (("--weights", tmp_path / "none"), "none"),
         (("--weights", "mini", "--trainable", "mixer"), "trainable must be one or more of"),
-        (("--weights", "mini", "--device", "toaster"), "toaster cannot be used here"),
+        (("--weights", "mini", "--device", "cuda:99"), "cuda:99 cannot be used here"),
     ):
         result = invoke("fine-tune", table, tmp_path / "model", *options)
         assert result.exit_code == 1

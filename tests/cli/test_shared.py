@@ -13,7 +13,7 @@ from mne_wav2sleep.progress import show_bars, track
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("stage", "{night}", "--device", "toaster"), "cannot be used here"),
+        (("stage", "{night}", "--device", "cuda:99"), "cannot be used here"),
         (("stage", "{night}", "--weights", ""), "no weights called ''"),
         (("stage", "{night}", "--out", "/nowhere/hyp.csv"), "no folder"),
         (("stage", "none.edf"), "no recording"),
@@ -72,8 +72,8 @@ def test_messages_name_options_instead_of_arguments(invoke, night, small_folder)
     result = invoke("channels", night, "--ch-name", "EOG-L=Thor")
     assert result.exit_code == 1
     assert re.match("Error: --ch-name .* EOG-L", result.stderr)
-    result = invoke("stage", night, "--weights", small_folder, "--device", "toaster")
-    assert "Error: --device toaster cannot be used here" in result.stderr
+    result = invoke("stage", night, "--weights", small_folder, "--device", "cuda:99")
+    assert "Error: --device cuda:99 cannot be used here" in result.stderr
     assert "ch_names" not in result.stderr
 
 

@@ -1,6 +1,7 @@
 """Sleep diaries, and lights in tables of nights."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from builders import START, assert_clean, make_raw, write_edf
@@ -128,6 +129,46 @@ def test_entries_of_other_nights_are_warned_of(lines, message, tmp_path):
     with pytest.warns(RuntimeWarning) as warned:
         assert add_diary(nights, write(tmp_path / "d.csv", *lines)) == nights
     assert message in str(warned[0].message)
+
+
+def test_missing_values_in_a_diary(tmp_path):
+    path = write(
+        tmp_path / "d.csv",
+        "recording,subject,date,lights_off,lights_on",
+        "NA,p01,NA,22:45,NA",
+        "nan,p02,n/a,nan,NaN",
+        "NA,,,23:00,06:00",
+    )
+    nights = make_nights("p01", "p02", "NA")
+    found = [night.lights for night in add_diary(nights, path)]
+    assert found == [("22:45", None), "auto", ("23:00", "06:00")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "advice"),
+    [
+        (("X1", "", None), "Add a column 'recording' with the file, and its folder if files have"),
+        (("X1", "night1.edf", None), "Name the recording with its folder, as shown here, or give"),
+    ],
+)
+def test_nights_that_an_entry_may_be_about_are_named_with_their_folders(entry, advice):
+    subject, recording, date = entry
+    nights = [Night(f"/data/{name}/night1.edf", None, "X1") for name in "ab"]
+    entries = [diary.DiaryEntry("line 2", recording, subject, "", date, LIGHTS)]
+    with pytest.raises(ValueError) as error:
+        add_diary(nights, entries)
+    named = [str(Path(name, "night1.edf")) for name in "ab"]
+    assert f"(cohort/X1 ({named[0]}), cohort/X1 ({named[1]}))" in str(error.value)
+    assert advice in str(error.value)
+    nights = [Night(f"/{name}/x/night1.edf", None, "X1") for name in "ab"]
+    with pytest.raises(ValueError, match=r"cohort/X1 \(a.x.night1\.edf\), cohort/X1 \(b.x.nig"):
+        add_diary(nights, entries)
+
+
+def test_lights_that_are_no_times_are_refused_with_their_entry():
+    entry = diary.DiaryEntry("d.csv, line 2", "", "a", "", None, ("late", None))
+    with pytest.raises(ValueError, match=r"d\.csv, line 2: Lights off is 'late'"):
+        add_diary(make_nights("a"), [entry])
 
 
 @pytest.mark.parametrize(

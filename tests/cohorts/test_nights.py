@@ -56,6 +56,32 @@ def test_a_night_has_a_subject_and_a_dataset():
         Night("a.edf", None, "a", "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((5, None, "s"), {}, TypeError, "recording must be an instance of"),
+        (("a.edf", 5, "s"), {}, TypeError, "hypnogram must be an instance of"),
+        (("a.edf", None, "s"), {"ch_names": "ECG"}, TypeError, "ch_names must be a mapping"),
+        (
+            ("a.edf", None, "s"),
+            {"ch_names": {"ecg": "EKG"}},
+            ValueError,
+            r"contains ecg, but networks read only ABD, .*\. Write 'ECG'\.",
+        ),
+        (
+            ("a.edf", None, "s"),
+            {"lights": ("x", "y")},
+            ValueError,
+            "Lights off is 'x', which is not a time",
+        ),
+        (("a.edf", None, "s"), {"lights": (None, [])}, TypeError, "Lights on is of type list"),
+    ],
+)
+def test_what_cannot_be_part_of_a_night_is_refused(arguments, options, error, message):
+    with pytest.raises(error, match=message):
+        Night(*arguments, **options)
+
+
 def test_names_of_nights_have_the_file(tmp_path):
     path = tmp_path / "night_raw.fif"
     raw = make_raw(("ECG",), seconds=60)

@@ -368,7 +368,7 @@ def test_a_raw_and_texts_of_strangers(small_folder, tmp_path):
     [(name, row)] = cohort.table.iterrows()
     assert name == "1_1"
     assert list(row[["subject", "dataset", "channel_ECG"]]) == ["=1+1", "NA", "=ECG"]
-    assert row["start"] == "2024-03-01T22:30:00"
+    assert row["start"] == "2024-03-01 22:30:00"
     assert cohort.hypnograms[name].start == START
     text = (tmp_path / "out" / "nights.csv").read_text()
     assert ",'=1+1,NA," in text
@@ -467,6 +467,37 @@ def test_a_preview_shows_channels_and_problems(recordings, small_folder):
     assert "cannot be read as a recording" in preview.loc["broken", "problem"]
     assert "Lights off, " in preview.loc["p2", "problem"]
     assert preview["problem"].notna().sum() == 2
+
+
+def test_a_preview_has_the_warnings_of_opening(small_folder, tmp_path):
+    cut = write_edf(tmp_path / "cut.edf", {"ECG": 128.0, "Thor": 16.0}, 300, notes=())
+    cut.write_bytes(cut.read_bytes()[:-50_000])
+    write_edf(tmp_path / "clock.edf", {"ECG": 128.0}, 300, notes=())
+    content = bytearray((tmp_path / "clock.edf").read_bytes())
+    content[168:184] = b"00.00.0000.00.00"
+    (tmp_path / "clock.edf").write_bytes(content)
+    raw = make_raw(["ECG", "Thor"], seconds=SECONDS, start=START)
+    nights = [
+        Night(cut, tmp_path / "lost.xml", "cut"),
+        Night(tmp_path / "clock.edf", None, "clock"),
+        Night(raw, None, "mapped", ch_names={"ABD": "ECG"}),
+        Night(raw.copy(), None, "lights", lights=("22:00", None)),
+    ]
+    warned = preview_nights(nights, small_folder)["warnings"]
+    for name, text in {
+        "cut": "the file was cut off",
+        "clock": "The recording has no clock: lights can only",
+        "mapped": "'ECG' is labeled as ECG",
+        "lights": "is 30 min before the recording begins",
+    }.items():
+        assert text in warned[name]
+    assert f"There is no hypnogram at {tmp_path / 'lost.xml'}. Check" in warned["cut"]
+
+
+@pytest.mark.parametrize(("ch_names", "error"), [("ECG", TypeError), ({"EKG": "ECG"}, ValueError)])
+def test_channels_of_nights_are_a_mapping_of_modalities(ch_names, error, recordings):
+    with pytest.raises(error, match="ch_names"):
+        find_nights(recordings, ch_names=ch_names)
 
 
 def test_samples_of_a_raw_that_is_annotated_are_read_from_it(small_folder, tmp_path):

@@ -40,9 +40,32 @@ def test_words_that_pandas_takes_for_missing_are_names(word, tmp_path):
         f"recording,hypnogram,subject,dataset,ECG\n{word},{word},{word},{word},{word}\n"
     )
     (night,) = read_nights(path)
-    assert (night.recording, night.hypnogram) == (tmp_path / word, tmp_path / word)
+    assert night.recording == tmp_path / word
     assert (night.subject, night.dataset) == (word, word)
     assert night.ch_names == {"ECG": None if word == "None" else word}
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "null", "None", "n/a", "#N/A", "<NA>", " ", "NaT"])
+def test_missing_hypnograms_and_lights(word, tmp_path):
+    path = tmp_path / "nights.csv"
+    path.write_text(
+        "recording,subject,hypnogram,lights_off,lights_on\n"
+        f"a.edf,a,{word},{word},{word}\nb.edf,b,b.xml,22:45,{word}\n"
+    )
+    first, second = read_nights(path)
+    # "none" is the start or the end of the recording.
+    assert (first.hypnogram, first.lights) == (None, "auto" if word != "None" else (None, None))
+    assert (second.hypnogram, second.lights) == (tmp_path / "b.xml", ("22:45", None))
+    if word == "NA":
+        (tmp_path / word).touch()
+        assert read_nights(path)[0].hypnogram == tmp_path / word
+
+
+def test_lights_that_are_no_times_are_refused_with_their_line(tmp_path):
+    path = tmp_path / "nights.csv"
+    path.write_text("recording,subject,lights_off,lights_on\na.edf,a,,\nb.edf,b,late,6:30\n")
+    with pytest.raises(ValueError, match=r"nights\.csv, line 3: Lights off is 'late', which is"):
+        read_nights(path)
 
 
 def test_a_modality_that_is_left_out_in_a_table_is_not_used(tmp_path):

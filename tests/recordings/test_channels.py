@@ -213,6 +213,7 @@ def test_the_reason_contains_doubts_about_a_named_channel():
     ("names", "message"),
     [
         ({"ECG": "EKG"}, "does not have"),
+        ({"ECG": "NA"}, "leave the cell empty if 'NA' means that the channel is not known"),
         ({"ECG": ("ECG", "ECG")}, "pair for ECG .* twice"),
         ({"PPG": ("ECG", "Pleth")}, "must be a channel name"),
         ({"ECG": 3}, "must be a channel name"),

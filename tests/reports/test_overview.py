@@ -32,7 +32,8 @@ TITLES = [
     "Methods, to paste",
     "Parameters",
 ]
-PARAMETERS = {"weights": {"name": "mini", "sha256": "ab" * 32}, "ci": 0.9}
+CAUTION = "These weights are for trying out only."
+PARAMETERS = {"weights": {"name": "mini", "sha256": "ab" * 32, "caution": CAUTION}, "ci": 0.9}
 
 
 def make_cohort(n_nights=4, n_stages=4):
@@ -47,7 +48,7 @@ def make_cohort(n_nights=4, n_stages=4):
             "subject": f"p{i // 2}",
             "dataset": "BA"[i % 2],
             "recording": f"/data/{name}.edf",
-            "hours": 1.0,
+            "hours": 8.0,
             "certainty": 0.8,
             "n_warnings": 1,
             "warnings": f"{name}.edf begins in daytime.",
@@ -103,12 +104,14 @@ def test_an_overview_in_a_browser(tmp_path):
 def test_the_summary_counts_what_there_is():
     table, hyps = make_cohort()
     text = read_text(make_overview(table, hyps, title="Cohort", parameters=PARAMETERS))
-    assert "4 nights: 3 staged, 1 failed. 3 subjects, 2 datasets (A, B), 3 h of recordings." in text
+    assert "4 nights: 3 staged, 1 failed. 3 subjects, 2 datasets (A, B), 24 h of reco" in text
     assert "Staged with the weights &#x27;mini&#x27; (SHA-256 abababababab), by mne-wav2" in text
     assert "Sleep statistics are over the whole recordings, as no time in bed is known." in text
     assert "3 warnings about 3 nights." in text
     assert "90% intervals of sleep statistics" in text
     assert "3 of 4 nights could be staged" in text
+    assert "wav2sleep (Carter &amp; Tarassenko 2024) from ECG (2 nights), using" in text
+    assert text.count(CAUTION) == 3  # in the summary, the methods and the parameters
     table["time_in_bed"] = ["annotations", "annotations", "whole recording", None]
     text = read_text(make_overview(table, hyps, title="Cohort"))
     assert (
@@ -116,6 +119,21 @@ def test_the_summary_counts_what_there_is():
         "night." in text
     )
     assert "Staged with unknown weights" in text
+
+
+def test_the_statistics_say_which_nights_may_not_be_meant():
+    table, hyps = make_cohort(6)
+    assert "may not be meant" not in read_text(make_overview(table, hyps, title="Cohort"))
+    table["start"] = ["2024-03-01 13:00:00", None, *["2024-03-01 22:00:00"] * 3, None]
+    table.loc[["night0", "night2"], "hours"] = [0.4, 20]
+    table["copies"] = [None, None, None, "night4", "night3", None]
+    text = read_text(make_overview(table, hyps, title="Cohort"))
+    assert (
+        "5 of these 5 nights may not be meant to be among them: 1 shorter than 3 h; 1 longer than "
+        "16 h; 1 by day; 1 without a clock; 2 with the contents of another. To leave" in text
+    )
+    assert "lasts 0.4 h; " in text
+    assert "same contents as night4" in text
 
 
 def test_every_night_has_a_row_by_dataset_subject_and_start():

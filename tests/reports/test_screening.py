@@ -73,6 +73,15 @@ def test_outliers_have_a_modified_z_score():
         ({"SE": [99, *np.linspace(60, 61, 11)]}, 2, "unusually high SE of 99 %"),
         ({"%DEEP": [0, *np.linspace(20, 21, 11)]}, 2, "unusually low DEEP of 0 %"),
         ({"n_warnings": [5, 4]}, 1, "5 warnings"),
+        ({"hours": [2.9, 3, 16]}, 2, "lasts 2.9 h"),
+        ({"hours": [16.1, 3, 16]}, 2, "lasts 16.1 h"),
+        ({"copies": ["n1 | n2"]}, 2, "same contents as n1 | n2"),
+        (
+            {"start": ["2024-03-01 13:00:05", *["2024-03-01 22:00:00"] * 11], "hours": [4] * 12},
+            1,
+            "by day, from 2024-03-01 13:00",
+        ),
+        ({"start": [None, *["2024-03-01 22:00:00"] * 11]}, 1, "no clock"),
     ],
 )
 def test_each_reason_to_look_at_a_night(columns, points, text):

@@ -120,6 +120,11 @@ def test_nights_are_placed_by_their_clock():
     assert describe_place(make_night(None, 30), find_axis([make_night(None, 30)])) == text
     text = f"no clock, drawn from the left; {text}"
     assert describe_place(make_night(None, 30), Axis(22.0, 24)) == text
+    # A nap on the edge of the axis is drawn completely; what is drawn is rounded to epochs.
+    for start, hours in ((13.0, 0.4), (13 + 1 / 60, 59 / 60), (12.999999, 1.0)):
+        nap = make_night(start, hours)
+        assert describe_place(nap, Axis(13.0, 1)) == describe_place(nap, find_axis([nap])) == ""
+    assert describe_place(make_night(12.99, 1), Axis(13.0, 1)) != ""
     text = "7.0 h from 19:00, not all of it shown"
     assert describe_place(make_night(19, 7), axis) == text
 

@@ -27,6 +27,8 @@ _OTHERS = {
     "time_in_bed": ("Where lights off and on come from", ""),
     "lights_off": ("Lights off, by the clock of the recording", ""),
     "lights_on": ("Lights on, by the clock of the recording", ""),
+    "lights_off_s": ("Lights off, from the start of the recording", "s"),
+    "lights_on_s": ("Lights on, from the start of the recording", "s"),
     "n_warnings": ("Number of warnings about the recording", ""),
     "warnings": ("Warnings about the recording", ""),
 }

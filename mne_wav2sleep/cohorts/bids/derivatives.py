@@ -17,7 +17,8 @@ import yasa
 from ...errors import FileWriteError, put_on_line
 from ...modalities import EPOCH_S
 from ...verbosity import check_type, pluralize
-from ..results import FAILED, Cohort
+from ..notes import FAILED
+from ..results import Cohort
 from .columns import describe_column
 from .names import BidsName, name_in_bids
 from .reading import DESCRIPTION, check_root, read_description
@@ -31,7 +32,7 @@ _OURS = re.compile(
 """Files that are written, and may be replaced."""
 _PATH = re.compile(r"(?<![\w:/.\\])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"`]+[\\/])+")
 """An absolute path but for its last part."""
-_LEFT_OUT = ("status", "reason", "subject", "dataset", "hypnogram")
+_LEFT_OUT = ("status", "reason", "subject", "dataset", "hypnogram", "copies")
 """Columns of the table of nights that are not statistics."""
 _LEVELS = {
     "WAKE": "Wake",
