@@ -178,7 +178,11 @@ def hash_raw(raw: mne.io.BaseRaw) -> str:
 
 
 def hash_sources(
-    night: Night, folder: Path, dtype: str, validity: Validity, modalities: Collection[str]
+    night: Night,
+    folder: Path,
+    dtype: str,
+    validity: Validity,
+    modalities: Collection[str] = CARDIO_RESPIRATORY,
 ) -> tuple[str, str]:
     """Hash everything that a prepared night depends on, so that no stale file is used.
 

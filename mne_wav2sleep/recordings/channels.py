@@ -11,6 +11,7 @@ from ..cautions import warn
 from ..modalities import (
     CARDIO_RESPIRATORY,
     MODALITIES,
+    is_built_in,
     list_added,
     list_by_wave,
 )
@@ -200,9 +201,12 @@ def map_channels(
             "so there is nothing to stage. Set at least one to 'auto' or to the name of a channel."
         )
     taken = {one for name in named.values() if name is not None for one in _split(name)}
-    found = []
-    for modality in wanted:
+    found: list[Channel] = []
+    for modality in sorted(wanted, key=lambda one: not is_built_in(one)):
         candidates = find_candidates(raw, modality)
+        if not is_built_in(modality):  # what a built-in one uses, by its type, stays with it
+            used = [one for one in found if is_built_in(one.modality)]
+            taken |= {name for one in used for name in one.electrodes}
         name = named.get(modality)
         if name is not None:
             reason = _check_named(raw, modality, name)
@@ -215,6 +219,7 @@ def map_channels(
             reason = _explain(modality, candidates[0], candidates, raw)
         others = tuple(c.channel for c in candidates if c.channel not in _split(name))
         found.append(Channel(modality, name, reason, float(raw.info["sfreq"]), others))
+    found.sort(key=lambda channel: channel.modality)
     _check_found(raw, wanted, found)
     return tuple(found)
 
