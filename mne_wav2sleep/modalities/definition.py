@@ -37,7 +37,7 @@ class Vocabulary:
     matches as a whole: one of its words is a name, and every other word is a qualifier, or one that
     occurs with any modality (devices, "channel", reference electrodes).
 
-    Attributes
+    Parameters
     ----------
     names : tuple of str
         Words or phrases that name the signal. Another word or a digit may follow without a space
@@ -57,6 +57,20 @@ class Vocabulary:
         position.
     preferred : tuple of str
         Names of which the first is preferred if several channels match equally well.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If words are not a tuple of texts, or are not written like that.
+
+    See Also
+    --------
+    Modality : The signal that has these labels.
+
+    Examples
+    --------
+    >>> Vocabulary(names=("c4", "c3"), mne_types=("eeg",)).preferred
+    ()
     """
 
     names: tuple[str, ...] = ()
