@@ -163,8 +163,8 @@ def test_cohorts_on_several_processes(recipe, table, tmp_path):
 
 def test_prepared_nights_depend_on_the_definition(tmp_path):
     raw = make_raw(("ECG", "C4"), sfreq=128.0, seconds=600, types="eeg")
-    night = Night(raw, make_hypnogram(20), "a", ch_names={"EEG": "C4"})
     eeg = add_modality(Modality("EEG", "x", 4096, 70.0))
+    night = Night(raw, make_hypnogram(20), "a", ch_names={"EEG": "C4"})
     [first] = prepare_nights([night], tmp_path)
     assert first.modalities == ("ECG", "EEG")  # named, which is enough
     assert first.added == (eeg,)

@@ -15,7 +15,7 @@ PACKAGE = Path(mne_wav2sleep.__file__).parent
 NAMES = re.compile(rf"\b({'|'.join(map(re.escape, MODALITIES))}|EOG)\b")
 EXAMPLES = {
     # A message that shows how to write the argument.
-    "recordings/channels.py": {
+    "recordings/labels.py": {
         "ch_names must be a mapping of modalities to channels, such as {'ECG': 'EKG'}, got "
     },
 }
