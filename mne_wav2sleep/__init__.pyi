@@ -2,6 +2,7 @@ from . import cohorts, hypnograms, network, recordings, reports, signals, simula
 from .cohorts import compare
 from .errors import WeightsError
 from .hypnograms import align_hypnogram, fold_hypnogram, read_hypnogram, write_hypnogram
+from .modalities import Modality, Vocabulary, add_modality
 from .network import list_weights, load_weights, save_weights
 from .recordings import match_channels
 from .reports import plot_agreement
@@ -11,9 +12,12 @@ from .stager import SleepStagerW2S
 from .system import sys_info
 
 __all__ = [
+    "Modality",
     "SleepStagerW2S",
     "Validity",
+    "Vocabulary",
     "WeightsError",
+    "add_modality",
     "align_hypnogram",
     "cohorts",
     "compare",

@@ -205,7 +205,8 @@ class SleepStagerW2S(Staged):
             ``irregularity`` (root mean square of the differences of successive intervals, over the
             mean interval) and ``background`` (what is faster than the wave, over its height); the
             share of ``bursts`` among spans of 5 s; and the ``polarity``, which belts do not have.
-            EOG, and channels whose rate is too low, lack what cannot be known.
+            EOG and other modalities without such a wave, and channels whose rate is too low, lack
+            what cannot be known.
 
         Notes
         -----
@@ -325,9 +326,10 @@ class SleepStagerW2S(Staged):
         -------
         figure : matplotlib.figure.Figure
             A row for each modality. Left: samples as recorded, hatched where they do not count as
-            measured; in V, mV or µV if the file gives such a unit (or, for ECG and EOG without a
-            file, the channel type implies volts), else without a unit. Right: what the network
-            sees, z-scored on its grid; empty if the epoch is masked or the modality not used.
+            measured; in V, mV or µV if the file gives such a unit (or, without a file, the channel
+            type implies volts for a signal of electrodes), else without a unit. Right: what the
+            network sees, z-scored on its grid; empty if the epoch is masked or the modality not
+            used.
 
         Raises
         ------

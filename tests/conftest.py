@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mne_wav2sleep import save_weights
+from mne_wav2sleep.modalities import MODALITIES, is_built_in
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
 
 matplotlib.use("agg")
@@ -64,3 +65,16 @@ def small_folder(tmp_path_factory):
         initial_channels=4, max_channels=8, feature_dim=16, mixer_heads=2, mixer_dim_ff=32
     )
     return save_weights(Wav2Sleep(config), tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(autouse=True)
+def only_built_in():
+    """Forget the modalities that a test, or an example before it, has added."""
+
+    def forget():
+        for name in [name for name in MODALITIES if not is_built_in(name)]:
+            del MODALITIES[name]
+
+    forget()
+    yield
+    forget()

@@ -78,7 +78,9 @@ def adapt_command(
     """
     with clean_errors(debug=debug, table=table, resumes=True):
         from ..cohorts import read_nights
+        from ..network.registry import describe_weights
 
+        describe_weights(weights)  # before the table, as they may define modalities
         training = import_training()
         chosen = choose_config({"settings": training.FINE_TUNING}, config, settings)
         found = training.adapt(

@@ -7,6 +7,7 @@ import typer
 
 from ..modalities import PRECISIONS
 from ..output import TABLE_SUFFIXES
+from .ch_names import read_ch_names
 from .options import check_jobs
 from .shared import (
     ChannelOption,
@@ -15,7 +16,6 @@ from .shared import (
     WeightsOption,
     check_choice,
     clean_errors,
-    read_ch_names,
     show_table,
     show_text,
 )
@@ -123,11 +123,13 @@ def cohort_command(
         raise typer.BadParameter(
             "is needed: the folder for the results. Or use --dry-run.", param_hint="--out"
         )
-    ch_names = read_ch_names(ch_name)
+    ch_names = read_ch_names(ch_name, weights)
     with clean_errors("info", debug=debug, resumes=not dry_run):
         from ..cohorts import add_diary, find_nights, preview_nights, stage_cohort
+        from ..network.registry import describe_weights
         from ..signals import Validity
 
+        describe_weights(weights)  # before a table, as they may define modalities
         found = find_nights(nights, ch_names=ch_names)
         if diary is not None:
             found = add_diary(found, diary)

@@ -163,13 +163,19 @@ def evaluate_command(
         raise typer.BadParameter("needs a file, --out.", param_hint="--confusion")
     with clean_errors(debug=debug, table=table):
         from ..cohorts import evaluate, prepare_nights, read_nights
+        from ..network.registry import describe_weights
 
+        modalities = describe_weights(weights).modalities  # first, as they may define some
         for path in (out, summary):  # checked before hours of work
             if path is not None:
                 _check_scores(path, table)
                 check_output(path, overwrite=overwrite)
         nights = prepare_nights(
-            read_nights(table), cache, n_jobs=jobs, on_error=choose_on_error(skip_broken)
+            read_nights(table),
+            cache,
+            modalities=modalities,
+            n_jobs=jobs,
+            on_error=choose_on_error(skip_broken),
         )
         found = evaluate(nights, weights, subsets=subsets, device=device)
         if out is not None:
@@ -269,7 +275,9 @@ def fine_tune_command(
     """
     with clean_errors(debug=debug, table=table, resumes=True):
         from ..cohorts import read_nights
+        from ..network.registry import describe_weights
 
+        describe_weights(weights)  # before the table, as they may define modalities
         training = import_training()
         chosen = choose_config({"settings": training.FINE_TUNING}, config, settings)
         training.fine_tune(

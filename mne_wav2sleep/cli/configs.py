@@ -14,6 +14,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import shorten, summarize_validation
+from ..modalities import add_modality, describe_added, read_modalities
 from ..network.files import MAX_TEXT_BYTES, read_file
 from ..network.plain_yaml import PlainLoader, read_yaml
 from ..showing import flatten
@@ -23,6 +24,8 @@ Config = dict[str, Any]
 
 _PARAMETER = re.compile(r"^(\w+(?:, \w+)*) : (.+)$")
 _WIDTH = 100
+_MODALITIES = "modalities"
+"""Section with definitions of modalities that are not built in, also in `training.json`."""
 
 
 class _Loader(PlainLoader):
@@ -123,6 +126,8 @@ def read_config(path: Path, defaults: Config) -> Config:
     content = _read_content(path.expanduser())
     try:
         given = read_yaml(content.decode("utf-8-sig"), _Loader)
+        if isinstance(given, dict):
+            _add_modalities(given.pop(_MODALITIES, []))
         return _merge_sections(defaults, {} if given is None else given)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
@@ -130,6 +135,12 @@ def read_config(path: Path, defaults: Config) -> Config:
             f"{path} is not a valid configuration: {reason}. Correct it, or write a new one with "
             "`mne-wav2sleep write-config`."
         ) from error
+
+
+def _add_modalities(data: Any) -> None:
+    """Add the modalities that a configuration defines, before its other sections name them."""
+    for one in read_modalities(data):
+        add_modality(one)
 
 
 def _read_content(path: Path) -> bytes:
@@ -171,6 +182,7 @@ def read_run_config(run: Mapping[str, Any], defaults: Config) -> Config:
     ValueError
         If it is not valid; the message names the setting.
     """
+    _add_modalities(run.get(_MODALITIES, []))
     names = {"settings": "settings", "architecture": "config", "preprocessing": "preprocessing"}
     return _merge_sections(defaults, {ours: run.get(names[ours]) for ours in defaults})
 
@@ -260,6 +272,11 @@ def format_config(config: Config) -> str:
     ]
     for name, section in config.items():
         lines += ["", f"{name}:", *_format_section(section, "  ")]
+    architecture = config.get("architecture")
+    added = describe_added(architecture.signals) if architecture else {}
+    for one in added.get(_MODALITIES, []):
+        lines += [] if f"{_MODALITIES}:" in lines else ["", f"{_MODALITIES}:"]
+        lines += [f"- {_show(one)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import shorten, summarize_validation
-from ..modalities import MODALITIES
 from ..output import keep_written
 from ..showing import escape_hidden
 from .options import check_device
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..recordings.channels import ChannelName
+
 
 _BUG = 70
 """Exit code for a bug in the package: EX_SOFTWARE of sysexits.h."""
@@ -68,60 +68,6 @@ ChannelOption = Annotated[
         show_default=False,
     ),
 ]
-
-
-def read_ch_names(values: Sequence[str] | None) -> dict[str, "ChannelName"]:
-    """Parse the values of ``--ch-name``.
-
-    Parameters
-    ----------
-    values : sequence of str or None
-        Values such as ``"ECG=EKG II"``.
-
-    Returns
-    -------
-    ch_names : dict
-        Modality -> channel, pair of channels or None, for
-        :class:`~mne_wav2sleep.SleepStagerW2S`.
-
-    Raises
-    ------
-    typer.BadParameter
-        If a value is not MODALITY=CHANNEL, or a modality has too many channels.
-
-    Examples
-    --------
-    >>> read_ch_names(["ECG=EKG II", "PPG=none"])
-    {'ECG': 'EKG II', 'PPG': None}
-    >>> read_ch_names(["ECG=EKG", "ECG=EKG2"])
-    {'ECG': ('EKG', 'EKG2')}
-    """
-    given: dict[str, list[str]] = {}
-    for value in values or ():
-        modality, is_given, name = value.partition("=")
-        modality = modality.strip().upper()
-        if not is_given or not name.strip() or modality not in MODALITIES:
-            raise typer.BadParameter(
-                f"takes MODALITY=CHANNEL, with a modality of {', '.join(MODALITIES)}, got "
-                f"{value!r}.",
-                param_hint="--ch-name",
-            )
-        given.setdefault(modality, []).append(name)
-    ch_names: dict[str, ChannelName] = {}
-    for modality, names in given.items():
-        words = {name.lower() for name in names} & {"auto", "none"}
-        if len(names) > 2 or (len(names) == 2 and (words or modality != "ECG")):
-            raise typer.BadParameter(
-                f"takes one channel for {modality}"
-                + (", or two for their difference" if modality == "ECG" else "")
-                + f", got {names}.",
-                param_hint="--ch-name",
-            )
-        if len(names) == 2:
-            ch_names[modality] = (names[0], names[1])
-        else:
-            ch_names[modality] = None if names[0].lower() == "none" else names[0]
-    return ch_names
 
 
 def show_text(text: str) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from ..modalities import PRECISIONS
 from ..output import HYPNOGRAM_SUFFIXES, TABLE_SUFFIXES, check_output
+from .ch_names import read_ch_names
 from .shared import (
     ChannelOption,
     DebugOption,
@@ -22,7 +23,6 @@ from .shared import (
     check_n_stages,
     check_suffix,
     clean_errors,
-    read_ch_names,
     show_mapping,
     show_table,
     show_text,
@@ -42,7 +42,7 @@ def channels(
 
     Example: mne-wav2sleep channels night.edf
     """
-    ch_names = read_ch_names(ch_name)
+    ch_names = read_ch_names(ch_name, weights)
     with clean_errors("warning", debug=debug):
         from ..network.registry import describe_weights
         from ..recordings.channels import map_channels, tabulate_channels
@@ -102,7 +102,7 @@ def stage(
         )
     check_n_stages(n_stages, 5)
     check_choice(precision, PRECISIONS, "--precision")
-    ch_names = read_ch_names(ch_name)
+    ch_names = read_ch_names(ch_name, weights)
     with clean_errors("info" if verbose else "warning", debug=debug):
         from ..cohorts.table import read_lights
         from ..hypnograms import write_hypnogram

@@ -116,7 +116,7 @@ def calibrate(
     chosen = np.unique(np.linspace(0, len(nights) - 1, min(len(nights), _MOST_NIGHTS)).astype(int))
     some = [nights[i] for i in chosen]
     found: list[_ScoredOutput] = []
-    with open_prepared(some, cache, n_jobs) as prepared:
+    with open_prepared(some, cache, n_jobs, loaded.modalities) as prepared:
         warn_of_seen(prepared, loaded)
         for night in track(prepared, "Calibrating", "night", is_long=True):
             found.append(_run_scored_night(loaded, engine, night))
@@ -316,7 +316,7 @@ def measure_reliability(
     """
     loaded = load_weights(weights)
     engine = Engine(loaded.network, device)
-    with open_prepared(nights, cache, n_jobs) as prepared:
+    with open_prepared(nights, cache, n_jobs, loaded.modalities) as prepared:
         warn_of_seen(prepared, loaded)
         found = [_run_scored_night(loaded, engine, night) for night in prepared]
     tables = []

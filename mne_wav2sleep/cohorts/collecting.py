@@ -13,6 +13,7 @@ from ..cautions import keep_cautions, warn
 from ..errors import describe_error
 from ..hypnograms.clock_times import show_time
 from ..hypnograms.lights import find_lights
+from ..modalities import Modality, list_added
 from ..network import LoadedWeights
 from ..network.registry import describe_weights
 from ..progress import track
@@ -30,7 +31,7 @@ from .naming import name_nights
 from .nights import Night, make_absolute
 from .notes import SEPARATOR, describe_lost_hypnogram
 from .parallel import run_tasks
-from .table import NIGHTS, read_nights, read_text
+from .table import describe_nights, read_nights, read_text
 
 _BIDS = "dataset_description.json"
 """File by which a folder is known to be a BIDS dataset."""
@@ -95,14 +96,15 @@ def _check_table(path: Path) -> None:
     """Refuse a file that has neither the suffix nor the columns of a table of nights."""
     if path.suffix.lower() in (".csv", ".tsv") or not path.is_file():  # it may be a pipe
         return
+    kind = describe_nights()
     try:
-        header = read_text(path, NIGHTS).split("\n", 1)[0]
+        header = read_text(path, kind).split("\n", 1)[0]
     except ValueError:
         header = ""
-    if not set(NIGHTS.needed) & set(re.findall(r"\w+", header)):
+    if not set(kind.needed) & set(re.findall(r"\w+", header)):
         raise ValueError(
             f"{path} is not a recording, a table of nights or a folder. Give one of them; a "
-            f"recording whose suffix is not known must be in a table. {NIGHTS.advice}"
+            f"recording whose suffix is not known must be in a table. {kind.advice}"
         )
 
 
@@ -141,10 +143,11 @@ def preview_nights(
     TypeError, ValueError
         If there are no nights, or a night is given twice.
     """
+    modalities = describe_weights(weights).modalities  # first, as they may define some
     named = collect(nights)
-    modalities = describe_weights(weights).modalities
     rows: dict[str, dict[str, Any]] = {}
-    results = run_tasks(partial(_look, modalities=modalities), list(named.values()), n_jobs)
+    look = partial(_look, modalities=modalities, _added=list_added(modalities))
+    results = run_tasks(look, list(named.values()), n_jobs)
     tasks = list(named.items())
     for number, found in track(results, "Opening", "night", total=len(tasks), is_long=True):
         name, night = tasks[number]
@@ -162,8 +165,11 @@ def preview_nights(
     return table.loc[list(named)].rename_axis(index="night")
 
 
-def _look(night: Night, modalities: Sequence[str]) -> dict[str, Any]:
+def _look(
+    night: Night, modalities: Sequence[str], _added: Sequence[Modality] = ()
+) -> dict[str, Any]:
     """Open a recording and map its channels, or give the reason why it cannot be staged."""
+    # Added modalities are sent along, as they add themselves where they arrive.
     cautions: list[str] = []
     with use_log_level("error"), keep_cautions(cautions, show=False):
         try:

@@ -259,7 +259,7 @@ def evaluate(
     engine = Engine(loaded.network, device)
     found: dict[tuple[str, str], list[Pair]] = {}
     people: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    with open_prepared(nights, cache, n_jobs) as prepared:
+    with open_prepared(nights, cache, n_jobs, loaded.modalities) as prepared:
         cautions = warn_of_seen(prepared, loaded)
         for number, night in enumerate(
             track(prepared, "Evaluating", "night", is_long=True), start=1

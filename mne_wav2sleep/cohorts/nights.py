@@ -1,6 +1,5 @@
 """Nights: recordings with their stages, as given and as prepared on the network's grid."""
 
-import hashlib
 import json
 import os
 import unicodedata
@@ -8,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import mne
 import numpy as np
@@ -17,10 +15,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from ..hypnograms.lights import Lights, check_lights
-from ..modalities import MODALITIES, STAGE_NAMES
+from ..modalities import MODALITIES, STAGE_NAMES, Modality, adding, read_modalities
 from ..recordings.channels import ChannelName
 from ..recordings.labels import check_ch_names
 from ..verbosity import check_type
+from .checksums import compute_checksum
 
 FORMAT = "mne-wav2sleep night 6"
 UNSCORED = -1
@@ -179,13 +178,14 @@ class PreparedNight:
     recording : str
         Name of the recording's file; empty for a Raw that was created in memory.
     contents : tuple of str
-        Hashes of the recording's files and of each signal. Nights with one in common have the same
-        recording.
+        Hashes of the recording's files and of each signal, by which copies are found.
     scoring : str
         Hash of the stages.
     ends : tuple of float
         The last sample of each signal in standard deviations, which may be after the last complete
         epoch.
+    added : tuple of Modality
+        Definitions of those of its modalities that are not built in.
     """
 
     path: Path
@@ -198,6 +198,7 @@ class PreparedNight:
     contents: tuple[str, ...] = ()
     scoring: str = ""
     ends: tuple[float, ...] = ()
+    added: tuple[Modality, ...] = ()
 
     @property
     def person(self) -> tuple[str, str]:
@@ -260,9 +261,8 @@ class PreparedNight:
         signals = {}
         with safe_open(self.path, framework="numpy") as file:
             for name in modalities:
-                samples = MODALITIES[name].samples_per_epoch
-                piece = file.get_slice(name)[first * samples : last * samples]
-                signals[name] = piece.astype(np.float32)
+                per = MODALITIES[name].samples_per_epoch
+                signals[name] = file.get_slice(name)[first * per : last * per].astype(np.float32)
         return signals
 
     def read_measured(self, modality: str) -> NDArray[np.bool_]:
@@ -331,30 +331,6 @@ def _map_stages(n_scored: int, n_stages: int) -> NDArray[np.int64]:
     return np.array([*(STAGE_NAMES[n_stages].index(s) for s in folded.hypno), UNSCORED])
 
 
-def compute_checksum(header: Mapping[str, Any], tensors: Mapping[str, NDArray]) -> str:
-    """Compute the checksum of a prepared night.
-
-    Parameters
-    ----------
-    header : mapping of str to object
-        Its header; a checksum in it does not count.
-    tensors : mapping of str to array
-        Its tensors by name.
-
-    Returns
-    -------
-    checksum : str
-        The checksum, in hexadecimal digits.
-    """
-    rest = {key: value for key, value in header.items() if key != "checksum"}
-    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
-    for name in sorted(tensors):
-        array = tensors[name]
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return digest.hexdigest()
-
-
 def sort_nights(nights: Sequence[PreparedNight]) -> list[PreparedNight]:
     """Sort nights by dataset and subject, so that results do not depend on the order given.
 
@@ -366,8 +342,7 @@ def sort_nights(nights: Sequence[PreparedNight]) -> list[PreparedNight]:
     Returns
     -------
     nights : list of PreparedNight
-        The sorted nights; those of a subject by the names of their files, which depend on their
-        contents.
+        The sorted nights; those of a subject by the names of their files.
     """
     return sorted(nights, key=lambda night: (night.dataset, night.subject, night.path.name))
 
@@ -388,7 +363,7 @@ def open_night(path: str | Path) -> PreparedNight:
     Raises
     ------
     ValueError
-        If the file is damaged, or is not a prepared night.
+        If the file is damaged, is not a prepared night, or defines a modality in another way.
     """
     path = Path(path).expanduser()
     try:
@@ -397,11 +372,13 @@ def open_night(path: str | Path) -> PreparedNight:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         modalities = header["modalities"]
         expected = {"stages", *modalities, *map(MEASURED.format, modalities)}
-        if header["format"] != FORMAT or set(tensors) != expected:
+        added = tuple(read_modalities(header.get("definitions", []), modalities))
+        unknown = set(modalities) - set(MODALITIES) - {one.name for one in added}
+        if header["format"] != FORMAT or set(tensors) != expected or unknown:
             raise KeyError("format")
         if header["checksum"] != compute_checksum(header, tensors):
             raise ValueError("checksum")
-        return PreparedNight(
+        night = PreparedNight(
             path,
             str(header["subject"]),
             str(header["dataset"]),
@@ -412,9 +389,12 @@ def open_night(path: str | Path) -> PreparedNight:
             tuple(map(str, header["contents"])),
             str(header["scoring"]),
             tuple(float(header["ends"][name]) for name in modalities),
+            added,
         )
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not a prepared night, or is damaged ({type(error).__name__}). Remove it "
             "and prepare the night again."
         ) from error
+    with adding(added, f"{path} cannot be used here: "):
+        return night

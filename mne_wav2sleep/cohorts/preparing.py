@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -23,7 +23,14 @@ from ..errors import describe_error, find_full_disk, summarize_error
 from ..formats.edf import SUFFIXES
 from ..hypnograms.aligning import HOLES, cut_hypnogram
 from ..hypnograms.reading import locate_hypnogram
-from ..modalities import EPOCH_S, MODALITIES, STAGE_NAMES
+from ..modalities import (
+    EPOCH_S,
+    MODALITIES,
+    STAGE_NAMES,
+    Modality,
+    choose_prepared,
+    describe_added,
+)
 from ..output import remove_leftovers, write_whole
 from ..progress import track
 from ..recordings import Recording, open_recording
@@ -40,6 +47,7 @@ from ..verbosity import (
     use_log_level,
     verbose,
 )
+from .checksums import compute_checksum
 from .identity import check_contents, check_nights
 from .nights import (
     FORMAT,
@@ -47,7 +55,6 @@ from .nights import (
     UNSCORED,
     Night,
     PreparedNight,
-    compute_checksum,
     make_absolute,
     open_night,
     sort_nights,
@@ -124,11 +131,11 @@ def _align(night: Night, recording: Recording) -> tuple[yasa.Hypnogram, float]:
 
 
 def _resample_night(
-    night: Night, dtype: str, validity: Validity
+    night: Night, dtype: str, validity: Validity, modalities: Collection[str]
 ) -> tuple[dict[str, NDArray], dict[str, Any]]:
     """Resample a night to the network's grid; give tensors by name, and the header."""
     recording = open_recording(night.recording)
-    channels = set_rates(recording, map_channels(recording.raw, night.ch_names))
+    channels = set_rates(recording, map_channels(recording.raw, night.ch_names, modalities))
     hyp, shift = _align(night, recording)
     n_epochs = hyp.n_epochs
     codes = {stage: i for i, stage in enumerate(STAGE_NAMES[hyp.n_stages])}
@@ -160,13 +167,14 @@ def _resample_night(
         "format": FORMAT,
         "subject": night.subject,
         "dataset": night.dataset,
-        "modalities": sorted(set(MODALITIES) & set(tensors)),
+        "modalities": (found := sorted(set(MODALITIES) & set(tensors))),
         "channels": {channel.modality: str(channel.name) for channel in channels},
         "ends": ends,
         "n_epochs": n_epochs,
         "n_stages": hyp.n_stages,
         "start": start and start.isoformat(),
         "recording": night.file,
+        **({"definitions": added["modalities"]} if (added := describe_added(found)) else {}),
     }
 
 
@@ -200,8 +208,12 @@ def _open_or_none(path: Path) -> PreparedNight | None:
         return None
 
 
-def _prepare_file(night: Night, folder: Path, dtype: str, validity: Validity) -> _Outcome:
+def _prepare_file(
+    task: tuple[Night, Sequence[Modality]], folder: Path, dtype: str, validity: Validity
+) -> _Outcome:
     """Prepare a night, unless its file exists; return it or its error, and its warnings."""
+    night, wanted = task  # modalities that were added have added themselves to this process
+    modalities = [one.name for one in wanted]
     cautions: list[str] = []
     try:
         # MNE logs each file that it opens.
@@ -209,12 +221,12 @@ def _prepare_file(night: Night, folder: Path, dtype: str, validity: Validity) ->
             use_log_level(max(logger.level, logging.WARNING)),
             keep_cautions(cautions, show=False),
         ):
-            key, recording = hash_sources(night, folder, dtype, validity)
+            key, recording = hash_sources(night, folder, dtype, validity, modalities)
             safe = "".join(c if c.isalnum() else "-" for c in f"{night.dataset}-{night.subject}")
             path = folder / f"{safe[:_LONGEST_NAME]}-{key}.safetensors"
             prepared = _open_or_none(path)
             if prepared is None:
-                tensors, header = _resample_night(night, dtype, validity)
+                tensors, header = _resample_night(night, dtype, validity, modalities)
                 header |= _describe_contents(tensors, header["modalities"], recording)
                 _write_night(path, tensors, header)
                 prepared = open_night(path)
@@ -231,6 +243,7 @@ def prepare_nights(
     *,
     dtype: str = "float16",
     validity: Validity | None = None,
+    modalities: Collection[str] | None = None,
     n_jobs: int = 1,
     on_error: str = "raise",
     verbose: Verbosity = None,
@@ -251,6 +264,11 @@ def prepare_nights(
     validity : Validity or None
         What counts as measured; None for ``Validity()``. Epochs that were not measured are
         ignored in training and evaluation.
+    modalities : collection of str or None
+        Modalities of a network for which the nights are prepared, such as ``weights.modalities``;
+        None for those of the released weights. Nights are also prepared with the other modalities
+        of the released weights, unless the network reads none of these, and with those that
+        ``ch_names`` of a night names.
     n_jobs : int
         Number of nights prepared in parallel, with joblib's current backend; -1 for as many as
         there are CPUs, -2 for one less, and so on.
@@ -299,7 +317,14 @@ def prepare_nights(
         ) from error
     for one in (folder, folder / "sources"):
         remove_leftovers(one, age_s=_LEFTOVER_S)
-    todo = [make_absolute(night) for night in nights if isinstance(night, Night)]
+    todo = [
+        (
+            make_absolute(night),
+            [MODALITIES[name] for name in choose_prepared(modalities, night.ch_names)],
+        )
+        for night in nights
+        if isinstance(night, Night)
+    ]
     limits = Validity() if validity is None else validity
     prepare = partial(_prepare_file, folder=folder, dtype=dtype, validity=limits)
     results = run_tasks(prepare, todo, n_jobs)
@@ -335,7 +360,10 @@ def prepare_nights(
 
 @contextmanager
 def open_prepared(
-    nights: Sequence[Night | PreparedNight], cache: str | Path | None, n_jobs: int = 1
+    nights: Sequence[Night | PreparedNight],
+    cache: str | Path | None,
+    n_jobs: int = 1,
+    modalities: Collection[str] | None = None,
 ) -> Iterator[list[PreparedNight]]:
     """Prepare nights that are not prepared yet, for as long as they are needed.
 
@@ -347,6 +375,8 @@ def open_prepared(
         Where to keep prepared nights; None for a temporary folder, which is removed at the end.
     n_jobs : int
         Number of nights prepared in parallel, as in :func:`prepare_nights`.
+    modalities : collection of str or None
+        Modalities of the network, as in :func:`prepare_nights`.
 
     Yields
     ------
@@ -356,4 +386,4 @@ def open_prepared(
     with ExitStack() as stack:
         if cache is None:
             cache = stack.enter_context(TemporaryDirectory(prefix="mne-wav2sleep-"))
-        yield sort_nights(prepare_nights(nights, cache, n_jobs=n_jobs))
+        yield sort_nights(prepare_nights(nights, cache, n_jobs=n_jobs, modalities=modalities))

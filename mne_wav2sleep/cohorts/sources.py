@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import yasa
 from ..cautions import keep_cautions
 from ..errors import WeightsError
 from ..formats import brainvision, edf
+from ..modalities import CARDIO_RESPIRATORY, describe_added
 from ..network.files import read_file
 from ..network.seen import is_hash
 from ..output import write_whole
@@ -176,7 +177,13 @@ def hash_raw(raw: mne.io.BaseRaw) -> str:
     return shorten_hash(digest)
 
 
-def hash_sources(night: Night, folder: Path, dtype: str, validity: Validity) -> tuple[str, str]:
+def hash_sources(
+    night: Night,
+    folder: Path,
+    dtype: str,
+    validity: Validity,
+    modalities: Collection[str] = CARDIO_RESPIRATORY,
+) -> tuple[str, str]:
     """Hash everything that a prepared night depends on, so that no stale file is used.
 
     Parameters
@@ -189,6 +196,8 @@ def hash_sources(night: Night, folder: Path, dtype: str, validity: Validity) -> 
         Data type of the prepared signals.
     validity : Validity
         What counts as measured.
+    modalities : collection of str
+        The modalities that it is prepared with.
 
     Returns
     -------
@@ -216,5 +225,7 @@ def hash_sources(night: Night, folder: Path, dtype: str, validity: Validity) -> 
         stages = str(scored)
     parts = [FORMAT, dtype, night.subject, night.dataset, str(sorted(night.ch_names.items()))]
     parts += [f"{validity} {night.onsets_from} {night.meas_date_is_local}", source, stages]
+    if set(modalities) != set(CARDIO_RESPIRATORY):
+        parts += [json.dumps([sorted(modalities), describe_added(modalities)])]
     key = hashlib.sha256("\n".join(parts).encode(errors="surrogateescape"))
     return shorten_hash(key), recording

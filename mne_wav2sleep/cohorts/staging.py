@@ -18,6 +18,7 @@ from ..hypnograms.statistics import UNCALIBRATED, check_ci
 from ..modalities import PRECISIONS
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.backends import choose_device
+from ..network.registry import describe_weights
 from ..network.serving import EngineServer
 from ..output import TABLE_SUFFIXES, remove_leftovers
 from ..progress import track
@@ -155,6 +156,7 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
         check_option("epochs", epochs, [suffix[1:] for suffix in TABLE_SUFFIXES])
         check_table_path(f"nights.{epochs}")
     choose_device(device)  # which raises an error if there is none
+    describe_weights(weights)  # first, as they may define modalities
     named = collect(nights)
     folder = Path(out_dir).expanduser().absolute()
     loaded = load_weights(weights)

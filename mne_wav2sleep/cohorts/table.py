@@ -11,7 +11,7 @@ from ..errors import shorten
 from ..formats.edf import SUFFIXES
 from ..hypnograms.files import MISSING
 from ..hypnograms.lights import Lights
-from ..modalities import CARDIO_RESPIRATORY
+from ..modalities import MODALITIES
 from ..verbosity import pluralize
 from .nights import Night
 
@@ -50,11 +50,13 @@ def _join(names: tuple[str, ...]) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
-NIGHTS = TableKind(
-    "a table of nights",
-    ("recording", "subject"),
-    ("hypnogram", "dataset", *CARDIO_RESPIRATORY, "lights_off", "lights_on"),
-)
+def describe_nights() -> TableKind:
+    """Describe tables of nights, with a column for each modality that is known."""
+    return TableKind(
+        "a table of nights",
+        ("recording", "subject"),
+        ("hypnogram", "dataset", *MODALITIES, "lights_off", "lights_on"),
+    )
 
 
 def read_text(path: Path, kind: TableKind) -> str:
@@ -199,10 +201,11 @@ def read_nights(table: str | Path) -> list[Night]:
     table : str or Path
         A CSV (separated by commas, semicolons or tabs) with the columns ``recording`` and
         ``subject``. Optional columns are ``hypnogram`` (by default the recording's own
-        annotations), ``dataset``, ``ABD``, ``ECG``, ``PPG``, ``THX`` for channel names
-        (``none`` leaves a modality out), and ``lights_off`` and ``lights_on`` for clock times
-        (``22:45``, ``2024-03-01 22:45``; ``none`` for the start or the end of the recording; by
-        default as annotated). Paths are relative to the table's folder; ``~`` is the home folder.
+        annotations), ``dataset``, names of modalities such as ``ECG`` for channel names
+        (``auto`` to find it, ``none`` to leave the modality out), and ``lights_off`` and
+        ``lights_on`` for clock times (``22:45``, ``2024-03-01 22:45``; ``none`` for the start or
+        the end of the recording; by default as annotated). Paths are relative to the table's
+        folder; ``~`` is the home folder.
         Words for missing values, such as ``NA``, ``n/a`` and ``nan``, are missing lights and
         hypnograms, but names of subjects, datasets and channels.
 
@@ -219,7 +222,7 @@ def read_nights(table: str | Path) -> list[Night]:
         If the table does not exist.
     """
     table = Path(table).expanduser()
-    rows = read_rows(table, NIGHTS)
+    rows = read_rows(table, describe_nights())
     if not rows:
         raise ValueError(f"{table} lists no nights. Add a line for each.")
     nights = []
@@ -229,7 +232,7 @@ def read_nights(table: str | Path) -> list[Night]:
             raise ValueError(
                 f"{table}, line {number}: the recording or the subject is missing. Add it."
             )
-        channels = {m: row[m] for m in CARDIO_RESPIRATORY if row.get(m, "").strip()}
+        channels = {m: row[m] for m in MODALITIES if row.get(m, "").strip()}
         try:
             night = Night(
                 _locate(recording, table),

@@ -7,7 +7,7 @@ from ..errors import shorten
 from ..hypnograms.lights import Lights
 from ..output import write_whole
 from .nights import Night, make_absolute
-from .table import NIGHTS, format_csv
+from .table import describe_nights, format_csv
 
 
 def write_nights(nights: Sequence[Night], table: str | Path, *, overwrite: bool = False) -> None:
@@ -46,7 +46,8 @@ def write_nights(nights: Sequence[Night], table: str | Path, *, overwrite: bool 
         raise ValueError(f"There are no nights to write to {table}. Give at least one.")
     folder = table.absolute().parent
     rows = [_to_row(night, folder) for night in nights]
-    names = [n for n in (*NIGHTS.needed, *NIGHTS.optional) if any(row.get(n) for row in rows)]
+    kind = describe_nights()
+    names = [n for n in (*kind.needed, *kind.optional) if any(row.get(n) for row in rows)]
     text = format_csv([names, *([row.get(name, "") for name in names] for row in rows)])
     try:
         content = text.encode()

@@ -21,6 +21,7 @@ from ..errors import FileWriteError, WeightsError, describe_error, find_full_dis
 from ..hypnograms import write_hypnogram
 from ..hypnograms.lights import EventLights
 from ..hypnograms.statistics import UNCALIBRATED
+from ..modalities import describe_added
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.serving import Address, RemoteEngine
 from ..progress import show_bars
@@ -100,6 +101,7 @@ def make_fingerprint(weights: LoadedWeights) -> str:
         "preprocessing": asdict(weights.preprocessing),
         "stage_names": weights.stage_names,
         "scorer": weights.scorer,
+        **describe_added(weights.modalities),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 

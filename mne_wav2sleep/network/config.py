@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from ..errors import quote
-from ..modalities import CARDIO_RESPIRATORY, MODALITIES
+from ..modalities import CARDIO_RESPIRATORY, MODALITIES, list_added
 
 _CONFIG = ConfigDict(strict=True, extra="forbid")
 # Limits that bound the memory and time that a config can take before its weights are compared with
@@ -177,6 +177,14 @@ class Wav2SleepConfig:
     sequence_norm: Literal["channels_first", "channels_last"] = "channels_first"
     sequence_causal: bool = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Send added modalities along, which add themselves where they are unpickled."""
+        return {**vars(self), "_added": list_added(self.signals)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the fields alone."""
+        vars(self).update({name: value for name, value in state.items() if name != "_added"})
+
     @classmethod
     def of_paper(
         cls, signals: Mapping[str, str] | None = None, *, size: str = "large", **others: Any
@@ -273,8 +281,8 @@ class Wav2SleepConfig:
         """Reject unknown signals, and encoders that torch cannot build."""
         if not self.signals or not set(self.signals) <= set(MODALITIES):
             raise ValueError(
-                f"signals should be one or more of {', '.join(MODALITIES)}, got "
-                f"{', '.join(map(repr, self.signals)) or 'none'}"
+                f"signals should be one or more of {', '.join(MODALITIES)}, or others that were "
+                f"added (add_modality), got {', '.join(map(repr, self.signals)) or 'none'}"
             )
         for encoder in set(self.signals.values()):
             widths = {

@@ -119,7 +119,8 @@ def _check_signal(signal: str, source: str | None, weights: LoadedWeights) -> No
     if signal not in MODALITIES:
         raise ValueError(
             f"add_signals names {signal!r}, which is not a signal. Use some of "
-            f"{', '.join(sorted(set(MODALITIES) - set(weights.modalities)))}."
+            f"{', '.join(sorted(set(MODALITIES) - set(weights.modalities)))}, or add it first with "
+            "add_modality."
         )
     if signal in weights.modalities:
         raise ValueError(

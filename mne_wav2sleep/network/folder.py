@@ -12,6 +12,7 @@ import torch
 
 from ..calibration import Calibration
 from ..errors import FileWriteError, quote
+from ..modalities import describe_added
 from .info import FORMAT, OPTIONAL, check_text, describe_config, describe_error
 from .model import Wav2Sleep
 from .seen import NIGHTS_FILE
@@ -87,6 +88,7 @@ def save_weights(
             "preprocessing": asdict(weights.preprocessing),
             "scorer": check_text("scorer", weights.scorer),
             "caution": check_text("caution", weights.caution),
+            **describe_added(weights.modalities),
             **({"bases": bases} if bases else {}),
         },
     }

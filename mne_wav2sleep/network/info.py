@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from ..calibration import Calibration
 from ..errors import WeightsError, put_on_line, quote, summarize_validation
-from ..modalities import STAGE_NAMES
+from ..modalities import STAGE_NAMES, adding, read_modalities
 from .config import Preprocessing, Wav2SleepConfig
 from .files import MAX_TEXT_BYTES, read_file
 from .lineage import read_bases
@@ -70,7 +70,7 @@ _PAPER_FIXED: dict[str, dict[str, Any]] = {
     "epoch_mixer": {"activation": "gelu"},
     "sequence_mixer": {"activation": "gelu", "norm": "layer"},
 }
-_KEYS = {"format", "model", "preprocessing", "scorer", "caution", "bases"}
+_KEYS = {"format", "model", "modalities", "preprocessing", "scorer", "caution", "bases"}
 OPTIONAL = ("sources", "correlation_source")
 """Values of a calibration that its file may lack."""
 _MAX_TEXT = {"scorer": 100, "caution": 1000}
@@ -177,6 +177,15 @@ def _read_ours(data: Any, folder: Path) -> WeightsInfo:
     preprocessing = dict(_get_section({"preprocessing": {}} | data, "preprocessing"))
     if "padded_epochs" in model:  # its place in early versions of the format
         preprocessing["padded_epochs"] = model.pop("padded_epochs")
+    signals = _get_section({"signals": {}} | model, "signals")
+    with adding(read_modalities(data.get("modalities", []), signals)):
+        return _read_known(data, model, preprocessing, folder)
+
+
+def _read_known(
+    data: Mapping[str, Any], model: dict[str, Any], preprocessing: dict[str, Any], folder: Path
+) -> WeightsInfo:
+    """Read a config whose modalities are known."""
     config = _validate(Wav2SleepConfig, model)
     texts = {key: check_text(key, data.get(key)) for key in ("scorer", "caution")}
     return WeightsInfo(

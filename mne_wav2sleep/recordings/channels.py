@@ -1,27 +1,24 @@
 """Choose the channel that is used for each modality."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import mne
 import pandas as pd
 
 from ..cautions import warn
-from ..modalities import CARDIO_RESPIRATORY, MODALITIES
+from ..modalities import (
+    CARDIO_RESPIRATORY,
+    MODALITIES,
+    is_built_in,
+    list_added,
+    list_by_wave,
+)
 from ..verbosity import Verbosity, verbose
-from .labels import check_ch_names, find_lookalike, find_modality, is_whole_label, list_qualifiers
-from .vocabulary import VOCABULARIES
+from .candidates import Candidate, find_candidates
+from .labels import check_ch_names, find_lookalike, find_modality
 
-_DEFAULT_TYPES = ("eeg", "misc", "bio")
-"""MNE types that readers assign to channels of unknown type."""
-_UNIQUE_TYPES = {
-    kind
-    for kind, count in Counter(k for v in VOCABULARIES.values() for k in v.mne_types).items()
-    if count == 1
-}
-"""MNE types that only one modality may have, so that the type alone identifies a channel."""
 _MISSING = ("na", "n/a", "nan", "null")
 """Names of channels, in lower case, by which a table may mean that there is no value."""
 _N_SHOWN = 8
@@ -63,20 +60,6 @@ class Channel:
     def label(self) -> str:
         """The name as shown in figures and tables."""
         return " - ".join(self.electrodes)
-
-
-@dataclass(frozen=True, order=True)
-class _Candidate:
-    """A channel that matches a modality. Candidates are sorted by their fields, best first."""
-
-    unplaced: bool
-    untyped: bool
-    unlabeled: bool
-    weak: bool  # only the name of a lead, or one electrode of a pair
-    n_qualifiers: int
-    electrode: int  # position in the modality's list of electrodes, from 1; 0 if not in the list
-    position: int
-    channel: str = field(compare=False)
 
 
 def _suggest(modality: str, name: str | tuple[str, str] | None = "NAME OF THE CHANNEL") -> str:
@@ -163,9 +146,13 @@ def match_channels(
     2. a channel of the modality's MNE type, before one of another type;
     3. a channel with a matching label, before one that matches by type only;
     4. a label that names the signal, before one that names only a lead or one electrode of a pair;
-    5. fewer other words in the label;
-    6. the electrode that comes first in the vocabulary, such as ECG1 before ECG2;
-    7. the order of the channels in the recording.
+    5. the name that the vocabulary prefers, if the modality has such names;
+    6. fewer other words in the label;
+    7. the electrode that comes first in the vocabulary, such as ECG1 before ECG2;
+    8. the order of the channels in the recording.
+
+    Modalities that were added (:func:`~mne_wav2sleep.add_modality`) are matched only if they are
+    among ``modalities``, and do not change which channels are chosen for the others.
 
     Examples
     --------
@@ -214,9 +201,12 @@ def map_channels(
             "so there is nothing to stage. Set at least one to 'auto' or to the name of a channel."
         )
     taken = {one for name in named.values() if name is not None for one in _split(name)}
-    found = []
-    for modality in wanted:
-        candidates = _find_candidates(raw, modality)
+    found: list[Channel] = []
+    for modality in sorted(wanted, key=lambda one: not is_built_in(one)):
+        candidates = find_candidates(raw, modality)
+        if not is_built_in(modality):  # what a built-in one uses, by its type, stays with it
+            used = [one for one in found if is_built_in(one.modality)]
+            taken |= {name for one in used for name in one.electrodes}
         name = named.get(modality)
         if name is not None:
             reason = _check_named(raw, modality, name)
@@ -226,9 +216,10 @@ def map_channels(
             if not candidates:
                 continue
             name = candidates[0].channel
-            reason = _explain(candidates[0], candidates, raw)
+            reason = _explain(modality, candidates[0], candidates, raw)
         others = tuple(c.channel for c in candidates if c.channel not in _split(name))
         found.append(Channel(modality, name, reason, float(raw.info["sfreq"]), others))
+    found.sort(key=lambda channel: channel.modality)
     _check_found(raw, wanted, found)
     return tuple(found)
 
@@ -260,13 +251,13 @@ def _check_name(
     """Check a channel, or a pair of them, that the user named."""
     names = _split(name) if isinstance(name, str | tuple | list) else ()
     if (
-        len(names) not in ((1, 2) if modality == "ECG" else (1,))
+        not 1 <= len(names) <= 1 + MODALITIES[modality].is_difference
         or not all(isinstance(channel, str) for channel in names)
         or "auto" in names
     ):
         raise ValueError(
             f"The value of {modality!r} in ch_names must be a channel name"
-            + (", a pair of channel names" if modality == "ECG" else "")
+            + (", a pair of channel names" if MODALITIES[modality].is_difference else "")
             + f", 'auto' or None, got {name!r}."
         )
     for channel in names:
@@ -291,56 +282,21 @@ def _check_name(
     return names[0] if len(names) == 1 else (names[0], names[1])
 
 
-def _find_candidates(raw: mne.io.BaseRaw, modality: str, *, bads: bool = False) -> list[_Candidate]:
-    """List the channels that match a modality, best first, with or without bad channels."""
-    vocabulary = VOCABULARIES[modality]
-    found = []
-    for position, (channel, kind) in enumerate(
-        zip(raw.ch_names, raw.get_channel_types(), strict=True)
-    ):
-        typed = kind in vocabulary.mne_types
-        if not (typed or kind in _DEFAULT_TYPES):
-            continue
-        if channel in raw.info["bads"] and not bads:
-            continue
-        if find_modality(channel) not in (None, modality) or find_lookalike(channel):
-            continue
-        qualifiers = list_qualifiers(channel, modality)
-        unplaced = qualifiers is None and bool(vocabulary.unplaced)
-        if unplaced:
-            qualifiers = list_qualifiers(channel, modality, unplaced=True)
-        if qualifiers is None and not (typed and (unplaced or kind in _UNIQUE_TYPES)):
-            continue
-        electrodes = [word for word in qualifiers or () if word in vocabulary.electrodes]
-        electrode = 1 + vocabulary.electrodes.index(electrodes[0]) if len(electrodes) == 1 else 0
-        found.append(
-            _Candidate(
-                unplaced=unplaced,
-                untyped=not typed,
-                unlabeled=qualifiers is None,
-                weak=electrode > 0 or is_whole_label(channel, modality),
-                n_qualifiers=len(qualifiers or ()),
-                electrode=electrode,
-                position=position,
-                channel=channel,
-            )
-        )
-    return sorted(found)
-
-
-def _explain(best: _Candidate, candidates: Sequence[_Candidate], raw: mne.io.BaseRaw) -> str:
+def _explain(
+    modality: str, best: Candidate, candidates: Sequence[Candidate], raw: mne.io.BaseRaw
+) -> str:
     """Describe why the best candidate was chosen."""
     kind = raw.get_channel_types([best.position])[0]
     evidence = [] if best.unlabeled else [f"label {best.channel!r}"]
     evidence += [] if best.untyped else [f"MNE type {kind!r}"]
     reason = " and ".join(evidence)
     if best.unplaced:
-        return f"belt at an unknown position ({reason}), used as THX"
+        return f"belt at an unknown position ({reason}), used as {modality}"
     second = [c.channel for c in candidates if c.electrode and c is not best]
-    if best.electrode and second:
+    if best.electrode and second and MODALITIES[modality].is_difference:
         reason += (
             f"; {second[0]!r} looks like a second electrode, and "
-            f"{_suggest('ECG', (best.channel, second[0]))} would use their difference"
+            f"{_suggest(modality, (best.channel, second[0]))} would use their difference"
         )
     return reason
 
@@ -348,10 +304,11 @@ def _explain(best: _Candidate, candidates: Sequence[_Candidate], raw: mne.io.Bas
 def _check_named(raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]) -> str:
     """Warn if a channel that the user named looks wrong, and return the reason of the mapping."""
     doubts = []
+    added = list_added([modality])
     for channel in _split(name):
-        if what := find_lookalike(channel):
+        if what := find_lookalike(channel, added):
             doubts.append(f"{channel!r} looks like {what}")
-        if (other := find_modality(channel)) not in (None, modality):
+        if (other := find_modality(channel, added)) not in (None, modality):
             doubts.append(f"{channel!r} is labeled as {other}")
         if channel in raw.info["bads"]:
             doubts.append(f"{channel!r} is marked bad")
@@ -365,10 +322,10 @@ def _check_named(raw: mne.io.BaseRaw, modality: str, name: str | tuple[str, str]
 
 
 def _warn_of_bad(
-    raw: mne.io.BaseRaw, modality: str, candidates: Sequence[_Candidate], taken: Collection[str]
+    raw: mne.io.BaseRaw, modality: str, candidates: Sequence[Candidate], taken: Collection[str]
 ) -> None:
     """Warn if the channel that matches a modality best is not used because it is marked bad."""
-    matching = [c for c in _find_candidates(raw, modality, bads=True) if c.channel not in taken]
+    matching = [c for c in find_candidates(raw, modality, bads=True) if c.channel not in taken]
     if not matching or matching[0].channel not in raw.info["bads"]:
         return
     bad = matching[0].channel
@@ -397,7 +354,7 @@ def _check_found(raw: mne.io.BaseRaw, wanted: Sequence[str], found: Sequence[Cha
             f"{', '.join(c.modality for c in found if twice[0] in c.electrodes)}. Name another "
             "channel, or None, for all but one of them."
         )
-    hearts = [modality for modality in ("ECG", "PPG") if modality in wanted]
+    hearts = [modality for modality in list_by_wave(("beats", "pulses")) if modality in wanted]
     known = {*used, *(name for channel in found for name in channel.alternatives)}
     others = [
         name

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 
-from ..modalities import MODALITIES
-from .vocabulary import LOOKALIKES, VOCABULARIES
+from ..modalities import COMMON_WORDS, MODALITIES, Modality, is_built_in
+from .vocabulary import LOOKALIKES
 
 _N_CACHED = 4096
 """Number of labels for which results are cached, since every modality asks for each label again."""
@@ -87,7 +87,7 @@ def is_whole_label(label: str, modality: str) -> bool:
     is_whole : bool
         Whether the label is in ``Vocabulary.labels``.
     """
-    return re.sub(r" \d$", "", normalize_label(label)) in VOCABULARIES[modality].labels
+    return re.sub(r" \d$", "", normalize_label(label)) in MODALITIES[modality].vocabulary.labels
 
 
 def list_qualifiers(label: str, modality: str, *, unplaced: bool = False) -> tuple[str, ...] | None:
@@ -108,11 +108,12 @@ def list_qualifiers(label: str, modality: str, *, unplaced: bool = False) -> tup
         The other words and numbers in the label; None if the label does not match the modality.
     """
     text = normalize_label(label)
-    vocabulary = VOCABULARIES[modality]
+    vocabulary = MODALITIES[modality].vocabulary
     names = vocabulary.unplaced if unplaced else vocabulary.names
+    qualifiers = COMMON_WORDS + vocabulary.qualifiers
     if not unplaced and is_whole_label(label, modality):
         return ()
-    words = list(_compile(names, vocabulary.qualifiers).finditer(text)) if names else []
+    words = list(_compile(names, qualifiers).finditer(text)) if names else []
     if "".join(word.group() for word in words) != text or not any(word["name"] for word in words):
         return None
     found = (word["qualifier"] or word["number"] for word in words)
@@ -120,35 +121,41 @@ def list_qualifiers(label: str, modality: str, *, unplaced: bool = False) -> tup
 
 
 @lru_cache(_N_CACHED)
-def find_modality(label: str) -> str | None:
+def find_modality(label: str, added: tuple[Modality, ...] = ()) -> str | None:
     """Find the modality that a label names.
 
     Parameters
     ----------
     label : str
         The label in the file.
+    added : tuple of Modality
+        Modalities that are not built in, and are considered as well.
 
     Returns
     -------
     modality : str or None
-        A key of :data:`mne_wav2sleep.modalities.MODALITIES`; None if the label names none.
+        A key of :data:`mne_wav2sleep.modalities.MODALITIES`; None if the label names none. A label
+        that names a built-in modality does not name an added one.
 
     Examples
     --------
     >>> find_modality("EKG1-EKG2"), find_modality("Bauchgurt"), find_modality("ECG Quality")
     ('ECG', 'ABD', None)
     """
-    return next((m for m in VOCABULARIES if list_qualifiers(label, m) is not None), None)
+    names = [name for name in MODALITIES if is_built_in(name)] + [one.name for one in added]
+    return next((name for name in names if list_qualifiers(label, name) is not None), None)
 
 
 @lru_cache(_N_CACHED)
-def find_lookalike(label: str) -> str | None:
+def find_lookalike(label: str, added: tuple[Modality, ...] = ()) -> str | None:
     """Find what a channel measures if its label only resembles that of a modality.
 
     Parameters
     ----------
     label : str
         The label in the file.
+    added : tuple of Modality
+        Modalities that are not built in, and are considered as well.
 
     Returns
     -------
@@ -161,21 +168,22 @@ def find_lookalike(label: str) -> str | None:
     >>> find_lookalike("ECG Impédance"), find_lookalike("Pulse"), find_lookalike("Pulse Waveform")
     ('an impedance', 'a rate', None)
     """
-    if find_modality(label):
+    if find_modality(label, added):
         return None
     words = normalize_label(label).split()
     return next(
         (
             kind
             for kind, patterns in LOOKALIKES.items()
-            if any(fnmatchcase(word, pattern) for word in words for pattern in patterns)
+            if not any(kind in one.allowed_lookalikes for one in added)
+            and any(fnmatchcase(word, pattern) for word in words for pattern in patterns)
         ),
         None,
     )
 
 
 def check_ch_names(
-    ch_names: object, modalities: Collection[str] = tuple(MODALITIES), who: str = "networks read"
+    ch_names: object, modalities: Collection[str] | None = None, who: str = "networks read"
 ) -> None:
     """Check that an argument maps modalities to channels, without a recording.
 
@@ -183,8 +191,8 @@ def check_ch_names(
     ----------
     ch_names : object
         The argument, which may be None.
-    modalities : collection of str
-        The modalities that it may have.
+    modalities : collection of str or None
+        The modalities that it may have; None for all that are known.
     who : str
         Whose modalities these are, for messages.
 
@@ -200,6 +208,7 @@ def check_ch_names(
             "ch_names must be a mapping of modalities to channels, such as {'ECG': 'EKG'}, got "
             f"{ch_names!r}."
         )
+    modalities = MODALITIES if modalities is None else modalities
     if unknown := sorted(map(str, set(ch_names) - set(modalities))):
         meant = [name for name in modalities if name == unknown[0].strip().upper()]
         raise ValueError(

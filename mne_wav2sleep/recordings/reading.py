@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..cautions import warn
 from ..clock import count_epochs
 from ..modalities import EPOCH_S, MODALITIES
-from ..signals.beats import WAVES
 from ..signals.hum import remove_hum
 from ..signals.validity import Reason, Signal, Validity, find_invalid, judge_epochs, mark_span
 from ..verbosity import logger, pluralize
@@ -30,8 +29,8 @@ _MUCH = 0.01
 
 _VOLTS = ("V", "mV", "µV")
 """Units in a file that all of MNE's readers scale to volts."""
-_TYPES_IN_VOLTS = dict.fromkeys(("ECG", "EOG-L", "EOG-R"), ("ecg", "eog", "eeg", "emg", "bio"))
-"""Modality -> MNE types that imply volts if the file gives no unit."""
+_TYPES_IN_VOLTS = ("ecg", "eog", "eeg", "emg", "bio")
+"""MNE types that imply volts, for modalities of electrodes, if the file gives no unit."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,9 @@ def is_in_volts(raw: mne.io.BaseRaw, channel: Channel) -> bool:
     Returns
     -------
     known : bool
-        Whether the file gives a unit of volts; or, if it gives no unit, whether an ECG or EOG
-        channel has an MNE type that implies volts. For other modalities, types are not evidence,
-        since MNE assigns the type EEG to every channel of an EDF file.
+        Whether the file gives a unit of volts; or, if it gives no unit, whether a channel of
+        electrodes (ECG, EOG) has an MNE type that implies volts. For other modalities, types are
+        not evidence, since MNE assigns the type EEG to every channel of an EDF file.
     """
     known: list[bool] = []
     for name in channel.electrodes:
@@ -86,7 +85,8 @@ def is_in_volts(raw: mne.io.BaseRaw, channel: Channel) -> bool:
             known.append(raw._orig_units[name] in _VOLTS)
         else:
             types = raw.get_channel_types([raw.ch_names.index(name)])
-            known.append(types[0] in _TYPES_IN_VOLTS.get(channel.modality, ()))
+            is_electrode = MODALITIES[channel.modality].in_volts
+            known.append(is_electrode and types[0] in _TYPES_IN_VOLTS)
     return all(known)
 
 
@@ -307,7 +307,7 @@ def fill_in(recorded: RecordedSignal, validity: Validity) -> Signal:
             "a Raw, or set them to NaN, and stage that Raw."
         )
     hum: dict[float, float] = {}
-    if not is_left_out and recorded.modality in WAVES:
+    if not is_left_out and MODALITIES[recorded.modality].wave is not None:
         wave, hum = remove_hum(wave, recorded.sfreq, recorded.modality)
     if hum:
         lines = " and ".join(f"{f:g} Hz in {100 * share:.0f} %" for f, share in hum.items())

@@ -16,7 +16,6 @@ from ..cautions import catch_warnings
 from ..errors import shorten
 from ..hypnograms.lights import WHOLE_RECORDING
 from ..hypnograms.statistics import N_DRAWS
-from ..modalities import MODALITIES
 from ..showing import escape_hidden
 from ..verbosity import check_type
 from .distributions import (
@@ -30,6 +29,7 @@ from .page import OVERVIEW_CSS, OVERVIEW_JS
 from .rendering import CITATIONS, CSS, JS, escape_html, render_paragraphs, render_table
 from .screening import (
     Kind,
+    find_modalities,
     find_unusual,
     get_numbers,
     get_texts,
@@ -258,7 +258,7 @@ def _render_signals(table: pd.DataFrame, staged: pd.DataFrame) -> str:
 def _describe_methods(overview: Overview, parameters: Mapping[str, Any]) -> str:
     """Write the methods paragraph for a paper."""
     staged = overview.table[~is_failed(overview.table)]
-    counts = {m: get_numbers(staged, f"measured_{m}").gt(0).sum() for m in MODALITIES}
+    counts = {m: get_numbers(staged, f"measured_{m}").gt(0).sum() for m in find_modalities(staged)}
     used = [f"{name} ({count(n, 'night')})" for name, n in counts.items() if n]
     ci = parameters.get("ci")
     intervals = f" {100 * ci:g}% intervals" if isinstance(ci, float) else " Intervals"

@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..modalities import MODALITIES
 from ..showing import WIDTH, finish_figure, wrap_name
-from .screening import find_stages, get_numbers, get_texts
+from .screening import find_modalities, find_stages, get_numbers, get_texts
 
 _COLOR = "#0072B2"
 _N_COLUMNS = 3
@@ -98,7 +97,8 @@ def plot_measured(table: pd.DataFrame) -> Figure | None:
         A histogram for each signal. None if none was measured.
     """
     shares = {
-        f"{m} [% of the night]": 100 * get_numbers(table, f"measured_{m}") for m in MODALITIES
+        f"{m} [% of the night]": 100 * get_numbers(table, f"measured_{m}")
+        for m in find_modalities(table)
     }
     groups = {title: [share] for title, share in shares.items() if share.notna().any()}
     return _plot_panels(groups, [""], 2.0, limits=(0, 100)) if groups else None
@@ -211,7 +211,7 @@ def tabulate_signals(table: pd.DataFrame) -> pd.DataFrame:
         One row per modality that a night has.
     """
     rows = {}
-    for name in MODALITIES:
+    for name in find_modalities(table):
         measured = 100 * get_numbers(table, f"measured_{name}")
         there = (get_texts(table, f"channel_{name}") != "") | measured.notna()
         if there.any():

@@ -22,7 +22,7 @@ from ..hypnograms.probabilities import to_hypnogram
 from ..modalities import EPOCH_S
 from ..showing import WIDTH, finish_figure, wrap_name
 from ..signals import Reason
-from ..signals.quality import BREATH, HEART, choose_rate
+from ..signals.quality import choose_rate
 
 # Lightness (CIE L*) differs by at least 10, so that colors can be distinguished without color
 # vision and in grayscale; the most common failure, a flat line, is far from measured.
@@ -186,11 +186,11 @@ def plot_rates(beats: Mapping[str, pd.DataFrame], hyp: yasa.Hypnogram, ax: Axes)
     """
     edges = find_edges(hyp)
     middle = (edges[1:] + edges[:-1]) / 2
-    for names, axis, color, style, label in (
-        (HEART, ax, _HEART, "-", "Heart rate [1/min]"),
-        (BREATH, ax.twinx(), _BREATH, ":", "Breaths [1/min]"),
+    for rhythm, axis, color, style, label in (
+        ("heart", ax, _HEART, "-", "Heart rate [1/min]"),
+        ("breath", ax.twinx(), _BREATH, ":", "Breaths [1/min]"),
     ):
-        chosen = choose_rate(beats, names)
+        chosen = choose_rate(beats, rhythm)
         axis.set_ylabel(label, color=color)
         if chosen is None:
             axis.set_yticks([])

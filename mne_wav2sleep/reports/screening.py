@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..errors import shorten
 from ..hypnograms.statistics import LONGEST_NIGHT_H
-from ..modalities import MODALITIES
+from ..modalities import list_by_wave
 from ..staging.domain import SHORT_S, is_by_day
 
 LITTLE_UNSCORED, HALF_UNSCORED = 0.2, 0.5
@@ -96,6 +96,24 @@ def get_numbers(table: pd.DataFrame, column: str) -> pd.Series:
         return pd.Series(np.nan, index=table.index, dtype=float)
     numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
     return numbers.where(np.isfinite(numbers))
+
+
+def find_modalities(table: pd.DataFrame) -> list[str]:
+    """Find the modalities that a table has columns for, whether they are known here or not.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table of nights.
+
+    Returns
+    -------
+    names : list of str
+        The modalities, in alphabetical order.
+    """
+    prefixes = ("measured_", "plausible_", "channel_")
+    columns = [str(column) for column in table.columns]
+    return sorted({c.partition("_")[2] for c in columns if c.startswith(prefixes)})
 
 
 def get_texts(table: pd.DataFrame, column: str) -> pd.Series:
@@ -199,11 +217,11 @@ def screen_nights(table: pd.DataFrame, unreadable: Mapping[str, str]) -> dict[st
     certainty = get_numbers(table, "certainty")
     is_low = (certainty < LITTLE_CERTAINTY) | (find_outliers(certainty) < -OUTLIER_Z)
     note(is_low, 3, "low certainty")
-    for name in MODALITIES:
+    for name in find_modalities(table):
         measured = get_numbers(table, f"measured_{name}")
         note(measured < LITTLE_MEASURED, 2, f"{name} measured in {{:.0%}} of the night", measured)
         good = get_numbers(table, f"plausible_{name}")
-        kind = "beats" if name in ("ECG", "PPG") else "breaths"
+        kind = "breaths" if name in list_by_wave(["breaths"]) else "beats"
         text = f"plausible {kind} in {{:.0%}} of the inspected epochs of {name}"
         note(good < LITTLE_PLAUSIBLE, 2, text, good)
     for name in ("TST", "SE", *find_stages(table)):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy import signal as scipy_signal
 
-from ..modalities import EPOCH_S, MODALITIES
+from ..modalities import EPOCH_S, MODALITIES, list_by_wave
 from .validity import Reason, Signal
 
 _ROWS = 64
@@ -26,12 +26,14 @@ _RATE = 256
 
 @dataclass(frozen=True)
 class Wave:
-    """Properties of the beats or breaths of a modality.
+    """Properties of a kind of wave: the beats of an ECG, pulses, or breaths.
 
     Attributes
     ----------
     name : str
-        Their name in messages.
+        Its name in messages.
+    rhythm : str
+        What has its rate, ``"heart"`` or ``"breath"``.
     band : tuple of float
         Frequency band of their energy, in Hz.
     rates : tuple of float
@@ -47,9 +49,19 @@ class Wave:
         Longest duration on either side of a peak that is compared, in seconds.
     span_s : float
         Duration around the middle of an epoch that is analyzed, in seconds.
+    background : float
+        Background above which an epoch is noisy. `benchmarks/interference.py` measures what such
+        noise changes, and the background of clean recordings.
+    lowpass_hz : int
+        Highest frequency in Hz that is not aliased on the network's grid of the built-in
+        modalities, rounded down.
+    burst : float
+        Range of a burst, as a multiple of the usual range of a span. In simulated nights, ordinary
+        movements seldom exceed it (`benchmarks/interference.py`).
     """
 
     name: str
+    rhythm: str
     band: tuple[float, float]
     rates: tuple[float, float]
     likeness: float
@@ -57,6 +69,9 @@ class Wave:
     above: float
     half_s: float
     span_s: float
+    background: float
+    lowpass_hz: int
+    burst: float
 
 
 # Orphanidou et al. accept heart rates of 40 to 180 per minute; in sleep, 30 is possible. Their
@@ -65,13 +80,82 @@ class Wave:
 # noise; 0.85 is not.
 # The irregularity of noise is 0.4 to 0.9. Its median is 0.46 in 30 min with frequent ventricular
 # beats (MIT-BIH Arrhythmia Database, record 106), and 0.31 in simulated atrial fibrillation.
-_BREATHS = Wave("breaths", (0.05, 1.0), (4.0, 45.0), 0.85, np.inf, 4.0, 6.0, 60.0)
-WAVES = {
-    "ABD": _BREATHS,
-    "ECG": Wave("beats", (5.0, 30.0), (30.0, 180.0), 0.66, 0.6, 10.0, 0.3, EPOCH_S),
-    "PPG": Wave("pulses", (0.5, 8.0), (30.0, 180.0), 0.86, 0.6, 8.0, 1.0, EPOCH_S),
-    "THX": _BREATHS,
-}
+BEATS = Wave(
+    name="beats",
+    rhythm="heart",
+    band=(5.0, 30.0),
+    rates=(30.0, 180.0),
+    likeness=0.66,
+    irregularity=0.6,
+    above=10.0,
+    half_s=0.3,
+    span_s=EPOCH_S,
+    background=0.1,
+    lowpass_hz=15,
+    burst=4.5,
+)
+PULSES = Wave(
+    name="pulses",
+    rhythm="heart",
+    band=(0.5, 8.0),
+    rates=(30.0, 180.0),
+    likeness=0.86,
+    irregularity=0.6,
+    above=8.0,
+    half_s=1.0,
+    span_s=EPOCH_S,
+    background=0.1,
+    lowpass_hz=15,
+    burst=8.5,
+)
+BREATHS = Wave(
+    name="breaths",
+    rhythm="breath",
+    band=(0.05, 1.0),
+    rates=(4.0, 45.0),
+    likeness=0.85,
+    irregularity=np.inf,
+    above=4.0,
+    half_s=6.0,
+    span_s=60.0,
+    background=0.05,
+    lowpass_hz=4,
+    burst=6.0,
+)
+_WAVES = {wave.name: wave for wave in (BEATS, PULSES, BREATHS)}
+
+
+def find_wave(modality: str) -> Wave | None:
+    """Find the kind of wave by which the quality of a modality is measured.
+
+    Parameters
+    ----------
+    modality : str
+        The modality.
+
+    Returns
+    -------
+    wave : Wave or None
+        Its wave; None if there is none that is known, as of EOG.
+    """
+    return _WAVES.get(MODALITIES[modality].wave or "")
+
+
+def list_by_rhythm(rhythm: str) -> tuple[str, ...]:
+    """List the modalities that show a rate, the preferred one first.
+
+    Parameters
+    ----------
+    rhythm : str
+        ``"heart"`` or ``"breath"``.
+
+    Returns
+    -------
+    names : tuple of str
+        Their names.
+    """
+    return list_by_wave([name for name, wave in _WAVES.items() if wave.rhythm == rhythm])
+
 
 COLUMNS = ("rate", "irregularity", "likeness", "noise", "upright", "plausible", "background")
 
@@ -106,7 +190,7 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
     signal : Signal
         The channel.
     modality : str
-        Its modality. EOG is accepted, but not analyzed.
+        Its modality. One without a known wave (EOG) is accepted, but not analyzed.
     epochs : array of int, shape (n,)
         Numbers of the epochs to analyze.
 
@@ -131,7 +215,8 @@ def find_beats(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> pd
           is too low for it
 
         If fewer than three beats are found, all columns but ``plausible`` and ``background`` are
-        NaN. All columns are NaN for EOG, and for channels with too low a sampling rate.
+        NaN. All columns are NaN for modalities without a known wave, such as EOG, and for channels
+        with too low a sampling rate.
 
     Examples
     --------
@@ -159,7 +244,8 @@ def cut_out(signal: Signal, modality: str, epochs: NDArray[np.integer]) -> Excer
         What :func:`describe` analyzes.
     """
     sfreq = signal.sfreq
-    span_s = WAVES[modality].span_s if modality in WAVES else 0.0
+    wave = find_wave(modality)
+    span_s = 0.0 if wave is None else wave.span_s
     within = np.arange(min(int(span_s * sfreq), signal.data.size))
     begin = (epochs + 0.5) * EPOCH_S - span_s / 2
     starts = np.clip(np.round(begin * sfreq), 0, signal.data.size - within.size)
@@ -182,9 +268,8 @@ def describe(excerpts: Excerpts) -> pd.DataFrame:
     """
     epochs, sfreq, modality = excerpts.epochs, excerpts.sfreq, excerpts.modality
     found = np.full((epochs.size, len(COLUMNS)), np.nan)
-    is_analyzed = modality in WAVES and sfreq >= MODALITIES[modality].lowest_sfreq
-    if epochs.size and is_analyzed:
-        wave = WAVES[modality]
+    wave = find_wave(modality)
+    if epochs.size and wave is not None and sfreq >= MODALITIES[modality].lowest_sfreq:
         band = (wave.band[0], min(wave.band[1], 0.45 * sfreq))
         sos = scipy_signal.butter(2, band, "bandpass", fs=sfreq, output="sos")
         step = max(int(sfreq // _RATE), 1)
@@ -193,26 +278,26 @@ def describe(excerpts: Excerpts) -> pd.DataFrame:
         rows = rows / max(float(np.abs(rows).max()), np.finfo(float).tiny)
         rows = rows - rows.mean(1, keepdims=True)
         waves = scipy_signal.sosfiltfilt(sos, rows, axis=1)
-        background = _measure_background(rows, waves, sfreq, modality)
+        background = _measure_background(rows, waves, sfreq, wave)
         waves, sfreq = waves[:, ::step], sfreq / step
         upright = np.full(epochs.size, np.nan)
-        if modality == "PPG":
+        if wave is PULSES:
             # A pulse rises faster than it falls; an upright one has a sharp peak.
             rise = np.diff(waves)
             upright = (np.mean(rise * rise * rise, axis=1) > 0).astype(float)
             waves = np.where(upright[:, None] > 0, waves, -waves)
-        heights, rises = _measure_heights(waves, sfreq, modality)
+        heights, rises = _measure_heights(waves, sfreq, wave)
         for i, row in enumerate(waves):
-            peaks = _find_peaks(heights[i], float(rises[i]), sfreq, modality)
-            found[i] = *_describe_row(row, peaks, upright[i], sfreq, modality), background[i]
+            peaks = _find_peaks(heights[i], float(rises[i]), sfreq, wave)
+            found[i] = *_describe_row(row, peaks, upright[i], sfreq, wave), background[i]
     return pd.DataFrame(found, index=pd.Index(epochs, name="Epoch"), columns=list(COLUMNS))
 
 
 def _measure_background(
-    rows: NDArray[np.float64], waves: NDArray[np.float64], sfreq: float, modality: str
+    rows: NDArray[np.float64], waves: NDArray[np.float64], sfreq: float, wave: Wave
 ) -> NDArray[np.float64]:
     """Measure what is faster than the wave in each epoch, relative to the height of the wave."""
-    above = WAVES[modality].above
+    above = wave.above
     if above >= 0.45 * sfreq:
         return np.full(len(rows), np.nan)
     sos = scipy_signal.butter(2, above, "highpass", fs=sfreq, output="sos")
@@ -222,11 +307,11 @@ def _measure_background(
 
 
 def _measure_heights(
-    waves: NDArray[np.float64], sfreq: float, modality: str
+    waves: NDArray[np.float64], sfreq: float, wave: Wave
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Measure in what beats, pulses or breaths have peaks, and how high ordinary ones rise."""
     # Relative to ordinary beats, not to the maximum, which may be an artifact.
-    if modality != "ECG":
+    if wave is not BEATS:
         return waves, np.ptp(np.quantile(waves, [0.1, 0.9], axis=1), axis=0)
     # The energy of a QRS complex, whatever its polarity.
     width = max(round(0.1 * sfreq), 1)
@@ -236,10 +321,10 @@ def _measure_heights(
 
 
 def _find_peaks(
-    height: NDArray[np.float64], rise: float, sfreq: float, modality: str
+    height: NDArray[np.float64], rise: float, sfreq: float, wave: Wave
 ) -> NDArray[np.int64]:
     """Find the peaks of beats, pulses or breaths in one epoch."""
-    shortest = 0.75 * 60 / WAVES[modality].rates[1]
+    shortest = 0.75 * 60 / wave.rates[1]
     return np.asarray(
         scipy_signal.find_peaks(height, distance=max(shortest * sfreq, 1), prominence=0.4 * rise)[0]
     )
@@ -250,19 +335,18 @@ def _describe_row(
     peaks: NDArray[np.int64],
     upright: float,
     sfreq: float,
-    modality: str,
+    wave: Wave,
 ) -> tuple[float, ...]:
     """Describe one filtered epoch, in the order of :data:`COLUMNS`, without the background."""
     nothing = (np.nan,) * 5 + (0.0,)
     if peaks.size < 3:
         return nothing
-    wave = WAVES[modality]
     gaps = np.diff(peaks) / sfreq
     rate = 60 / float(gaps.mean())  # the median would be coarse at low sampling rates
     irregularity = float(np.sqrt(np.mean(np.diff(gaps) ** 2)) / gaps.mean())
     half = max(int(min(np.median(gaps) / 2, wave.half_s) * sfreq), 2)
     # The energy of a QRS complex has a broader peak than the complex, so beats are realigned.
-    reach = max(round(0.06 * sfreq), 1) if modality == "ECG" else 0
+    reach = max(round(0.06 * sfreq), 1) if wave is BEATS else 0
     peaks = peaks[(peaks >= half + reach) & (peaks < row.size - half - reach)]
     if peaks.size < 3:
         return nothing
@@ -277,7 +361,7 @@ def _describe_row(
     lengths = np.linalg.norm(beats, axis=1) * np.linalg.norm(mean)
     likeness = float(np.mean(beats @ mean / np.maximum(lengths, np.finfo(float).tiny)))
     noise = float(np.sqrt(np.mean((beats - mean) ** 2) / max(np.mean(mean**2), 1e-300)))
-    if modality == "ECG":
+    if wave is BEATS:
         upright = float(mean[np.abs(mean).argmax()] > 0)
     lowest, highest = wave.rates
     plausible = (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import signal as scipy_signal
 
 from ..modalities import EPOCH_S
-from .beats import WAVES
+from .beats import BEATS, BREATHS, find_wave
 
 _MAINS = (50.0, 60.0)
 """Frequencies of the mains in Hz."""
@@ -17,8 +17,6 @@ _MAINS = (50.0, 60.0)
 _HARMONICS = 5
 """Harmonics of the mains that are searched, including the first; rectifiers and lamps add even
 ones, saturated transformers odd ones."""
-
-_BELTS = ("ABD", "THX")
 
 _LOWEST_HZ = 3.5
 """Frequency in Hz below which hum that the sampling rate has aliased is not told from a wave: 180
@@ -62,7 +60,7 @@ def find_hum(data: NDArray[np.floating], sfreq: float, modality: str) -> dict[fl
     sfreq : float
         Sampling rate in Hz.
     modality : str
-        Its modality, except EOG.
+        Its modality.
 
     Returns
     -------
@@ -70,7 +68,7 @@ def find_hum(data: NDArray[np.floating], sfreq: float, modality: str) -> dict[fl
         Frequency in Hz, as the sampling rate has aliased it -> the share of the inspected 30-s
         epochs in which a narrow line at this frequency has at least 5 % of the variance, or 35 %
         if the wave has such frequencies itself. Empty if there is no such line in at least 5 % of
-        the epochs.
+        the epochs, or the modality has no known wave.
 
     Examples
     --------
@@ -84,15 +82,16 @@ def find_hum(data: NDArray[np.floating], sfreq: float, modality: str) -> dict[fl
     size = int(EPOCH_S * sfreq)
     n_epochs = data.size // max(size, 1)
     lines = _list_lines(sfreq)
-    if not n_epochs or not lines:
+    wave = find_wave(modality)
+    if not n_epochs or not lines or wave is None:
         return {}
     chosen = np.unique(np.linspace(0, n_epochs - 1, _N_INSPECTED).astype(np.int64))
     f = np.fft.rfftfreq(size, 1 / sfreq)
     # Wide enough for another harmonic of a steady heart, which moves belts as well.
-    width = WAVES["ECG"].rates[1] / 60 + _REACH_HZ
-    breath = WAVES[modality].band[1] if modality in _BELTS else 0.0
+    width = BEATS.rates[1] / 60 + _REACH_HZ
+    breath = wave.band[1] if wave is BREATHS else 0.0
     near = [np.flatnonzero((np.abs(f - line) <= width) & (f > breath)) for line in lines]
-    shares = [_SHARE[line < WAVES[modality].above] for line in lines]
+    shares = [_SHARE[line < wave.above] for line in lines]
     found: list[list[float]] = [[] for _ in lines]
     window = np.hanning(size)
     for epoch in chosen.tolist():

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..modalities import EPOCH_S
-from .beats import WAVES
+from .beats import Wave, find_wave, list_by_rhythm
 from .validity import Reason, Signal
 
 _ENOUGH = 20
@@ -22,22 +22,11 @@ _STEADY = (0.5, 0.02)
 seems to be paced at a fixed rate. In natural sleep, the heart rate varies by several beats per
 minute from hour to hour."""
 
-_BACKGROUND = {"ABD": 0.05, "ECG": 0.1, "PPG": 0.1, "THX": 0.05}
-"""Modality -> background above which an epoch is noisy. `benchmarks/interference.py` measures what
-such noise changes, and the background of clean recordings."""
 _OFTEN = 0.2
 """Share of noisy epochs that causes a warning."""
-_LOWPASS_HZ = {"ABD": 4, "ECG": 15, "PPG": 15, "THX": 4}
-"""Modality -> highest frequency in Hz that is not aliased on the network's grid, rounded down."""
-
-HEART, BREATH = ("ECG", "PPG"), ("THX", "ABD")
-"""Modalities that show the heart rate, and the breathing rate."""
 
 _SPAN_S = 5.0
 """Duration in seconds of the spans whose range is measured to find bursts."""
-_BURST = {"ABD": 6.0, "ECG": 4.5, "PPG": 8.5, "THX": 6.0}
-"""Modality -> range of a burst, as a multiple of the usual range of a span. In simulated nights,
-ordinary movements seldom exceed it (`benchmarks/interference.py`)."""
 _BURSTS = 0.009
 """Share of bursts that causes a warning: about one in 9 min, or a large one in 18 min."""
 
@@ -54,7 +43,7 @@ def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
     signal : Signal
         The channel.
     modality : str
-        Its modality. EOG is accepted, but not analyzed.
+        Its modality. One without a known wave (EOG) is accepted, but not analyzed.
 
     Returns
     -------
@@ -74,7 +63,8 @@ def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
     bursts = np.full(measured.size, np.nan)
     size = int(_SPAN_S * signal.sfreq)
     n_spans = signal.data.size // max(size, 1)
-    if modality not in _BURST or size < 2 or not n_spans:
+    wave = find_wave(modality)
+    if wave is None or size < 2 or not n_spans:
         return bursts
     spans = signal.data[: n_spans * size].reshape(n_spans, size)
     extent = spans.max(1) - spans.min(1)
@@ -84,7 +74,7 @@ def find_bursts(signal: Signal, modality: str) -> NDArray[np.float64]:
     inside = measured[epoch]
     extent, epoch = extent[inside], epoch[inside]
     if extent.size:
-        limit = _BURST[modality] * np.median(extent)
+        limit = wave.burst * np.median(extent)
         large = (extent > limit).astype(float) + (extent > 1.5 * limit)
         share = pd.Series(large).groupby(epoch).mean()
         bursts[share.index] = share
@@ -114,7 +104,7 @@ def summarize(beats: pd.DataFrame) -> dict[str, float | str]:
     polarity = "upright" if upright > 0.8 else "inverted" if upright < 0.2 else "unknown"
     return {
         "valid": float(beats["measured"].mean()),
-        # NaN for EOG.
+        # NaN for modalities without a known wave.
         "plausible": float(beats["plausible"].mean()),
         "rate": float(good["rate"].median()),
         # Of all epochs, because the most irregular ones are not plausible.
@@ -126,34 +116,32 @@ def summarize(beats: pd.DataFrame) -> dict[str, float | str]:
     }
 
 
-def choose_rate(
-    beats: Mapping[str, pd.DataFrame], names: tuple[str, ...]
-) -> tuple[str, pd.Series] | None:
+def choose_rate(beats: Mapping[str, pd.DataFrame], rhythm: str) -> tuple[str, pd.Series] | None:
     """Choose the sensor that shows a rate in more epochs.
 
     Parameters
     ----------
     beats : mapping of str to pandas.DataFrame
         Modality -> beats or breaths by epoch, from :func:`find_beats`.
-    names : tuple of str
-        Modalities that show the rate, :data:`HEART` or :data:`BREATH`.
+    rhythm : str
+        What has the rate, ``"heart"`` or ``"breath"``.
 
     Returns
     -------
     chosen : tuple of (str, pandas.Series) or None
         The modality with more plausible epochs, and the rate per minute in these, by epoch; None
-        if there is none of the modalities.
+        if there is no modality that shows it.
 
     Examples
     --------
     >>> ecg = pd.DataFrame({"rate": [60.0, 200.0], "plausible": [1.0, 0.0]})
-    >>> name, rate = choose_rate({"ECG": ecg}, HEART)
+    >>> name, rate = choose_rate({"ECG": ecg}, "heart")
     >>> name, rate.to_dict()
     ('ECG', {0: 60.0})
     """
     good = {
         name: beats[name].loc[beats[name]["plausible"] > 0, "rate"]
-        for name in names
+        for name in list_by_rhythm(rhythm)
         if name in beats
     }
     if not good:
@@ -189,7 +177,9 @@ def find_doubts(
     share = beats["plausible"].mean()
     if len(beats) < _ENOUGH or np.isnan(share):
         return []
-    wave = WAVES[modality]
+    wave = find_wave(modality)
+    if wave is None:
+        return []
     if share < 0.5:
         return [
             f"{modality} (channel {channel!r}) shows {wave.name} in {100 * share:.0f} % of its "
@@ -197,32 +187,33 @@ def find_doubts(
             "be another kind of signal, or the sensor may have come off. Look at the signal, and "
             "name another channel, or None to leave it out."
         ]
-    doubts = _find_disturbances(beats, modality, channel, bursts)
-    return doubts if modality in ("ABD", "THX") else doubts + _doubt_heart(beats, modality, channel)
+    doubts = _find_disturbances(beats, wave, modality, channel, bursts)
+    return doubts + _doubt_heart(beats, modality, channel) if wave.rhythm == "heart" else doubts
 
 
 def _find_disturbances(
     beats: pd.DataFrame,
+    wave: Wave,
     modality: str,
     channel: str | tuple[str, str],
     bursts: NDArray[np.float64] | None,
 ) -> list[str]:
     """Find noise and bursts, which change what the network sees of the wave."""
     doubts = []
-    limit = _BACKGROUND[modality]
+    limit = wave.background
     if (noisy := (beats["background"] > limit).mean()) > _OFTEN:
         doubts.append(
-            f"{modality} (channel {channel!r}) has noise above {WAVES[modality].above:g} Hz in "
+            f"{modality} (channel {channel!r}) has noise above {wave.above:g} Hz in "
             f"{100 * noisy:.0f} % of its epochs (more than {limit:g} times the "
-            f"{WAVES[modality].name}), as from muscles, devices or a loose sensor. The network "
+            f"{wave.name}), as from muscles, devices or a loose sensor. The network "
             "sees it aliased, which can change many stages. Look at the signal, and name another "
-            f"channel, or stage a Raw in which it is low-passed at {_LOWPASS_HZ[modality]} Hz "
+            f"channel, or stage a Raw in which it is low-passed at {wave.lowpass_hz} Hz "
             "(raw.filter)."
         )
     share = 0.0 if bursts is None or np.isnan(bursts).all() else float(np.nanmean(bursts))
     if _BURSTS < share <= _MOST_BURSTS:
         doubts.append(
-            f"{modality} (channel {channel!r}) has bursts of more than {_BURST[modality]:g} times "
+            f"{modality} (channel {channel!r}) has bursts of more than {wave.burst:g} times "
             f"its usual range in {100 * share:.1f} % of its 5-s spans (of 1.5 times that, counted "
             "twice), as from movement. The network takes them for awakenings, and everything else "
             "for smaller than it is. Annotate them as BAD in a Raw and stage that, or compare the "

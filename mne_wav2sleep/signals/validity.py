@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, field_validator
 from scipy import ndimage
 
-from ..modalities import EPOCH_S, MODALITIES
+from ..modalities import EPOCH_S, MODALITIES, is_built_in
 from .grid import is_constant
 
 
@@ -35,8 +35,13 @@ class Reason(IntEnum):
 _BLOCK_S = 0.25
 """Duration in seconds of the blocks in which flat lines are found; their ends are found to the
 sample."""
-_FLAT_S = {"ECG": 5.0, "PPG": 5.0, "ABD": 60.0, "THX": 60.0, "EOG-L": 60.0, "EOG-R": 60.0}
-_RAIL_S = {"ECG": 2.0, "PPG": 2.0}
+# Those with waves first, in the order that hashes of prepared nights have been made with.
+_BUILT_IN = sorted(
+    (one for one in MODALITIES.values() if is_built_in(one.name)),
+    key=lambda one: (one.wave is None, one.flat_s, one.name),
+)
+_FLAT_S = {one.name: one.flat_s for one in _BUILT_IN}
+_RAIL_S = {one.name: one.rail_s for one in _BUILT_IN if one.rail_s is not None}
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Seconds = Annotated[float, Field(gt=0)] | None
@@ -56,7 +61,8 @@ class Validity:
         cause syncope (pauses of more than 3 s require cardiological evaluation: 2018 ACC/AHA
         guideline on bradycardia, section 5). The default for belts is 60 s, much longer than the
         10 s that define an apnea (AASM manual). The default for EOG is also 60 s, without a
-        source. Modalities that are not listed keep their defaults.
+        source. Modalities that are not listed keep their defaults; those of added ones are in their
+        definitions, and do not apply if all limits are None.
     rail_s : mapping of str to float or None
         Modality -> seconds for which its signal may stay at its highest or lowest value, as it does
         when an amplifier is saturated; None for no limit. The default for ECG and PPG is 2 s, which
@@ -235,7 +241,7 @@ def find_invalid(
         return reasons
     level = _find_level(low, high, validity)
     for code, longest in ((Reason.FLAT, validity.flat_s), (Reason.SATURATED, validity.rail_s)):
-        seconds = longest.get(modality)
+        seconds = _find_limit(longest, modality, code)
         length = 0 if seconds is None else max(round(seconds * sfreq / size), 1)
         if not 0 < length <= starts.size:
             continue
@@ -246,6 +252,14 @@ def find_invalid(
         found = np.repeat(blocks, size)[: data.size]
         reasons[_grow(clean, found, size, level) & (reasons == Reason.MEASURED)] = code
     return reasons
+
+
+def _find_limit(limits: Mapping[str, float | None], modality: str, code: Reason) -> float | None:
+    """Find the limit of a modality; the criteria may be from before it was added."""
+    if modality in limits or is_built_in(modality) or all(one is None for one in limits.values()):
+        return limits.get(modality)
+    one = MODALITIES[modality]
+    return one.flat_s if code == Reason.FLAT else one.rail_s
 
 
 def _find_level(low: NDArray, high: NDArray, validity: Validity) -> float:

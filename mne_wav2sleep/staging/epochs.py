@@ -13,7 +13,7 @@ from ..hypnograms.lights import TimeInBed
 from ..hypnograms.tables import hide_formula
 from ..modalities import EPOCH_S
 from ..output import TABLE_SUFFIXES, write_whole
-from ..signals.quality import BREATH, HEART, choose_rate
+from ..signals.quality import choose_rate
 
 
 def tabulate_epochs(
@@ -60,8 +60,8 @@ def tabulate_epochs(
     )
     # Nothing was measured: the probabilities are unknown, not 0.
     table.loc[table["stage"] == "UNS", [f"proba_{name}" for name in proba]] = np.nan
-    for column, names in (("heart_rate", HEART), ("breathing_rate", BREATH)):
-        chosen = choose_rate(beats, names)
+    for column, rhythm in (("heart_rate", "heart"), ("breathing_rate", "breath")):
+        chosen = choose_rate(beats, rhythm)
         table[column] = np.nan if chosen is None else chosen[1].reindex(number).to_numpy()
     table["in_bed"] = (time_in_bed.first <= number) & (number < time_in_bed.stop)
     return table

@@ -28,7 +28,7 @@ from ..signals import Reason, Validity
 from ..signals.batch import make_batch
 from ..signals.beats import choose_epochs, find_beats
 from ..signals.quality import find_bursts, find_doubts, summarize
-from ..verbosity import check_type
+from ..verbosity import check_type, logger
 from .inputs import Beats, find_span, prepare_inputs
 from .provenance import make_provenance
 from .result import EncodedWindow, StagingResult
@@ -218,6 +218,11 @@ def find_all_beats(
             beats = beats.reindex(range(signal.epochs.size))
             measured, bursts = signal.epochs == Reason.MEASURED, find_bursts(signal, name)
             found[name].append(beats.assign(measured=measured, bursts=bursts))
+    if without := [name for name in found if MODALITIES[name].wave is None]:
+        logger.info(
+            f"{' and '.join(without)} {'have' if len(without) > 1 else 'has'} no beats, pulses or "
+            "breaths, so that there is no rate, and nothing by which quality could be measured."
+        )
     return {name: join(parts, windows) for name, parts in found.items()}
 
 

@@ -11,6 +11,7 @@ import torch
 from ..cautions import keep_cautions, warn
 from ..cohorts import Evaluation, Night, PreparedNight, calibrate, evaluate
 from ..cohorts.calibration import keep_calibration
+from ..modalities import describe_added
 from ..network import (
     Calibration,
     LoadedWeights,
@@ -83,6 +84,7 @@ def describe_training(start: LoadedWeights, run: TrainingRun) -> dict[str, Any]:
     return {
         "base": run.base and asdict(run.base),
         "config": asdict(start.config),
+        **describe_added(start.modalities),
         "preprocessing": asdict(start.preprocessing),
         "settings": asdict(run.settings),
         "trainable": list(run.trainable),
@@ -148,7 +150,7 @@ def _train_alone(
     described: Mapping[str, Any],
 ) -> Path:
     """Train in a folder that no other run writes to."""
-    split = _prepare(nights, folder, run)
+    split = _prepare(replace(nights, modalities=start.modalities), folder, run)
     training, apart = split.training, split.validation
     data = NightDataModule(training, apart, start, run.settings)
     check_losses(training, apart, start)
@@ -272,8 +274,7 @@ def train(  # noqa: PLR0913 (keywords that users set)
     -------
     folder : Path
         The model folder: ``config.json``, ``calibration.json``, ``model.safetensors``,
-        ``nights.json`` (the nights of training, by hashes of their contents) and the model card
-        ``README.md`` with its ``learning-curve.png``.
+        ``nights.json`` (hashes of the nights), the card ``README.md`` and ``learning-curve.png``.
 
     Raises
     ------
@@ -370,8 +371,7 @@ def fine_tune(  # noqa: PLR0913 (keywords that users set)
     n_devices : int
         Number of devices of this kind.
     on_error : str
-        What to do with nights that cannot be prepared: ``"raise"`` an error that names them, or
-        ``"warn"`` and leave them out.
+        What to do with nights that cannot be prepared, as in :func:`train`.
     tensorboard : bool
         Whether to log losses and kappas for TensorBoard as well, to ``tensorboard`` in the folder.
         It needs the package ``tensorboard``.

@@ -301,7 +301,13 @@ class NightsToFold:
             cannot be split into training and validation.
         """
         cache = Path(folder / "nights" if self.cache is None else self.cache).expanduser()
-        prepared = prepare_nights(self.nights, cache, n_jobs=self.n_jobs, on_error=self.on_error)
+        prepared = prepare_nights(
+            self.nights,
+            cache,
+            modalities=start.modalities,
+            n_jobs=self.n_jobs,
+            on_error=self.on_error,
+        )
         usable = _keep_usable(prepared, start, self.on_error)
         folds = make_folds(sort_nights(usable), self.folds, settings.seed)
         for name in folds:

@@ -27,7 +27,6 @@ METRICS = "metrics.csv"
 
 Row = dict[str, Any]
 _Counts = NDArray[np.int64]
-_SUBSETS = (RECORDED, *sorted(MODALITIES))
 
 
 def compute_kappa(counts: _Counts) -> float | None:
@@ -140,6 +139,7 @@ class PassMonitor(Callback):
         self._path = folder / METRICS
         self._datasets = list(datasets)
         self._n_stages = n_stages
+        self._subsets = (RECORDED, *sorted(MODALITIES))
         self._durations: list[float] = []  # of the passes of this process, in seconds
         self._start = 0.0
         self._learning_rate = 0.0
@@ -147,7 +147,7 @@ class PassMonitor(Callback):
 
     def _reset(self) -> None:
         """Forget the stages of the last validation."""
-        shape = len(self._datasets), len(_SUBSETS), self._n_stages, self._n_stages
+        shape = len(self._datasets), len(self._subsets), self._n_stages, self._n_stages
         self._counts: _Counts = np.zeros(shape, dtype=np.int64)
 
     def state_dict(self) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class PassMonitor(Callback):
             for row, dataset in enumerate(batch["datasets"]):
                 chosen_S = counted_BS[row]
                 if chosen_S.any():
-                    place = self._datasets.index(dataset), _SUBSETS.index(subset)
+                    place = self._datasets.index(dataset), self._subsets.index(subset)
                     self._counts[place] += confusion_matrix(
                         scored_BS[row, chosen_S],
                         predicted_BS[row, chosen_S],
@@ -254,7 +254,7 @@ class PassMonitor(Callback):
             }
         kappas = {}
         for group, counts in groups.items():
-            for subset, matrix in zip(_SUBSETS, counts, strict=True):
+            for subset, matrix in zip(self._subsets, counts, strict=True):
                 if matrix.any():
                     name = "kappa" if subset == RECORDED else f"kappa_{subset}"
                     kappas[f"{name}{group}"] = compute_kappa(matrix)

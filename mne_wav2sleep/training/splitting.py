@@ -145,6 +145,8 @@ class TrainingNights:
     on_error : str
         What to do with nights that cannot be prepared, as in
         :func:`~mne_wav2sleep.cohorts.prepare_nights`.
+    modalities : tuple of str or None
+        Modalities of the network; None for those of the released weights.
     """
 
     nights: Sequence[Night | PreparedNight]
@@ -153,6 +155,7 @@ class TrainingNights:
     cache: str | Path | None = None
     n_jobs: int = 1
     on_error: str = "raise"
+    modalities: tuple[str, ...] | None = None
 
     def prepare(self, folder: Path, fraction: float, seed: int) -> Split:
         """Prepare the nights, and split them.
@@ -194,7 +197,11 @@ class TrainingNights:
         used = [night for night in self.nights if known.get(night.person) != "test"]
         cache = Path(folder / "nights" if self.cache is None else self.cache).expanduser()
         prepared = prepare_nights(
-            [*used, *(self.validation or [])], cache, n_jobs=self.n_jobs, on_error=self.on_error
+            [*used, *(self.validation or [])],
+            cache,
+            modalities=self.modalities,
+            n_jobs=self.n_jobs,
+            on_error=self.on_error,
         )
         if self.validation is None:
             check_left_out(test, prepared, cache)

@@ -6,7 +6,8 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from mne_wav2sleep.cautions import warn
-from mne_wav2sleep.cli.shared import _in_options, clean_errors, read_ch_names
+from mne_wav2sleep.cli.ch_names import read_ch_names
+from mne_wav2sleep.cli.shared import _in_options, clean_errors
 from mne_wav2sleep.progress import show_bars, track
 
 
