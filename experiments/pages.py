@@ -19,6 +19,11 @@ from mne_wav2sleep.verbosity import pluralize
 _MINUTE = 60.0
 
 
+def _format(share: float | None) -> str:
+    """Format a share, which is not defined for what did not vary."""
+    return format_number(np.nan if share is None else share, 2)
+
+
 def _signed(row: Mapping[str, Any]) -> str:
     """Format a difference with its interval."""
     return (
@@ -227,7 +232,7 @@ def _describe_pretraining(results: Sequence[Result]) -> str:
     if not known:
         return "Encoders began with random weights."
     rows = [
-        [target, *(format_number(shares[target], 2) for shares in known["explained"].values())]
+        [target, *(_format(shares[target]) for shares in known["explained"].values())]
         for target in next(iter(known["explained"].values()))
     ]
     return (

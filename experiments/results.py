@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,11 +170,12 @@ class ResultStore:
         """Write a result, with a line for each night."""
         path = self.path(result.study, result.arm, result.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(result.model_dump(mode="json"), indent=1)
-        # Rows of numbers and nights on a line each: small, and differences can be read.
-        text = re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+        values = result.model_dump(mode="json")
+        nights = ",\n".join(f"  {json.dumps(night)}" for night in values.pop("nights"))
+        head = json.dumps(values, indent=1).removesuffix("\n}")
+        text = f'{head},\n "nights": [\n{nights}\n ]\n}}\n'
         with write_whole(path, overwrite=True) as unfinished:
-            unfinished.write_text(text + "\n", encoding="utf-8")
+            unfinished.write_text(text, encoding="utf-8")
         return path
 
     def read(self, study: str) -> list[Result]:

@@ -19,6 +19,7 @@ from pages import write_page
 from results import FOLDER, ResultStore
 from study import CONFIGS, SCALES, Scale, Study, check_study, read_scale, read_study
 
+from mne_wav2sleep.progress import is_live, show_bars
 from mne_wav2sleep.verbosity import logger
 
 _DOCS = Path(__file__).parents[1] / "docs" / "experiments"
@@ -65,10 +66,11 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def _run_seed(place: Place, seed: int) -> None:
     """Run all arms with a seed; runs that arms share are done once."""
-    mne.set_log_level("warning")
-    for arm in place.study.arms:
-        result = run_arm(place, arm, seed)
-        logger.warning(f"{place.name}, {arm}, seed {seed}: {result.cpu_s:.0f} s of CPU time.")
+    mne.set_log_level("info")  # in each process
+    with show_bars(is_live()):
+        for arm in place.study.arms:
+            result = run_arm(place, arm, seed)
+            logger.info(f"{place.name}, {arm}, seed {seed}: {result.cpu_s:.0f} s of CPU time.")
 
 
 def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> ResultStore:
@@ -97,9 +99,10 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> Result
         )
     out = options.out.expanduser().absolute()
     store = ResultStore(options.results or out / "results")
-    cohorts = prepare_cohorts(
-        study.all_cohorts, scale, tables, options.hypnograms, out / "nights", options.jobs
-    )
+    with show_bars(is_live()):
+        cohorts = prepare_cohorts(
+            study.all_cohorts, scale, tables, options.hypnograms, out / "nights", options.jobs
+        )
     place = Place(options.study, study, options.scale, scale, cohorts, out, store)
     tasks = [joblib.delayed(_run_seed)(place, seed) for seed in range(options.seeds)]
     joblib.Parallel(min(options.jobs, options.seeds))(tasks)
