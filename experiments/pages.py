@@ -11,12 +11,15 @@ from matplotlib.figure import Figure
 from results import Result
 from study import Study
 
+from mne_wav2sleep.cohorts.comparison.intervals import FEW_SUBJECTS
 from mne_wav2sleep.output import write_whole
 from mne_wav2sleep.showing import WIDTH, flatten
 from mne_wav2sleep.training.card import format_number, format_table
 from mne_wav2sleep.verbosity import pluralize
 
 _MINUTE = 60.0
+_FEW_SEEDS = 3
+"""Number of seeds below which intervals are doubtful."""
 
 
 def _format(share: float | None) -> str:
@@ -50,15 +53,16 @@ def describe_claims(table: pd.DataFrame, study: Study) -> list[str]:
     sentences = []
     compared = table[table["arm"] != study.reference]
     for (arm, cohort), rows in compared.groupby(["arm", "cohort"], sort=False):
-        where = f", on the test nights of {cohort}" if study.by_cohort else ""
+        where = f" on the test nights of {cohort}" if study.by_cohort else ""
         for kind in (HIGHER, LOWER, SAME):
             some = rows[rows["claim"] == kind]
             if some.empty:
                 continue
             shown = "; ".join(f"{row['subset']} ({_signed(row)})" for _, row in some.iterrows())
             sentences.append(
-                f"Kappa with **{study.arms[str(arm)].label}** is **{kind}** "
-                f"{'from' if kind == SAME else 'than'} {reference}{where}, from {shown}."
+                f"**{study.arms[str(arm)].label}**: kappa is **{kind}** "
+                f"{'from' if kind == SAME else 'than'} that of {reference}{where}, when staged "
+                f"from {shown}."
             )
     return sentences
 
@@ -210,12 +214,14 @@ def _format_settings(results: Sequence[Result], study: Study) -> str:
     for name in study.arms:
         first = next(one for one in results if one.arm == name).described
         values: dict[str, Any] = {"network": first["start"]["config"]}
-        for number, phase in enumerate(first["phases"], start=1):
-            place = "training" if len(first["phases"]) == 1 else f"training {number}"
-            values[place] = {k: v for k, v in phase["settings"].items() if k != "seed"}
-            values[f"{place} on"] = ", ".join(phase["cohorts"])
+        values["training on"] = ", then ".join(" and ".join(p["cohorts"]) for p in first["phases"])
+        settings = [one["settings"] | {"trainable": one["trainable"]} for one in first["phases"]]
+        is_same = all(one == settings[0] for one in settings)
+        for number, one in enumerate(settings[:1] if is_same else settings, start=1):
+            place = "training" if is_same else f"training {number}"
+            values[place] = {k: v for k, v in one.items() if k != "seed"}
         by_arm[name] = {k: str(v) for k, v in flatten(values).items()}
-    table = pd.DataFrame(by_arm).fillna("-")
+    table = pd.DataFrame(by_arm).fillna("")
     differs = table.nunique(axis=1) > 1
     labels = [study.arms[name].label for name in study.arms]
     different = format_table(["setting", *labels], [[i, *r] for i, r in table[differs].iterrows()])
@@ -292,14 +298,14 @@ hold for full networks on recorded nights, for which the same command is meant.
 
 ![Kappa of the arms]({name}.png)
 
-## Figures
+## Results
 
 {_format_results(table, study)}
 
 Kappa is the mean over {len(seeds)} seed{pluralize(seeds)} and all test subjects, none of whom was \
 trained on. Differences are paired: the same nights and seeds. Intervals are by a percentile \
 bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if its interval does \
-not include 0; the intervals are not corrected for the number of comparisons.
+not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
 
 {paper}## Cost
 
@@ -330,6 +336,16 @@ Written by `python experiments/run.py {name} --report` from the results of \
     with write_whole(path, overwrite=True) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     return path
+
+
+def _warn_of_few(table: pd.DataFrame) -> str:
+    """Warn of intervals from few subjects or seeds."""
+    few = []
+    if (n_subjects := int(table["subjects"].min())) < FEW_SUBJECTS:
+        few.append(f"{n_subjects} subject{pluralize(range(n_subjects))}")
+    if (n_seeds := int(table["seeds"].min())) < _FEW_SEEDS:
+        few.append(f"{n_seeds} seed{pluralize(range(n_seeds))}")
+    return f" **With {' and '.join(few)}, they are doubtful.**" if few else ""
 
 
 def _name_kinds(results: Sequence[Result]) -> str:

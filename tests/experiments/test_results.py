@@ -59,7 +59,7 @@ def test_studies_share_a_result(store, result):
 
 def test_other_settings_do_not_replace_a_result(store, result):
     store.write(result)
-    with pytest.raises(ValueError, match="none-0.json was computed with other settings"):
+    with pytest.raises(ValueError, match=r"none-0\.json was computed with other settings"):
         store.find("masking", "none", 0, "another key")
 
 
@@ -71,7 +71,7 @@ def test_a_damaged_result_is_named(store, result, change):
     values = json.loads(path.read_text("utf-8"))
     change(values)
     path.write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(ValueError, match="none-0.json is not a result of an experiment"):
+    with pytest.raises(ValueError, match=r"none-0\.json is not a result of an experiment"):
         store.read("masking")
 
 

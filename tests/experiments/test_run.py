@@ -22,8 +22,8 @@ def test_a_study_has_table_figure_and_page(finished):
     page = (finished / "pages" / "transfer.md").read_text("utf-8")
     table = (finished / "pages" / "transfer.csv").read_text("utf-8").splitlines()
     assert (finished / "pages" / "transfer.png").stat().st_size > 5000
-    # Four arms from each of seven subsets of A, and from the PPG of C, under a heading.
-    assert len(table) == 1 + 4 * (7 + 1)
+    # Four arms from each of three subsets of A, and from the PPG of C, and its heading.
+    assert len(table) == 1 + 4 * (3 + 1)
     for word in ("# Joint training against transfer", "training on A, then on C", "not told apart"):
         assert word in page
     assert "nan" not in page
