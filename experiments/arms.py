@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 from nights import CohortNights
 from pretraining import PretrainingSettings, pretrain_encoders
-from results import NightResult, PhaseResult, Result, ResultStore, compute_key, round_or_none
-from study import Phase, Scale, Study, make
+from results import NightResult, Result, ResultStore, TrainingResult, compute_key, round_or_none
+from study import Scale, Study, Training, make
 
 from mne_wav2sleep import load_weights, save_weights
 from mne_wav2sleep.calibration import Calibration
@@ -25,7 +25,7 @@ from mne_wav2sleep.cohorts.comparison.intervals import score_counts
 from mne_wav2sleep.network import LoadedWeights, Wav2Sleep, Wav2SleepConfig
 from mne_wav2sleep.network.info import describe_config
 from mne_wav2sleep.output import write_whole
-from mne_wav2sleep.training import TrainingSettings, fine_tune
+from mne_wav2sleep.training import fine_tune
 
 _PACKAGES = ("mne-wav2sleep", "torch", "pytorch-lightning", "numpy", "mne", "yasa")
 _DIGITS = 4
@@ -134,8 +134,8 @@ def make_start(
     return load_weights(path), report
 
 
-def describe_phases(place: Place, arm: str, seed: int) -> list[dict[str, Any]]:
-    """Describe what the weights after each phase of an arm depend on.
+def describe_trainings(place: Place, arm: str, seed: int) -> list[dict[str, Any]]:
+    """Describe what the weights after each training run of an arm depend on.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def describe_phases(place: Place, arm: str, seed: int) -> list[dict[str, Any]]:
     Returns
     -------
     described : list of dict
-        For each phase, what it and those before depend on.
+        For each training run, what it and those before depend on.
     """
     study, scale = place.study, place.scale
     start = {
@@ -160,25 +160,17 @@ def describe_phases(place: Place, arm: str, seed: int) -> list[dict[str, Any]]:
         "seed": seed,
     }
     described: list[dict[str, Any]] = []
-    phases: list[dict[str, Any]] = []
-    for phase in study.list_phases(arm):
-        settings = scale.make_settings(study.arms[arm], phase, seed)
-        phases.append(
-            {
-                "cohorts": {name: place.cohorts[name].origin for name in sorted(phase.cohorts)},
-                "settings": asdict(settings),
-                "trainable": sorted(phase.trainable),
-            }
-        )
-        described.append({"start": start, "phases": list(phases)})
+    trainings: list[dict[str, Any]] = []
+    for one in scale.list_trainings(study, arm, seed):
+        origins = {name: place.cohorts[name].origin for name in one.cohorts}
+        trainings.append(asdict(one) | {"cohorts": origins})
+        described.append({"start": start, "trainings": list(trainings)})
     return described
 
 
-def _train_phase(
-    place: Place, phase: Phase, settings: TrainingSettings, start: LoadedWeights, folder: Path
-) -> PhaseResult:
-    """Train a phase in its folder, unless that was done."""
-    chosen = [place.cohorts[name] for name in sorted(phase.cohorts)]
+def _train(place: Place, training: Training, start: LoadedWeights, folder: Path) -> TrainingResult:
+    """Train in a folder, unless that was done."""
+    chosen = [place.cohorts[name] for name in training.cohorts]
     nights = [night for cohort in chosen for night in cohort.parts["training"]]
     if not (folder / "model.safetensors").exists():
         with measure_cpu(folder.with_name(f"{folder.name}-notes")):
@@ -186,15 +178,15 @@ def _train_phase(
                 nights,
                 folder,
                 weights=start,
-                trainable=phase.trainable,
+                trainable=training.trainable,
                 validation=[night for cohort in chosen for night in cohort.parts["validation"]],
-                settings=settings,
+                settings=training.settings,
             )
     spent = json.loads((folder.with_name(f"{folder.name}-notes") / "cpu.json").read_text("utf-8"))
     passes = pd.read_csv(folder / "metrics.csv")
     rows = passes.drop(columns=["seconds"]).round(_DIGITS).astype(object)
-    return PhaseResult(
-        cohorts=sorted(phase.cohorts),
+    return TrainingResult(
+        cohorts=list(training.cohorts),
         n_nights=len(nights),
         cpu_s=round(spent["cpu_s"], 1),
         is_cpu_complete=spent["begun"] == spent["ended"],
@@ -257,7 +249,7 @@ def run_arm(place: Place, arm: str, seed: int) -> Result:
         Its result.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    steps = describe_phases(place, arm, seed)
+    steps = describe_trainings(place, arm, seed)
     tested = {name: place.cohorts[name].origin for name in sorted(place.study.evaluate)}
     described = {**steps[-1], "evaluate": tested}
     key = compute_key(described)
@@ -266,11 +258,10 @@ def run_arm(place: Place, arm: str, seed: int) -> Result:
     study, scale = place.study, place.scale
     config = scale.make_config(study.arms[arm])
     weights, pretraining = make_start(config, scale, seed, place.folder)
-    phases = []
-    for phase, step in zip(study.list_phases(arm), steps, strict=True):
+    trainings = []
+    for training, step in zip(scale.list_trainings(study, arm, seed), steps, strict=True):
         folder = place.folder / "runs" / compute_key(step)  # arms of other studies share it
-        settings = scale.make_settings(study.arms[arm], phase, seed)
-        phases.append(_train_phase(place, phase, settings, weights, folder))
+        trainings.append(_train(place, training, weights, folder))
         weights = load_weights(folder)
     versions = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
     result = Result(
@@ -283,7 +274,7 @@ def run_arm(place: Place, arm: str, seed: int) -> Result:
         n_parameters=sum(p.numel() for p in weights.network.parameters()),
         n_bytes=(folder / "model.safetensors").stat().st_size,
         pretraining={name: pretraining[name] for name in ("cpu_s", "explained") if pretraining},
-        phases=phases,
+        trainings=trainings,
         nights=evaluate_nights(place, weights),
         versions=versions | {"processor": platform.machine()},
     )

@@ -26,6 +26,7 @@ _SEED = 2411
 _STAGES = ("WAKE", "N1", "N2", "N3", "REM", "UNS")  # -1 is the last
 _LONGEST = 1200
 """Number of epochs (10 h) to which hypnograms are cut."""
+_SIZES = ("n_training", "n_validation", "n_test")
 _LARGEST = 2**20
 """Largest size in bytes of the file of a hypnogram."""
 
@@ -169,7 +170,10 @@ def _prepare(
 ) -> PreparedNight:
     """Simulate and prepare a night, unless its file exists."""
     mne.set_log_level("error")  # in each process
-    here = folder / f"{number:03d}"
+    described = size.model_dump(mode="json", exclude={"about", *_SIZES})
+    scored = b"" if stages is None else stages.tobytes()
+    # Not of the size of its cohort, which may grow.
+    here = folder / f"{cohort}{number:03d}-{_hash(described, cohort, number, scored)}"
     if done := sorted(here.glob("*.safetensors")):
         return open_night(done[0])
     raw = simulate(size, cohort, number, stages)
@@ -212,12 +216,8 @@ def simulate_cohort(
         Its nights.
     """
     given = [None] * size.n_nights if stages is None else list(stages)
-    scored = [b"" if one is None else one.tobytes() for one in given]
-    described = {**size.model_dump(mode="json", exclude={"about"}), "name": cohort}
-    key = _hash(described, *scored)
-    here = folder / f"{cohort}-{key}"
     tasks = [
-        joblib.delayed(_prepare)(size, cohort, number, one, here)
+        joblib.delayed(_prepare)(size, cohort, number, one, folder)
         for number, one in enumerate(given)
     ]
     results = joblib.Parallel(n_jobs, return_as="generator")(tasks)
@@ -225,6 +225,7 @@ def simulate_cohort(
     first, second = size.n_training, size.n_training + size.n_validation
     parts = dict(zip(PARTS, _cut(made, first, second), strict=True))
     kind = "simulated, with real hypnograms" if stages is not None else "simulated"
+    key = _hash(*(sorted(n.path.parent.name for n in parts[part]) for part in PARTS))
     return CohortNights(parts, _describe(kind, parts, key))
 
 

@@ -162,8 +162,8 @@ def _format_costs(results: Sequence[Result], study: Study) -> str:
     for name, arm in study.arms.items():
         some = [one for one in results if one.arm == name]
         minutes = [one.cpu_s / _MINUTE for one in some]
-        passes = [sum(len(phase.passes) for phase in one.phases) for one in some]
-        is_complete = all(phase.is_cpu_complete for one in some for phase in one.phases)
+        passes = [sum(len(training.passes) for training in one.trainings) for one in some]
+        is_complete = all(t.is_cpu_complete for one in some for t in one.trainings)
         rows.append(
             [
                 arm.label,
@@ -182,7 +182,7 @@ def _format_costs(results: Sequence[Result], study: Study) -> str:
 def _format_losses(results: Sequence[Result]) -> str:
     """Format the lowest validation losses of runs."""
     losses = [
-        min(float(p["validation_loss"] or np.nan) for p in r.phases[-1].passes) for r in results
+        min(float(p["validation_loss"] or np.nan) for p in r.trainings[-1].passes) for r in results
     ]
     return f"{np.mean(losses):.3f} ({min(losses):.3f} to {max(losses):.3f})"
 
@@ -191,8 +191,8 @@ def _format_cohorts(results: Sequence[Result]) -> str:
     """Format the cohorts of all arms."""
     cohorts: dict[str, Any] = {}
     for one in results:
-        for phase in one.described["phases"]:
-            cohorts |= phase["cohorts"]
+        for training in one.described["trainings"]:
+            cohorts |= training["cohorts"]
         cohorts |= one.described["evaluate"]
     rows = [
         [
@@ -208,14 +208,21 @@ def _format_cohorts(results: Sequence[Result]) -> str:
     return format_table(columns, rows)
 
 
+def _join_cohorts(trainings: Sequence[Mapping[str, Any]]) -> str:
+    """Say on which cohorts an arm was trained, one after the other."""
+    names = [" and ".join(training["cohorts"]) for training in trainings]
+    changes = [name for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+    return ", then ".join(changes)
+
+
 def _format_settings(results: Sequence[Result], study: Study) -> str:
     """Format the settings in which arms differ, and those that they share."""
     by_arm = {}
     for name in study.arms:
         first = next(one for one in results if one.arm == name).described
         values: dict[str, Any] = {"network": first["start"]["config"]}
-        values["training on"] = ", then ".join(" and ".join(p["cohorts"]) for p in first["phases"])
-        settings = [one["settings"] | {"trainable": one["trainable"]} for one in first["phases"]]
+        values["training on"] = _join_cohorts(first["trainings"])
+        settings = [t["settings"] | {"trainable": t["trainable"]} for t in first["trainings"]]
         is_same = all(one == settings[0] for one in settings)
         for number, one in enumerate(settings[:1] if is_same else settings, start=1):
             place = "training" if is_same else f"training {number}"

@@ -50,7 +50,7 @@ class NightResult(_Section):
     confusion: list[list[_Count]]
 
 
-class PhaseResult(_Section):
+class TrainingResult(_Section):
     """A training run.
 
     Attributes
@@ -95,7 +95,7 @@ class Result(_Section):
         Size of the network, and of the file of its weights.
     pretraining : dict
         What is known of the encoders that it started from.
-    phases : list of PhaseResult
+    trainings : list of TrainingResult
         The training runs.
     nights : list of NightResult
         Agreement on test nights.
@@ -113,14 +113,14 @@ class Result(_Section):
     n_parameters: int
     n_bytes: int
     pretraining: dict[str, Any]
-    phases: list[PhaseResult]
+    trainings: list[TrainingResult]
     nights: list[NightResult]
     versions: dict[str, str]
 
     @property
     def cpu_s(self) -> float:
         """CPU time of all training runs in s, without pretraining."""
-        return sum(phase.cpu_s for phase in self.phases)
+        return sum(training.cpu_s for training in self.trainings)
 
 
 @dataclass(frozen=True)

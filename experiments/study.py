@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -34,7 +35,7 @@ class _Section(BaseModel):
 
 
 class Phase(_Section):
-    """A training run of an arm.
+    """The training of an arm on some cohorts.
 
     Attributes
     ----------
@@ -42,13 +43,46 @@ class Phase(_Section):
         Cohorts that it is trained on.
     settings : dict
         Settings that differ from those of the arm.
-    trainable : list of str
-        Parts that are trained.
     """
 
     cohorts: Annotated[list[_Name], Field(min_length=1)]
     settings: _Values = {}
-    trainable: list[str] = list(PARTS)
+
+
+class Step(_Section):
+    """A training run, of which each phase may have several.
+
+    Attributes
+    ----------
+    settings : dict
+        Settings that differ from those of the scale.
+    trainable : list of Literal
+        Parts that are trained.
+    """
+
+    settings: _Values = {}
+    trainable: list[Literal["signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"]] = (
+        list(PARTS)
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training run of an arm, with all that decides it.
+
+    Attributes
+    ----------
+    cohorts : tuple of str
+        Cohorts that it is trained on.
+    settings : TrainingSettings
+        The settings.
+    trainable : tuple of str
+        Parts that are trained.
+    """
+
+    cohorts: tuple[str, ...]
+    settings: TrainingSettings
+    trainable: tuple[str, ...]
 
 
 class Arm(_Section):
@@ -61,7 +95,7 @@ class Arm(_Section):
     network, settings : dict
         Architecture and settings of training that differ from those of the scale.
     phases : list of Phase or None
-        Training runs, each of which starts from the weights of the one before; None for one, on the
+        Phases, each of which starts from the weights of the one before; None for one, on the
         cohorts of the study.
     x : float or None
         Its place on the horizontal axis, if the study varies a number.
@@ -139,7 +173,7 @@ class Study(_Section):
         return self
 
     def list_phases(self, arm: str) -> list[Phase]:
-        """List the training runs of an arm."""
+        """List the phases of an arm."""
         return self.arms[arm].phases or [Phase(cohorts=self.cohorts)]
 
     @property
@@ -206,6 +240,8 @@ class Scale(_Section):
         Epochs to which nights are padded.
     pretraining : dict or None
         Settings of pretraining that differ from the defaults; None for random encoders.
+    steps : list of Step
+        Training runs of each phase. What an arm or a phase says is meant for all of them.
     cohorts : dict of str to CohortSize
         The cohorts by name.
     """
@@ -215,13 +251,15 @@ class Scale(_Section):
     settings: _Values = {}
     padded_epochs: Annotated[int, Field(ge=0)] = 0
     pretraining: _Values | None = None
+    steps: Annotated[list[Step], Field(min_length=1)] = [Step()]
     cohorts: dict[_Name, CohortSize]
 
     @model_validator(mode="after")
     def _check_settings(self) -> "Scale":
         """Refuse settings that do not exist."""
         make(Wav2SleepConfig, self.network, "network")
-        make(TrainingSettings, self.settings, "settings")
+        for step in self.steps:
+            make(TrainingSettings, merge(self.settings, step.settings), "settings")
         make(PretrainingSettings, self.pretraining or {}, "pretraining")
         return self
 
@@ -234,10 +272,18 @@ class Scale(_Section):
         """Make the architecture of an arm."""
         return make(Wav2SleepConfig, merge(self.network, arm.network), "network")
 
-    def make_settings(self, arm: Arm, phase: Phase, seed: int) -> TrainingSettings:
-        """Make the settings of a phase of an arm."""
-        values = merge(merge(self.settings, arm.settings), phase.settings)
-        return make(TrainingSettings, values | {"seed": seed}, "settings")
+    def list_trainings(self, study: Study, arm: str, seed: int) -> list[Training]:
+        """List the training runs of an arm, each of which starts from the weights before."""
+        trainings = []
+        for phase in study.list_phases(arm):
+            for step in self.steps:
+                values = merge(self.settings, step.settings)
+                for others in (study.arms[arm].settings, phase.settings, {"seed": seed}):
+                    values = merge(values, others)
+                settings = make(TrainingSettings, values, "settings")
+                cohorts, trainable = sorted(phase.cohorts), sorted(step.trainable)
+                trainings.append(Training(tuple(cohorts), settings, tuple(trainable)))
+        return trainings
 
 
 def merge(values: Mapping[str, Any], others: Mapping[str, Any]) -> _Values:
@@ -362,7 +408,6 @@ def check_study(study: Study, scale: Scale) -> None:
     for name, arm in study.arms.items():
         try:
             scale.make_config(arm)
-            for phase in study.list_phases(name):
-                scale.make_settings(arm, phase, 0)
+            scale.list_trainings(study, name, 0)
         except ValueError as error:
             raise ValueError(f"The arm {name} is not valid: {error}. Correct it.") from error

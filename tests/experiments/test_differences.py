@@ -6,7 +6,7 @@ import differences
 import numpy as np
 import pytest
 import study as studies
-from results import NightResult, PhaseResult, Result
+from results import NightResult, Result, TrainingResult
 
 
 @pytest.mark.parametrize("module", [differences, studies])
@@ -52,7 +52,9 @@ def make_result(arm, seed, kappas, subset="ECG"):
         )
         for subject, kappa in kappas.items()
     ]
-    phase = PhaseResult(cohorts=["A"], n_nights=1, cpu_s=30.0 if arm == "a" else 60.0, passes=[])
+    training = TrainingResult(
+        cohorts=["A"], n_nights=1, cpu_s=30.0 if arm == "a" else 60.0, passes=[]
+    )
     return Result(
         study="s",
         arm=arm,
@@ -63,7 +65,7 @@ def make_result(arm, seed, kappas, subset="ECG"):
         n_parameters=1,
         n_bytes=1,
         pretraining={},
-        phases=[phase],
+        trainings=[training],
         nights=nights,
         versions={},
     )

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from results import NightResult, PhaseResult, Result, ResultStore, compute_key, read_result
+from results import NightResult, Result, ResultStore, TrainingResult, compute_key, read_result
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def result():
-    described = {"start": {"seed": 0}, "phases": [], "evaluate": {}}
+    described = {"start": {"seed": 0}, "trainings": [], "evaluate": {}}
     night = {"cohort": "A", "subject": "p, [1]", "subset": "ECG+THX"}
     return Result(
         study="masking",
@@ -25,8 +25,8 @@ def result():
         n_parameters=10,
         n_bytes=100,
         pretraining={},
-        phases=[
-            PhaseResult(
+        trainings=[
+            TrainingResult(
                 cohorts=["A"],
                 n_nights=2,
                 cpu_s=1.5,

@@ -30,17 +30,17 @@ def test_a_study_has_table_figure_and_page(finished):
 
 
 def test_arms_share_their_runs(finished):
-    # joint, A, A then C, C: the first run of the transfer is that of A alone.
-    assert len(list((finished / "runs").glob("*/model.safetensors"))) == 4
+    # Of joint, A, A then C, C, two runs each: those of the transfer on A are those of A alone.
+    assert len(list((finished / "runs").glob("*/model.safetensors"))) == 8
     results = {
         path.stem: json.loads(path.read_text("utf-8"))
         for path in (finished / "results" / "transfer").glob("*.json")
     }
     assert sorted(results) == ["first-0", "joint-0", "second-0", "transfer-0"]
-    first, transfer = (results[f"{arm}-0"]["phases"] for arm in ("first", "transfer"))
-    assert transfer[0] == first[0]
-    assert [phase["cohorts"] for phase in transfer] == [["A"], ["C"]]
-    assert all(phase["cpu_s"] > 0 and phase["is_cpu_complete"] for phase in transfer)
+    first, transfer = (results[f"{arm}-0"]["trainings"] for arm in ("first", "transfer"))
+    assert transfer[:2] == first
+    assert [one["cohorts"] for one in transfer] == [["A"], ["A"], ["C"], ["C"]]
+    assert all(one["cpu_s"] > 0 and one["is_cpu_complete"] for one in transfer)
     assert len(transfer[0]["passes"]) == 2
 
 

@@ -80,10 +80,7 @@ def test_arms_are_checked_before_hours_of_work(change, edit, message):
 def test_an_arm_changes_only_what_it_names(change):
     scale = studies.read_scale(studies.SCALES / "small.yaml")
     study = studies.read_study(studies.CONFIGS / "masking.yaml")
-    made = {
-        name: scale.make_settings(arm, study.list_phases(name)[0], 7)
-        for name, arm in study.arms.items()
-    }
+    made = {name: scale.list_trainings(study, name, 7)[0].settings for name in study.arms}
     assert set(made["none"].masking.drop.values()) == {0.0}
     assert made["masking"].masking.drop["ABD"] == 0.7
     assert made["masking"].seed == 7
