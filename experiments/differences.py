@@ -119,12 +119,12 @@ def _spread(scores: pd.DataFrame, arm: str, column: str, seeds: Sequence[int]) -
 
 def _compare_arms(scores: pd.DataFrame, study: Study, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Compare the arms on nights of one subset."""
-    kappas = {arm: _spread(scores, arm, "kappa", seeds) for arm in study.arms}
+    arms = [name for name in study.arms if name in set(scores["arm"])]
+    kappas = {arm: _spread(scores, arm, "kappa", seeds) for arm in arms}
     # Kappa is not defined for some nights of a single stage: they are left out for all arms.
     kept = pd.concat(kappas.values()).dropna(axis=1, how="any").columns
-    reference = kappas[study.reference][kept].to_numpy()
     rows = []
-    for arm in study.arms:
+    for arm in arms:
         values = kappas[arm][kept].to_numpy()
         low, high = bootstrap_mean(values)
         row = {
@@ -135,8 +135,8 @@ def _compare_arms(scores: pd.DataFrame, study: Study, seeds: Sequence[int]) -> l
             "accuracy": _spread(scores, arm, "accuracy", seeds)[kept].to_numpy().mean(),
             "sd of seeds": values.mean(1).std(ddof=1) if len(seeds) > 1 else np.nan,
         }
-        if arm != study.reference:
-            difference = values - reference
+        if arm != study.reference and study.reference in arms:
+            difference = values - kappas[study.reference][kept].to_numpy()
             lowest, highest = bootstrap_mean(difference)
             row |= {
                 "difference": difference.mean(),
@@ -169,6 +169,9 @@ def compare_arms(results: Sequence[Result], study: Study) -> pd.DataFrame:
     """
     seeds = find_seeds(results, study)
     scores = collect_scores(results)
+    meant = {name: arm.subsets for name, arm in study.arms.items()}
+    pairs = zip(scores["arm"], scores["subset"], strict=True)
+    scores = scores[[meant[arm] is None or subset in meant[arm] for arm, subset in pairs]]
     cpu = pd.DataFrame([{"arm": r.arm, "cpu_s": r.cpu_s} for r in results if r.seed in seeds])
     mean_cpu = cpu.groupby("arm")["cpu_s"].mean()
     together = "+".join(sorted(set(scores["cohort"])))

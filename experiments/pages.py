@@ -23,7 +23,7 @@ _FEW_SEEDS = 3
 
 
 def _format(share: float | None) -> str:
-    """Format a share, which is not defined for what did not vary."""
+    """Format a number that may not be known, as the share explained of what did not vary."""
     return format_number(np.nan if share is None else share, 2)
 
 
@@ -90,7 +90,7 @@ def plot_subsets(table: pd.DataFrame, study: Study) -> Figure:
         some = table[table["cohort"] == cohort]
         subsets = list(dict.fromkeys(some["subset"]))[::-1]
         for i, arm in enumerate(study.arms):
-            rows = some[some["arm"] == arm].set_index("subset").loc[subsets]
+            rows = some[some["arm"] == arm].set_index("subset").reindex(subsets)
             y = np.arange(len(subsets)) - 0.12 * (i - (len(study.arms) - 1) / 2)
             errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["kappa"].to_numpy())
             label = study.arms[arm].label
@@ -172,10 +172,28 @@ def _format_costs(results: Sequence[Result], study: Study) -> str:
                 f"{np.mean(passes):.0f}",
                 f"{some[0].n_parameters:,}",
                 f"{some[0].n_bytes / 1e6:.2f}",
+                _format(some[0].staging_s),
                 _format_losses(some),
             ]
         )
+    if study.sum_others:
+        others = [one for one in results if one.arm != study.reference]
+        n_seeds = len({one.seed for one in others})
+        first = {one.arm: one for one in others}.values()
+        rows.append(
+            [
+                "all but the first, together",
+                n_seeds,
+                f"{sum(one.cpu_s for one in others) / n_seeds / _MINUTE:.1f}",
+                "",
+                f"{sum(one.n_parameters for one in first):,}",
+                f"{sum(one.n_bytes for one in first) / 1e6:.2f}",
+                "",
+                "",
+            ]
+        )
     columns = ["arm", "seeds", "CPU time of a run (min)", "passes", "parameters", "weights (MB)"]
+    columns.append("CPU time of staging a night (s)")
     return format_table([*columns, "validation loss, mean (range of seeds)"], rows)
 
 
@@ -291,7 +309,7 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
     claims = "\n".join(f"- {sentence}" for sentence in describe_claims(table, study))
     paper = ""
     if study.paper is not None:
-        paper = f"## What the paper says\n\n{study.paper.says} ({study.paper.source})\n\n"
+        paper = f"## What the paper says\n\n{study.paper.says} ({study.paper.source}).\n\n"
     text = f"""# {study.title}
 
 {study.question}

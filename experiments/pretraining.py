@@ -219,9 +219,10 @@ def simulate_piece(seed: int, number: int, n_epochs: int) -> Piece:
     beat_times, kinds = simulate_beats(
         stages, rng=rng, subject=subject, breathing=breathing, activity=activity, rhythm=rhythm
     )
-    common = {"duration": duration, "rng": rng, "activity": activity, "population": population}
+    common: dict[str, Any] = {"duration": duration, "rng": rng, "activity": activity}
+    common["population"] = population
     belt = partial(render_belt, breathing, beat_times=beat_times, **common)
-    heart = {"kinds": kinds, "breathing": breathing, **common}
+    heart: dict[str, Any] = {"kinds": kinds, "breathing": breathing, **common}
     signals = {}
     for name, render in {
         "ABD": partial(belt, place="abdomen"),
@@ -239,11 +240,10 @@ class Heads(nn.Module):
 
     def __init__(self, encoder: SignalEncoder) -> None:
         super().__init__()
-        channels, per_epoch = [], encoder.samples_per_epoch
+        by_rate, per_epoch = {}, encoder.samples_per_epoch
         for block in encoder.cnn:
             per_epoch //= 2
-            channels.append((per_epoch, block.downsample.out_channels))
-        by_rate = dict(channels)
+            by_rate[per_epoch] = int(block.get_submodule("downsample").weight.shape[0])
         self.rates_per_epoch = list(by_rate)
         self.has_beats = encoder.samples_per_epoch > 2 * _BEATS_PER_EPOCH
         if self.has_beats:

@@ -101,6 +101,8 @@ class Result(_Section):
         Agreement on test nights.
     versions : dict of str to str
         Versions of packages, and the processor.
+    staging_s : float or None
+        Mean CPU time in s of staging a test night from all signals that the network reads.
     """
 
     format: Literal["mne-wav2sleep experiment 1"] = _FORMAT
@@ -116,6 +118,7 @@ class Result(_Section):
     trainings: list[TrainingResult]
     nights: list[NightResult]
     versions: dict[str, str]
+    staging_s: float | None = None
 
     @property
     def cpu_s(self) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import joblib
 import mne
-from arms import Place, run_arm
+from arms import Place, make_start, run_arm
 from nights import prepare_cohorts
 from pages import write_page
 from results import FOLDER, ResultStore
@@ -104,8 +104,12 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> Result
             study.all_cohorts, scale, tables, options.hypnograms, out / "nights", options.jobs
         )
     place = Place(options.study, study, options.scale, scale, cohorts, out, store)
+    n_jobs = min(options.jobs, options.seeds)
+    if n_jobs > 1:  # encoders are pretrained once, not by each process
+        for arm in study.arms.values():
+            make_start(scale.make_config(arm), scale, 0, out)
     tasks = [joblib.delayed(_run_seed)(place, seed) for seed in range(options.seeds)]
-    joblib.Parallel(min(options.jobs, options.seeds))(tasks)
+    joblib.Parallel(n_jobs)(tasks)
     return store
 
 

@@ -99,6 +99,8 @@ class Arm(_Section):
         cohorts of the study.
     x : float or None
         Its place on the horizontal axis, if the study varies a number.
+    subsets : list of str or None
+        Subsets of the signals that it is meant for; None for all that it can read.
     """
 
     label: str
@@ -106,6 +108,7 @@ class Arm(_Section):
     settings: _Values = {}
     phases: Annotated[list[Phase], Field(min_length=1)] | None = None
     x: float | None = None
+    subsets: list[str] | None = None
 
 
 class Paper(_Section):
@@ -142,6 +145,8 @@ class Study(_Section):
         Subsets of the signals to report, such as ``"ECG+THX"``; None for all.
     x_label : str or None
         What ``x`` of the arms is.
+    sum_others : bool
+        Whether the costs of all arms but the reference are added up, as they are needed together.
     paper : Paper or None
         What the paper says.
     """
@@ -155,6 +160,7 @@ class Study(_Section):
     by_cohort: bool = False
     subsets: list[str] | None = None
     x_label: str | None = None
+    sum_others: bool = False
     paper: Paper | None = None
 
     @model_validator(mode="after")
@@ -164,7 +170,10 @@ class Study(_Section):
             raise ValueError(
                 f"reference should be one of the arms {', '.join(self.arms)}, got {self.reference}"
             )
-        for subset in self.subsets or ():
+        for subset in [
+            *(self.subsets or ()),
+            *(s for a in self.arms.values() for s in a.subsets or ()),
+        ]:
             names = subset.split("+")
             if names != sorted(names) or not set(names) <= set(CARDIO_RESPIRATORY):
                 raise ValueError(

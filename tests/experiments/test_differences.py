@@ -91,6 +91,24 @@ def test_arms_are_compared_on_the_same_nights_and_seeds(study):
     assert table["cpu_s"].tolist() == [30, 60]
 
 
+def test_an_arm_is_compared_where_it_is_meant(study):
+    results = [make_result("a", 0, {"p": 0.1, "q": 0.3})]
+    results += [make_result("b", 0, {"p": 0.2, "q": 0.4})]
+    both = results[1].nights + make_result("b", 0, {"p": 0.9, "q": 0.9}, "THX").nights
+    results[1] = results[1].model_copy(update={"nights": both})
+    table = differences.compare_arms(results, study)
+    # The reference has no THX: the arm is reported there, and compared with nothing.
+    assert table[["subset", "arm"]].to_numpy().tolist() == [
+        ["ECG", "a"],
+        ["ECG", "b"],
+        ["THX", "b"],
+    ]
+    assert table["claim"].isna().tolist() == [True, False, True]
+    meant = {"a": study.arms["a"], "b": study.arms["b"].model_copy(update={"subsets": ["ECG"]})}
+    table = differences.compare_arms(results, study.model_copy(update={"arms": meant}))
+    assert set(table["subset"]) == {"ECG"}
+
+
 def test_no_common_seed_is_said(study):
     results = [make_result("a", 0, {"p": 0.1}), make_result("b", 1, {"p": 0.1})]
     with pytest.raises(ValueError, match="No seed has results of all arms \\(a 1, b 1 results\\)"):

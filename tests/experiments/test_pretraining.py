@@ -1,8 +1,10 @@
 """Pretraining of encoders: what they are to predict, and that they can."""
 
+import arms
 import numpy as np
 import pretraining
 import pytest
+import study as studies
 import torch
 from pretraining import TARGETS, PretrainingSettings
 
@@ -57,6 +59,19 @@ def test_encoders_are_trained_once_for_all_mixers(tmp_path):
     assert report_again["cpu_s"] == report["cpu_s"] > 0
     Wav2Sleep(concat).signal_encoders.load_state_dict(again)
     assert set(report["explained"]) == {"ABD", "ECG", "PPG", "THX"}
+
+
+def test_a_network_of_fewer_signals_has_the_same_encoders(tmp_path):
+    scale = studies.read_scale(studies.SCALES / "quick.yaml")
+    one = scale.make_config(studies.Arm(label="", network={"signals": {"PPG": "PPG"}}))
+    every, _ = arms.make_start(scale.make_config(studies.Arm(label="")), scale, 0, tmp_path)
+    alone, report = arms.make_start(one, scale, 0, tmp_path)
+    assert len(list((tmp_path / "encoders").glob("*.pt"))) == 1
+    assert alone.modalities == ("PPG",)
+    expected = every.network.signal_encoders.encoders["PPG"].state_dict()
+    found = alone.network.signal_encoders.encoders["PPG"].state_dict()
+    assert all((found[name] == expected[name]).all() for name in expected)
+    assert report["cpu_s"] > 0
 
 
 def test_an_encoder_learns_when_the_heart_beats():

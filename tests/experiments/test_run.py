@@ -61,11 +61,11 @@ def test_an_interrupted_study_is_resumed(finished, tmp_path):
     shutil.copytree(finished, out)
     shutil.rmtree(out / "results")
     runs = {p: p.stat().st_mtime_ns for p in (out / "runs").glob("*/model.safetensors")}
-    page = (out / "pages" / "transfer.md").read_text("utf-8")
+    table = (out / "pages" / "transfer.csv").read_text("utf-8")
     assert run.main(["transfer", "--quick", "--out", str(out), "--seeds", "1"]) == 0
-    # What was trained is evaluated, and gives the same page.
+    # What was trained is evaluated, and gives the same table.
     assert {p: p.stat().st_mtime_ns for p in (out / "runs").glob("*/model.safetensors")} == runs
-    assert (out / "pages" / "transfer.md").read_text("utf-8") == page
+    assert (out / "pages" / "transfer.csv").read_text("utf-8") == table
 
 
 def test_the_page_is_made_from_results_alone(finished, tmp_path):
