@@ -169,9 +169,9 @@ def compare_arms(results: Sequence[Result], study: Study) -> pd.DataFrame:
     """
     seeds = find_seeds(results, study)
     scores = collect_scores(results)
-    meant = {name: arm.subsets for name, arm in study.arms.items()}
-    pairs = zip(scores["arm"], scores["subset"], strict=True)
-    scores = scores[[meant[arm] is None or subset in meant[arm] for arm, subset in pairs]]
+    for name, arm in study.arms.items():
+        if arm.subsets is not None:
+            scores = scores[(scores["arm"] != name) | scores["subset"].isin(arm.subsets)]
     cpu = pd.DataFrame([{"arm": r.arm, "cpu_s": r.cpu_s} for r in results if r.seed in seeds])
     mean_cpu = cpu.groupby("arm")["cpu_s"].mean()
     together = "+".join(sorted(set(scores["cohort"])))

@@ -330,6 +330,8 @@ def prepare_cohorts(
     return {
         name: read_cohort(scale.cohorts[name], name, tables[name], folder, n_jobs)
         if name in tables
-        else simulate_cohort(scale.cohorts[name], name, assigned and assigned[name], folder, n_jobs)
+        else simulate_cohort(
+            scale.cohorts[name], name, assigned[name] if assigned else None, folder, n_jobs
+        )
         for name in names
     }

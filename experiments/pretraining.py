@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from mne_wav2sleep.modalities import EPOCH_S, MODALITIES
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
-from mne_wav2sleep.network.model import SignalEncoder
+from mne_wav2sleep.network.model import ResidualBlock, SignalEncoder
 from mne_wav2sleep.output import write_whole
 from mne_wav2sleep.progress import track
 from mne_wav2sleep.simulation import (
@@ -183,7 +183,11 @@ def compute_targets(
     at = (np.arange(n_epochs * _RATES_PER_EPOCH) + 0.5) * (EPOCH_S / _RATES_PER_EPOCH)
     smooth = [ndimage.gaussian_filter1d(curve, 2 * GRID_HZ) for curve in (heart, breath)]
     rates = np.stack([np.interp(at, grid_s, curve) for curve in smooth], 1)
-    return np.stack(columns, 1).astype(np.float32), np.float32(beats), np.float32(rates)
+    return (
+        np.stack(columns, 1).astype(np.float32),
+        beats.astype(np.float32),
+        rates.astype(np.float32),
+    )
 
 
 def simulate_piece(seed: int, number: int, n_epochs: int) -> Piece:
@@ -243,7 +247,7 @@ class Heads(nn.Module):
         by_rate, per_epoch = {}, encoder.samples_per_epoch
         for block in encoder.cnn:
             per_epoch //= 2
-            by_rate[per_epoch] = int(block.get_submodule("downsample").weight.shape[0])
+            by_rate[per_epoch] = cast(ResidualBlock, block).downsample.out_channels
         self.rates_per_epoch = list(by_rate)
         self.has_beats = encoder.samples_per_epoch > 2 * _BEATS_PER_EPOCH
         if self.has_beats:
@@ -302,7 +306,9 @@ def _fit(
     network: Wav2Sleep, data: dict[str, Tensor], n_training: int, settings: PretrainingSettings
 ) -> dict[str, dict[str, float]]:
     """Train the encoders in place; give the explained variance on pieces that were held out."""
-    encoders = {n: network.signal_encoders.encoders[e] for n, e in network.config.signals.items()}
+    encoders: dict[str, Any] = {
+        n: network.signal_encoders.encoders[e] for n, e in network.config.signals.items()
+    }
     names = sorted(encoders)
     heads = {name: Heads(encoders[name]) for name in names}
     parts = nn.ModuleList([*network.signal_encoders.encoders.values(), *heads.values()])

@@ -17,7 +17,6 @@ from mne_wav2sleep.output import write_whole
 
 FOLDER = Path(__file__).parent / "results"
 """Folder of the results that are kept with the code."""
-_FORMAT = "mne-wav2sleep experiment 1"
 _LARGEST = 2**24
 """Largest size in bytes of a result."""
 _Count = Annotated[int, Field(ge=0)]
@@ -105,7 +104,7 @@ class Result(_Section):
         Mean CPU time in s of staging a test night from all signals that the network reads.
     """
 
-    format: Literal["mne-wav2sleep experiment 1"] = _FORMAT
+    format: Literal["mne-wav2sleep experiment 1"] = "mne-wav2sleep experiment 1"
     study: str
     arm: str
     seed: int

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pretraining import PretrainingSettings
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -16,7 +16,6 @@ from mne_wav2sleep.network.files import MAX_TEXT_BYTES, read_file
 from mne_wav2sleep.network.plain_yaml import read_yaml
 from mne_wav2sleep.simulation import Population
 from mne_wav2sleep.training import TrainingSettings
-from mne_wav2sleep.training.module import PARTS
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the studies' configurations."""
@@ -25,6 +24,7 @@ SCALES = CONFIGS / "scales"
 
 _Values = dict[str, Any]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+_Part = Literal["signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"]
 _Kind = TypeVar("_Kind")
 
 
@@ -56,14 +56,12 @@ class Step(_Section):
     ----------
     settings : dict
         Settings that differ from those of the scale.
-    trainable : list of Literal
+    trainable : list of str
         Parts that are trained.
     """
 
     settings: _Values = {}
-    trainable: list[Literal["signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"]] = (
-        list(PARTS)
-    )
+    trainable: list[_Part] = list(get_args(_Part))
 
 
 @dataclass(frozen=True)
@@ -287,8 +285,8 @@ class Scale(_Section):
         for phase in study.list_phases(arm):
             for step in self.steps:
                 values = merge(self.settings, step.settings)
-                for others in (study.arms[arm].settings, phase.settings, {"seed": seed}):
-                    values = merge(values, others)
+                values = merge(merge(values, study.arms[arm].settings), phase.settings)
+                values["seed"] = seed
                 settings = make(TrainingSettings, values, "settings")
                 cohorts, trainable = sorted(phase.cohorts), sorted(step.trainable)
                 trainings.append(Training(tuple(cohorts), settings, tuple(trainable)))
