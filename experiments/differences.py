@@ -114,7 +114,9 @@ def find_seeds(results: Sequence[Result], study: Study) -> list[int]:
 def _spread(scores: pd.DataFrame, arm: str, column: str, seeds: Sequence[int]) -> pd.DataFrame:
     """Spread the scores of an arm: a row for each seed, a column for each subject."""
     some = scores[(scores["arm"] == arm) & scores["seed"].isin(seeds)]
-    return some.pivot(index="seed", columns=["cohort", "subject"], values=column)
+    # The mean of a subject's nights, so that each subject counts the same.
+    means = some.groupby(["seed", "cohort", "subject"])[column].mean()
+    return means.unstack(["cohort", "subject"])
 
 
 def _compare_arms(scores: pd.DataFrame, study: Study, seeds: Sequence[int]) -> list[dict[str, Any]]:

@@ -315,7 +315,7 @@ def merge(values: Mapping[str, Any], others: Mapping[str, Any]) -> _Values:
     for name, value in others.items():
         old = merged.get(name)
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[name] = merge(old, value) if both else value
+        merged[name] = merge(old or {}, value) if both else value
     return merged
 
 

@@ -91,6 +91,15 @@ def test_arms_are_compared_on_the_same_nights_and_seeds(study):
     assert table["cpu_s"].tolist() == [30, 60]
 
 
+def test_nights_of_a_subject_count_as_one(study):
+    results = [make_result("a", 0, {"p": 0.1, "q": 0.3}), make_result("b", 0, {"p": 0.2, "q": 0.4})]
+    more = [one.nights + make_result(one.arm, 0, {"p": 0.5}).nights for one in results]
+    results = [r.model_copy(update={"nights": n}) for r, n in zip(results, more, strict=True)]
+    table = differences.compare_arms(results, study).set_index("arm")
+    assert table.loc["a", "kappa"] == pytest.approx((0.3 + 0.3) / 2)
+    assert table["subjects"].tolist() == [2, 2]
+
+
 def test_an_arm_is_compared_where_it_is_meant(study):
     results = [make_result("a", 0, {"p": 0.1, "q": 0.3})]
     results += [make_result("b", 0, {"p": 0.2, "q": 0.4})]
