@@ -11,23 +11,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from nights import CohortNights
+from numpy.typing import NDArray
 from pretraining import PretrainingSettings, pretrain_encoders
 from results import NightResult, Result, ResultStore, TrainingResult, compute_key, round_or_none
-from study import Scale, Study, Training, make
+from scales import Scale, Training
+from study import Study, make
 
 from mne_wav2sleep import load_weights, save_weights
 from mne_wav2sleep.calibration import Calibration
-from mne_wav2sleep.cohorts import evaluate
+from mne_wav2sleep.cohorts import Evaluation, evaluate
 from mne_wav2sleep.cohorts.comparison.intervals import score_counts
 from mne_wav2sleep.network import LoadedWeights, Wav2Sleep, Wav2SleepConfig
 from mne_wav2sleep.network.info import describe_config
 from mne_wav2sleep.output import write_whole
 from mne_wav2sleep.training import fine_tune
 
-_PACKAGES = ("mne-wav2sleep", "torch", "pytorch-lightning", "numpy", "mne", "yasa")
+PACKAGES = ("mne-wav2sleep", "torch", "pytorch-lightning", "numpy", "mne", "yasa")
 _DIGITS = 4
 
 
@@ -51,6 +54,8 @@ class Place:
         Folder of starts and runs, which studies share.
     store : ResultStore
         Where results are kept.
+    stages : dict of str to list of array, or None
+        Cohort -> hypnograms of its simulated nights; None if they are simulated as well.
     """
 
     name: str
@@ -60,6 +65,12 @@ class Place:
     cohorts: Mapping[str, CohortNights]
     folder: Path
     store: ResultStore
+    stages: Mapping[str, list[NDArray[np.int64]]] | None = None
+
+    def hash_stages(self, cohort: str) -> str:
+        """Hash the given hypnograms of a cohort."""
+        given = [] if self.stages is None else self.stages[cohort]
+        return compute_key({"stages": [stages.tolist() for stages in given]})
 
 
 @contextmanager
@@ -224,7 +235,22 @@ def evaluate_nights(place: Place, weights: LoadedWeights) -> list[NightResult]:
     """
     nights = [n for name in place.study.evaluate for n in place.cohorts[name].parts["test"]]
     nights = [night for night in nights if set(night.modalities) & set(weights.modalities)]
-    found = evaluate(nights, weights, subsets="all")
+    return collect_nights(evaluate(nights, weights, subsets="all"))
+
+
+def collect_nights(found: Evaluation) -> list[NightResult]:
+    """Collect the agreement on each night, from each subset.
+
+    Parameters
+    ----------
+    found : Evaluation
+        The evaluation.
+
+    Returns
+    -------
+    nights : list of NightResult
+        A result for each night and subset.
+    """
     keys = ["dataset", "subset", "night"]
     grouped = found.confusion_by_night.groupby(keys, sort=False)
     matrices = {key: matrix.to_numpy() for key, matrix in grouped}
@@ -277,7 +303,7 @@ def run_arm(place: Place, arm: str, seed: int) -> Result:
         folder = place.folder / "runs" / compute_key(step)  # arms of other studies share it
         trainings.append(_train(place, training, weights, folder))
         weights = load_weights(folder)
-    versions = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
+    versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     result = Result(
         study=place.name,
         arm=arm,

@@ -12,7 +12,8 @@ import mne
 import numpy as np
 import yasa
 from numpy.typing import NDArray
-from study import CohortSize, Scale, make
+from scales import CohortSize, Scale
+from study import make
 
 from mne_wav2sleep import simulate_night
 from mne_wav2sleep.cohorts import Night, PreparedNight, open_night, prepare_nights, read_nights
@@ -23,7 +24,7 @@ PARTS = ("training", "validation", "test")
 """Parts of a cohort, which have different subjects."""
 _SEED = 2411
 """Seed of simulated people, and of the split of recorded ones."""
-_STAGES = ("WAKE", "N1", "N2", "N3", "REM", "UNS")  # -1 is the last
+STAGES = ("WAKE", "N1", "N2", "N3", "REM", "UNS")  # -1 is the last
 _LONGEST = 1200
 """Number of epochs (10 h) to which hypnograms are cut."""
 _SIZES = ("n_training", "n_validation", "n_test")
@@ -152,7 +153,7 @@ def simulate(
     noise = population.noise * float(np.exp(rng.normal(0, 0.3)))
     hyp = None
     if stages is not None:
-        hyp = yasa.Hypnogram([_STAGES[stage] for stage in stages], n_stages=5)
+        hyp = yasa.Hypnogram([STAGES[stage] for stage in stages], n_stages=5)
     return simulate_night(
         hyp,
         duration=3600 * float(rng.uniform(*size.hours)),
@@ -300,7 +301,7 @@ def prepare_cohorts(
     names: Sequence[str],
     scale: Scale,
     tables: Mapping[str, Path],
-    hypnograms: Path | None,
+    stages: Mapping[str, Sequence[NDArray[np.int64]]] | None,
     folder: Path,
     n_jobs: int = 1,
 ) -> dict[str, CohortNights]:
@@ -314,8 +315,8 @@ def prepare_cohorts(
         Their sizes.
     tables : mapping of str to Path
         Cohort -> table of recorded nights; the others are simulated.
-    hypnograms : Path or None
-        Folder of hypnograms for simulated nights; None to simulate stages.
+    stages : mapping of str to sequence of array, or None
+        Cohort -> stages of its simulated nights; None to simulate them.
     folder : Path
         Where prepared nights are kept.
     n_jobs : int
@@ -326,12 +327,11 @@ def prepare_cohorts(
     cohorts : dict of str to CohortNights
         Cohort -> its nights.
     """
-    assigned = None if hypnograms is None else assign_stages(scale, read_stages(hypnograms))
     return {
         name: read_cohort(scale.cohorts[name], name, tables[name], folder, n_jobs)
         if name in tables
         else simulate_cohort(
-            scale.cohorts[name], name, assigned[name] if assigned else None, folder, n_jobs
+            scale.cohorts[name], name, stages[name] if stages else None, folder, n_jobs
         )
         for name in names
     }

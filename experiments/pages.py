@@ -304,9 +304,9 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
     with write_whole(folder / f"{name}.png", overwrite=True) as unfinished:
         figure.savefig(unfinished, dpi=100, metadata={"Software": None})
     n_runs = len(results)
-    total = sum(one.cpu_s for one in results) / _MINUTE
     versions = ", ".join(f"{package} {v}" for package, v in results[0].versions.items())
     claims = "\n".join(f"- {sentence}" for sentence in describe_claims(table, study))
+    describe = _describe_training if study.weights is None else _describe_rhythms
     paper = ""
     if study.paper is not None:
         paper = f"## What the paper says\n\n{study.paper.says} ({study.paper.source}).\n\n"
@@ -318,8 +318,7 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
 
 {claims or "No difference has an interval."}
 
-These are small networks on {_name_kinds(results)} nights: what they show of the question may not \
-hold for full networks on recorded nights, for which the same command is meant.
+{_warn_of_scale(results, study)}
 
 ![Kappa of the arms]({name}.png)
 
@@ -332,25 +331,7 @@ trained on. Differences are paired: the same nights and seeds. Intervals are by 
 bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if its interval does \
 not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
 
-{paper}## Cost
-
-{n_runs} runs took {total:.0f} CPU min. A run that studies share counts in each.
-
-{_format_costs(results, study)}
-
-## Cohorts
-
-{_format_cohorts(results)}
-
-Numbers of training, validation and test are subjects.
-
-## Settings
-
-{_format_settings(results, study)}
-
-## Encoders
-
-{_describe_pretraining(results)}
+{paper}{describe(results, study)}
 
 ---
 
@@ -373,7 +354,65 @@ def _warn_of_few(table: pd.DataFrame) -> str:
     return f" **With {' and '.join(few)}, they are doubtful.**" if few else ""
 
 
-def _name_kinds(results: Sequence[Result]) -> str:
-    """Name the kinds of test nights."""
-    kinds = {origin["kind"] for one in results for origin in one.described["evaluate"].values()}
-    return " and ".join(sorted(kind.split(",")[0] for kind in kinds))
+def _warn_of_scale(results: Sequence[Result], study: Study) -> str:
+    """Say what networks and nights the answer is about."""
+    origins = [origin for one in results for origin in one.described["evaluate"].values()]
+    kinds = " and ".join(sorted({origin["kind"].split(",")[0] for origin in origins}))
+    if study.weights is not None:
+        return f"This is about the weights {study.weights} on {kinds} nights."
+    n_parameters = max(one.n_parameters for one in results)
+    return (
+        f"These are networks of at most {n_parameters:,} parameters, tested on {kinds} nights: the "
+        "answer may be another one for larger networks and other nights, for which the same "
+        "command is meant."
+    )
+
+
+def _describe_training(results: Sequence[Result], study: Study) -> str:
+    """Describe what was trained, on what, and what it cost."""
+    total = sum(one.cpu_s for one in results) / _MINUTE
+    return f"""## Cost
+
+{len(results)} runs took {total:.0f} CPU min. A run that studies share counts in each.
+
+{_format_costs(results, study)}
+
+## Cohorts
+
+{_format_cohorts(results)}
+
+Numbers of training, validation and test are subjects.
+
+## Settings
+
+{_format_settings(results, study)}
+
+## Encoders
+
+{_describe_pretraining(results)}"""
+
+
+def _describe_rhythms(results: Sequence[Result], study: Study) -> str:
+    """Describe nights and rhythms, and in how many of them staging warned of the rhythm."""
+    rows = []
+    for name, arm in study.arms.items():
+        some = [one for one in results if one.arm == name]
+        n_nights = sum(len({night.subject for night in one.nights}) for one in some)
+        n_noticed = sum(len(one.noticed or ()) for one in some)
+        spent = float(np.mean([one.staging_s or np.nan for one in some]))
+        rows.append([arm.label, n_nights, n_noticed, format_number(spent, 1)])
+    columns = ["rhythm", "nights", "with a warning of the rhythm", "CPU time of a night (s)"]
+    return f"""## Warnings
+
+{format_table(columns, rows)}
+
+Warnings are those of staging a night (`SleepStagerW2S.cautions`), that the heart beats \
+irregularly, or at a fixed rate. The time includes simulating a night, and staging it from all \
+subsets.
+
+## Nights
+
+{_format_cohorts(results)}
+
+A person has the same stages, breathing and movements in each rhythm, which comes in episodes of \
+half an hour."""

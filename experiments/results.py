@@ -102,6 +102,8 @@ class Result(_Section):
         Versions of packages, and the processor.
     staging_s : float or None
         Mean CPU time in s of staging a test night from all signals that the network reads.
+    noticed : list of str or None
+        Subjects of whose heart rhythm staging warned; None if that was not asked.
     """
 
     format: Literal["mne-wav2sleep experiment 1"] = "mne-wav2sleep experiment 1"
@@ -118,6 +120,7 @@ class Result(_Section):
     nights: list[NightResult]
     versions: dict[str, str]
     staging_s: float | None = None
+    noticed: list[str] | None = None
 
     @property
     def cpu_s(self) -> float:

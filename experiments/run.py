@@ -14,10 +14,12 @@ from pathlib import Path
 import joblib
 import mne
 from arms import Place, make_start, run_arm
-from nights import prepare_cohorts
+from nights import assign_stages, prepare_cohorts, read_stages
 from pages import write_page
 from results import FOLDER, ResultStore
-from study import CONFIGS, SCALES, Scale, Study, check_study, read_scale, read_study
+from rhythms import run_rhythm
+from scales import SCALES, Scale, check_study, read_scale
+from study import CONFIGS, Study, read_study
 
 from mne_wav2sleep.progress import is_live, show_bars
 from mne_wav2sleep.verbosity import logger
@@ -69,8 +71,8 @@ def _run_seed(place: Place, seed: int) -> None:
     mne.set_log_level("info")  # in each process
     with show_bars(is_live()):
         for arm in place.study.arms:
-            result = run_arm(place, arm, seed)
-            logger.info(f"{place.name}, {arm}, seed {seed}: {result.cpu_s:.0f} s of CPU time.")
+            result = (run_arm if place.study.weights is None else run_rhythm)(place, arm, seed)
+            logger.info(f"{place.name}, {arm}, seed {seed}: {result.cpu_s:.0f} s of training.")
 
 
 def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> ResultStore:
@@ -92,6 +94,8 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> Result
     """
     check_study(study, scale)
     tables = dict(options.cohort)
+    if tables and study.weights is not None:
+        raise ValueError("The study is of simulated rhythms. Leave out --cohort.")
     if unknown := sorted(set(tables) - set(study.all_cohorts)):
         raise ValueError(
             f"--cohort names {unknown[0]}, but the study has {', '.join(study.all_cohorts)}. Name "
@@ -99,13 +103,17 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> Result
         )
     out = options.out.expanduser().absolute()
     store = ResultStore(options.results or out / "results")
-    with show_bars(is_live()):
-        cohorts = prepare_cohorts(
-            study.all_cohorts, scale, tables, options.hypnograms, out / "nights", options.jobs
-        )
-    place = Place(options.study, study, options.scale, scale, cohorts, out, store)
+    stages = None
+    if options.hypnograms is not None:
+        stages = assign_stages(scale, read_stages(options.hypnograms))
+    cohorts = {}
+    if study.weights is None:
+        with show_bars(is_live()):
+            names = study.all_cohorts
+            cohorts = prepare_cohorts(names, scale, tables, stages, out / "nights", options.jobs)
+    place = Place(options.study, study, options.scale, scale, cohorts, out, store, stages)
     n_jobs = min(options.jobs, options.seeds)
-    if n_jobs > 1:  # encoders are pretrained once, not by each process
+    if n_jobs > 1 and study.weights is None:  # encoders are pretrained once, not by each process
         for arm in study.arms.values():
             make_start(scale.make_config(arm), scale, 0, out)
     tasks = [joblib.delayed(_run_seed)(place, seed) for seed in range(options.seeds)]

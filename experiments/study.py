@@ -1,40 +1,32 @@
-"""Studies and scales: what is compared, and at what size, read from YAML and checked."""
+"""Studies: what is compared, read from YAML and checked."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
-from pretraining import PretrainingSettings
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from mne_wav2sleep.errors import shorten, summarize_validation
 from mne_wav2sleep.modalities import CARDIO_RESPIRATORY
-from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
 from mne_wav2sleep.network.files import MAX_TEXT_BYTES, read_file
 from mne_wav2sleep.network.plain_yaml import read_yaml
-from mne_wav2sleep.simulation import Population
-from mne_wav2sleep.training import TrainingSettings
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the studies' configurations."""
-SCALES = CONFIGS / "scales"
-"""Folder of the scales' configurations."""
 
-_Values = dict[str, Any]
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
-_Part = Literal["signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"]
+Values = dict[str, Any]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 _Kind = TypeVar("_Kind")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A section of a configuration, in which no other names are known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Phase(_Section):
+class Phase(Section):
     """The training of an arm on some cohorts.
 
     Attributes
@@ -45,45 +37,26 @@ class Phase(_Section):
         Settings that differ from those of the arm.
     """
 
-    cohorts: Annotated[list[_Name], Field(min_length=1)]
-    settings: _Values = {}
+    cohorts: Annotated[list[Name], Field(min_length=1)]
+    settings: Values = Field(default_factory=dict)
 
 
-class Step(_Section):
-    """A training run, of which each phase may have several.
-
-    Attributes
-    ----------
-    settings : dict
-        Settings that differ from those of the scale.
-    trainable : list of str
-        Parts that are trained.
-    """
-
-    settings: _Values = {}
-    trainable: list[_Part] = list(get_args(_Part))
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training run of an arm, with all that decides it.
+class Rhythm(Section):
+    """A heart rhythm of simulated nights.
 
     Attributes
     ----------
-    cohorts : tuple of str
-        Cohorts that it is trained on.
-    settings : TrainingSettings
-        The settings.
-    trainable : tuple of str
-        Parts that are trained.
+    name : str
+        ``"sinus"``, ``"atrial_fibrillation"``, ``"ectopy"`` or ``"paced"``.
+    burden : float
+        Share of the night with it; the rest is sinus rhythm.
     """
 
-    cohorts: tuple[str, ...]
-    settings: TrainingSettings
-    trainable: tuple[str, ...]
+    name: Literal["sinus", "atrial_fibrillation", "ectopy", "paced"]
+    burden: Annotated[float, Field(ge=0, le=1)]
 
 
-class Arm(_Section):
+class Arm(Section):
     """One of the ways that a study compares.
 
     Attributes
@@ -99,17 +72,20 @@ class Arm(_Section):
         Its place on the horizontal axis, if the study varies a number.
     subsets : list of str or None
         Subsets of the signals that it is meant for; None for all that it can read.
+    rhythm : Rhythm or None
+        Rhythm of the nights, in a study of weights as they are.
     """
 
     label: str
-    network: _Values = {}
-    settings: _Values = {}
+    network: Values = Field(default_factory=dict)
+    settings: Values = Field(default_factory=dict)
     phases: Annotated[list[Phase], Field(min_length=1)] | None = None
     x: float | None = None
     subsets: list[str] | None = None
+    rhythm: Rhythm | None = None
 
 
-class Paper(_Section):
+class Paper(Section):
     """What the paper says about the question.
 
     Attributes
@@ -124,7 +100,7 @@ class Paper(_Section):
     source: str
 
 
-class Study(_Section):
+class Study(Section):
     """What is compared.
 
     Attributes
@@ -143,6 +119,8 @@ class Study(_Section):
         Subsets of the signals to report, such as ``"ECG+THX"``; None for all.
     x_label : str or None
         What ``x`` of the arms is.
+    weights : str or None
+        Weights that are studied as they are: arms are rhythms, and nothing is trained.
     sum_others : bool
         Whether the costs of all arms but the reference are added up, as they are needed together.
     paper : Paper or None
@@ -151,13 +129,14 @@ class Study(_Section):
 
     title: str
     question: str
-    cohorts: Annotated[list[_Name], Field(min_length=1)]
-    evaluate: Annotated[list[_Name], Field(min_length=1)]
-    arms: Annotated[dict[_Name, Arm], Field(min_length=2)]
+    cohorts: Annotated[list[Name], Field(min_length=1)]
+    evaluate: Annotated[list[Name], Field(min_length=1)]
+    arms: Annotated[dict[Name, Arm], Field(min_length=2)]
     reference: str
     by_cohort: bool = False
     subsets: list[str] | None = None
     x_label: str | None = None
+    weights: str | None = None
     sum_others: bool = False
     paper: Paper | None = None
 
@@ -168,6 +147,11 @@ class Study(_Section):
             raise ValueError(
                 f"reference should be one of the arms {', '.join(self.arms)}, got {self.reference}"
             )
+        for name, arm in self.arms.items():
+            if (arm.rhythm is None) != (self.weights is None):
+                raise ValueError(
+                    f"the arm {name} should have a rhythm if the study has weights, and only then"
+                )
         for subset in [
             *(self.subsets or ()),
             *(s for a in self.arms.values() for s in a.subsets or ()),
@@ -190,110 +174,7 @@ class Study(_Section):
         return sorted({*trained, *self.evaluate})
 
 
-class CohortSize(_Section):
-    """A cohort: its sensors, its size and, if it is simulated, its people.
-
-    Attributes
-    ----------
-    about : str
-        What it stands for, on pages.
-    modalities : list of str
-        Its signals.
-    n_training, n_validation, n_test : int
-        Number of subjects, with a night each, in the parts. Of real nights, the parts have these
-        shares of the subjects.
-    population : dict
-        Values of :class:`~mne_wav2sleep.simulation.Population` that differ from the defaults.
-    apnea_index : float
-        Mean over subjects of apneas and hypopneas per hour.
-    sfreq : float
-        Sampling rate in Hz.
-    hours : tuple of float
-        Shortest and longest night, without given hypnograms.
-    """
-
-    about: str
-    modalities: Annotated[list[Literal["ABD", "ECG", "PPG", "THX"]], Field(min_length=1)]
-    n_training: Annotated[int, Field(ge=1)]
-    n_validation: Annotated[int, Field(ge=1)]
-    n_test: Annotated[int, Field(ge=1)]
-    population: _Values = {}
-    apnea_index: Annotated[float, Field(ge=0)] = 0.0
-    sfreq: Annotated[float, Field(ge=2)] = 64.0
-    hours: tuple[float, float] = (7.0, 8.5)
-
-    @model_validator(mode="after")
-    def _check_population(self) -> "CohortSize":
-        """Refuse values that the simulator does not know."""
-        make(Population, self.population, "population")
-        return self
-
-    @property
-    def n_nights(self) -> int:
-        """Number of nights."""
-        return self.n_training + self.n_validation + self.n_test
-
-
-class Scale(_Section):
-    """The size of all studies: network, training and cohorts.
-
-    Attributes
-    ----------
-    about : str
-        What it is for.
-    network, settings : dict
-        Architecture and settings of training that differ from the package's defaults.
-    padded_epochs : int
-        Epochs to which nights are padded.
-    pretraining : dict or None
-        Settings of pretraining that differ from the defaults; None for random encoders.
-    steps : list of Step
-        Training runs of each phase. What an arm or a phase says is meant for all of them.
-    cohorts : dict of str to CohortSize
-        The cohorts by name.
-    """
-
-    about: str
-    network: _Values = {}
-    settings: _Values = {}
-    padded_epochs: Annotated[int, Field(ge=0)] = 0
-    pretraining: _Values | None = None
-    steps: Annotated[list[Step], Field(min_length=1)] = [Step()]
-    cohorts: dict[_Name, CohortSize]
-
-    @model_validator(mode="after")
-    def _check_settings(self) -> "Scale":
-        """Refuse settings that do not exist."""
-        make(Wav2SleepConfig, self.network, "network")
-        for step in self.steps:
-            make(TrainingSettings, merge(self.settings, step.settings), "settings")
-        make(PretrainingSettings, self.pretraining or {}, "pretraining")
-        return self
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """The preprocessing that belongs to the network."""
-        return Preprocessing(padded_epochs=self.padded_epochs)
-
-    def make_config(self, arm: Arm) -> Wav2SleepConfig:
-        """Make the architecture of an arm."""
-        return make(Wav2SleepConfig, merge(self.network, arm.network), "network")
-
-    def list_trainings(self, study: Study, arm: str, seed: int) -> list[Training]:
-        """List the training runs of an arm, each of which starts from the weights before."""
-        trainings = []
-        for phase in study.list_phases(arm):
-            for step in self.steps:
-                values = merge(self.settings, step.settings)
-                values = merge(merge(values, study.arms[arm].settings), phase.settings)
-                values["seed"] = seed
-                settings = make(TrainingSettings, values, "settings")
-                cohorts, trainable = sorted(phase.cohorts), sorted(step.trainable)
-                trainings.append(Training(tuple(cohorts), settings, tuple(trainable)))
-        return trainings
-
-
-def merge(values: Mapping[str, Any], others: Mapping[str, Any]) -> _Values:
+def merge(values: Mapping[str, Any], others: Mapping[str, Any]) -> Values:
     """Put other values in the place of some, also in mappings within each other.
 
     Parameters
@@ -339,7 +220,7 @@ def make(kind: type[_Kind], values: Mapping[str, Any], place: str) -> _Kind:
         raise ValueError(f"{place}: {summarize_validation(error)}") from error
 
 
-def _read(path: Path, kind: type[_Kind], what: str) -> _Kind:
+def read_section(path: Path, kind: type[_Kind], what: str) -> _Kind:
     """Read a YAML file as a section."""
     try:
         return TypeAdapter(kind).validate_python(
@@ -368,53 +249,4 @@ def read_study(path: Path) -> Study:
     ValueError
         If it is not valid; the message names the setting.
     """
-    return _read(path, Study, "study")
-
-
-def read_scale(path: Path) -> Scale:
-    """Read a scale.
-
-    Parameters
-    ----------
-    path : Path
-        The YAML file.
-
-    Returns
-    -------
-    scale : Scale
-        The scale.
-
-    Raises
-    ------
-    ValueError
-        If it is not valid; the message names the setting.
-    """
-    return _read(path, Scale, "scale")
-
-
-def check_study(study: Study, scale: Scale) -> None:
-    """Check all arms of a study at a scale, before hours of work.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    scale : Scale
-        The scale.
-
-    Raises
-    ------
-    ValueError
-        If an arm has settings that do not exist, or a cohort is not known.
-    """
-    if missing := [name for name in study.all_cohorts if name not in scale.cohorts]:
-        raise ValueError(
-            f"The study needs the cohort {missing[0]}, but the scale has "
-            f"{', '.join(scale.cohorts)}. Add it to the scale."
-        )
-    for name, arm in study.arms.items():
-        try:
-            scale.make_config(arm)
-            scale.list_trainings(study, name, 0)
-        except ValueError as error:
-            raise ValueError(f"The arm {name} is not valid: {error}. Correct it.") from error
+    return read_section(path, Study, "study")

@@ -4,7 +4,7 @@ import nights
 import numpy as np
 import pytest
 from builders import START, make_hypnogram, make_raw
-from study import CohortSize, Scale
+from scales import CohortSize, Scale
 
 from mne_wav2sleep import write_hypnogram
 

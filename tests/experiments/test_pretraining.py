@@ -4,6 +4,7 @@ import arms
 import numpy as np
 import pretraining
 import pytest
+import scales
 import study as studies
 import torch
 from pretraining import TARGETS, PretrainingSettings
@@ -62,7 +63,7 @@ def test_encoders_are_trained_once_for_all_mixers(tmp_path):
 
 
 def test_a_network_of_fewer_signals_has_the_same_encoders(tmp_path):
-    scale = studies.read_scale(studies.SCALES / "quick.yaml")
+    scale = scales.read_scale(scales.SCALES / "quick.yaml")
     one = scale.make_config(studies.Arm(label="", network={"signals": {"PPG": "PPG"}}))
     every, _ = arms.make_start(scale.make_config(studies.Arm(label="")), scale, 0, tmp_path)
     alone, report = arms.make_start(one, scale, 0, tmp_path)

@@ -1,18 +1,19 @@
 """Configurations of the experiments: all of them are valid, and errors name what is wrong."""
 
 import pytest
+import scales
 import study as studies
 import yaml
 
 NAMES = sorted(path.stem for path in studies.CONFIGS.glob("*.yaml"))
-SCALES = sorted(path.stem for path in studies.SCALES.glob("*.yaml"))
+SCALES = sorted(path.stem for path in scales.SCALES.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_study_is_valid_at_every_scale(name, scale):
     study = studies.read_study(studies.CONFIGS / f"{name}.yaml")
-    studies.check_study(study, studies.read_scale(studies.SCALES / f"{scale}.yaml"))
+    scales.check_study(study, scales.read_scale(scales.SCALES / f"{scale}.yaml"))
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def change(tmp_path):
         edit(values)
         path = tmp_path / "changed.yaml"
         path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-        return (studies.read_study if folder is studies.CONFIGS else studies.read_scale)(path)
+        return (studies.read_study if folder is studies.CONFIGS else scales.read_scale)(path)
 
     return run
 
@@ -36,6 +37,7 @@ def change(tmp_path):
         (lambda v: v.update(reference="other"), "one of the arms none, masking, got other"),
         (lambda v: v.update(subsets=["THX+ECG"]), "alphabetical order, joined by +, got THX"),
         (lambda v: v.update(cohorts=[]), "cohorts"),
+        (lambda v: v.update(weights="mini"), "arm none should have a rhythm if the study has weig"),
         (lambda v: v["arms"].pop("none"), "arms"),
     ],
 )
@@ -57,7 +59,7 @@ def test_a_wrong_study_says_what_is_wrong(change, edit, message):
 )
 def test_a_wrong_scale_says_what_is_wrong(change, edit, message):
     with pytest.raises(ValueError, match=message):
-        change(edit, studies.SCALES, "small")
+        change(edit, scales.SCALES, "small")
 
 
 @pytest.mark.parametrize(
@@ -72,13 +74,13 @@ def test_a_wrong_scale_says_what_is_wrong(change, edit, message):
     ],
 )
 def test_arms_are_checked_before_hours_of_work(change, edit, message):
-    scale = studies.read_scale(studies.SCALES / "small.yaml")
+    scale = scales.read_scale(scales.SCALES / "small.yaml")
     with pytest.raises(ValueError, match=message):
-        studies.check_study(change(edit), scale)
+        scales.check_study(change(edit), scale)
 
 
 def test_an_arm_changes_only_what_it_names(change):
-    scale = studies.read_scale(studies.SCALES / "small.yaml")
+    scale = scales.read_scale(scales.SCALES / "small.yaml")
     study = studies.read_study(studies.CONFIGS / "masking.yaml")
     made = {name: scale.list_trainings(study, name, 7)[0].settings for name in study.arms}
     assert set(made["none"].masking.drop.values()) == {0.0}
