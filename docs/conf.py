@@ -31,7 +31,8 @@ html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 html_sidebars = {"**": ["sidebar-nav-bs"]}
 nitpicky = True  # a reference that leads nowhere fails
 myst_heading_anchors = 3
-suppress_warnings = ["config.cache"]
+# Studies that have not been run have no page yet.
+suppress_warnings = ["config.cache", "toc.empty_glob"]
 
 autosummary_generate = True
 autodoc_typehints = "none"
