@@ -31,8 +31,7 @@ html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 html_sidebars = {"**": ["sidebar-nav-bs"]}
 nitpicky = True  # a reference that leads nowhere fails
 myst_heading_anchors = 3
-# Studies that have not been run have no page yet.
-suppress_warnings = ["config.cache", "toc.empty_glob"]
+suppress_warnings = ["config.cache"]
 
 autosummary_generate = True
 autodoc_typehints = "none"
