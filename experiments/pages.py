@@ -218,7 +218,7 @@ def _format_cohorts(results: Sequence[Result]) -> str:
             origin["kind"],
             ", ".join(origin["modalities"]),
             *(origin["subjects"][part] for part in ("training", "validation", "test")),
-            origin["hours"],
+            origin.get("hours", ""),
         ]
         for name, origin in sorted(cohorts.items())
     ]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mne_wav2sleep.errors import shorten, summarize_validation
+from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
 from mne_wav2sleep.network.files import read_file
 from mne_wav2sleep.output import write_whole
+from mne_wav2sleep.training import TrainingSettings
 
 FOLDER = Path(__file__).parent / "results"
 """Folder of the results that are kept with the code."""
@@ -144,7 +146,7 @@ class ResultStore:
         """Get the path of a result."""
         return self.folder / study / f"{arm}-{seed}.json"
 
-    def find(self, study: str, arm: str, seed: int, key: str) -> Result | None:
+    def find(self, study: str, arm: str, seed: int, described: Mapping[str, Any]) -> Result | None:
         """Find a result, also one of another study that was computed in the same way.
 
         Raises
@@ -155,20 +157,18 @@ class ResultStore:
         path = self.path(study, arm, seed)
         if path.exists():
             found = read_result(path)
-            if found.key != key:
+            if not is_same(found.described, described):
                 raise ValueError(
                     f"{path} was computed with other settings, cohorts or hypnograms. Remove it to "
                     "compute it anew, or keep results elsewhere with --results."
                 )
             return found
         for other in sorted(self.folder.glob(f"*/*-{seed}.json")):
-            # Without reading them whole: most are not the same.
-            if key in other.read_text(encoding="utf-8")[:1000]:
-                found = read_result(other)
-                if found.key == key:
-                    result = found.model_copy(update={"study": study, "arm": arm})
-                    self.write(result)
-                    return result
+            found = read_result(other)
+            if is_same(found.described, described):
+                result = found.model_copy(update={"study": study, "arm": arm})
+                self.write(result)
+                return result
         return None
 
     def write(self, result: Result) -> Path:
@@ -225,6 +225,45 @@ def read_result(path: Path) -> Result:
             f"{path} is not a result of an experiment: {reason}. Remove it, and run the study "
             "again."
         ) from error
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Check whether a result depends on the same as another one would.
+
+    Parameters
+    ----------
+    old, new : object
+        What they depend on, in which the new one may have more settings, of a later version of the
+        package, if they have their default values.
+
+    Returns
+    -------
+    same : bool
+        Whether it is the same.
+
+    Examples
+    --------
+    >>> is_same({"settings": {"seed": 1}}, {"settings": {"seed": 1, "averaging": 0.0}})
+    True
+    >>> is_same({"settings": {"seed": 1}}, {"settings": {"seed": 1, "averaging": 0.98}})
+    False
+    """
+    defaults = asdict(Wav2SleepConfig()) | asdict(TrainingSettings()) | asdict(Preprocessing())
+    return _is_same(*json.loads(json.dumps([old, new, defaults], default=str)))
+
+
+def _is_same(old: Any, new: Any, defaults: Mapping[str, Any]) -> bool:
+    """Compare what JSON holds."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        more = [name for name in new if name not in old]
+        return (
+            set(old) <= set(new)
+            and all(name in defaults and new[name] == defaults[name] for name in more)
+            and all(_is_same(value, new[name], defaults) for name, value in old.items())
+        )
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return all(_is_same(a, b, defaults) for a, b in zip(old, new, strict=True))
+    return bool(old == new)
 
 
 def compute_key(described: Mapping[str, Any]) -> str:

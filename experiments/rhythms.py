@@ -193,7 +193,6 @@ def run_rhythm(place: Place, arm: str, seed: int) -> Result:
             "kind": "simulated" if place.stages is None else "simulated, with real hypnograms",
             "modalities": sorted(size.modalities),
             "subjects": {"training": 0, "validation": 0, "test": size.n_test},
-            "hours": 0.0,
             "key": compute_key(size.model_dump(mode="json") | {"stages": place.hash_stages(name)}),
         }
         for name, size in sizes.items()
@@ -206,11 +205,10 @@ def run_rhythm(place: Place, arm: str, seed: int) -> Result:
         "evaluate": origins,
     }
     key = compute_key(described)
-    if (known := place.store.find(place.name, arm, seed, key)) is not None:
+    if (known := place.store.find(place.name, arm, seed, described)) is not None:
         return known
     start, nights, noticed = time.process_time(), [], []
     for name, size in sizes.items():
-        hours = 0.0
         for number in range(size.n_test):
             given = None if place.stages is None else place.stages[name][-1 - number]
             seeds = (_SEED, *name.encode(), number, seed)
@@ -221,8 +219,6 @@ def run_rhythm(place: Place, arm: str, seed: int) -> Result:
                 found = evaluate([Night(raw, hyp, subject, name)], weights, subsets="all")
             nights += collect_nights(found)
             noticed += [subject] * notice_rhythm(raw, weights)
-            hours += stages.size / 120
-        origins[name]["hours"] = round(hours, 1)
     versions = {package: version(package) for package in PACKAGES}
     result = Result(
         study=place.name,

@@ -5,11 +5,12 @@ import doctest
 import differences
 import numpy as np
 import pytest
+import results
 import study as studies
 from results import NightResult, Result, TrainingResult
 
 
-@pytest.mark.parametrize("module", [differences, studies])
+@pytest.mark.parametrize("module", [differences, results, studies])
 def test_examples_run(module):
     assert doctest.testmod(module).failed == 0
 

@@ -45,14 +45,14 @@ def test_a_result_is_read_back(store, result):
     path = store.write(result)
     assert read_result(path) == result
     assert '"confusion": [[3, 1], [2, 2]]' in path.read_text("utf-8")  # on one line
-    assert store.find("masking", "none", 0, result.key) == result
-    assert store.find("masking", "none", 1, result.key) is None
+    assert store.find("masking", "none", 0, result.described) == result
+    assert store.find("masking", "none", 1, result.described) is None
     assert store.read("masking") == [result]
 
 
 def test_studies_share_a_result(store, result):
     store.write(result)
-    found = store.find("mixer", "attention", 0, result.key)
+    found = store.find("mixer", "attention", 0, result.described)
     assert (found.study, found.arm, found.nights) == ("mixer", "attention", result.nights)
     assert store.read("mixer") == [found]
 
@@ -60,7 +60,16 @@ def test_studies_share_a_result(store, result):
 def test_other_settings_do_not_replace_a_result(store, result):
     store.write(result)
     with pytest.raises(ValueError, match=r"none-0\.json was computed with other settings"):
-        store.find("masking", "none", 0, "another key")
+        store.find("masking", "none", 0, {"start": {"seed": 1}})
+
+
+def test_a_setting_of_a_later_version_does_not_make_results_old(store, result):
+    store.write(result)
+    later = {**result.described, "start": {"seed": 0, "epoch_mixer": "attention"}}
+    assert store.find("masking", "none", 0, later) == result
+    later["start"]["epoch_mixer"] = "concat"
+    with pytest.raises(ValueError, match="other settings"):
+        store.find("masking", "none", 0, later)
 
 
 @pytest.mark.parametrize(
