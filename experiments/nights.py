@@ -175,8 +175,11 @@ def _prepare(
     scored = b"" if stages is None else stages.tobytes()
     # Not of the size of its cohort, which may grow.
     here = folder / f"{cohort}{number:03d}-{_hash(described, cohort, number, scored)}"
-    if done := sorted(here.glob("*.safetensors")):
-        return open_night(done[0])
+    for done in sorted(here.glob("*.safetensors")):
+        try:
+            return open_night(done)
+        except ValueError:  # damaged, or of another version of the package
+            done.unlink()
     raw = simulate(size, cohort, number, stages)
     return prepare_nights([Night(raw, None, f"{cohort}{number:03d}", cohort)], here)[0]
 
