@@ -51,6 +51,8 @@ def test_nights_are_made_once(size, tmp_path):
     again = nights.simulate_cohort(size, "A", None, tmp_path)
     assert again == first
     assert [night.path.stat().st_mtime_ns for night in again.parts["training"]] == times
+    first.parts["test"][0].path.write_bytes(b"of another version")
+    assert nights.simulate_cohort(size, "A", None, tmp_path) == first
     other = nights.simulate_cohort(
         size.model_copy(update={"apnea_index": 9.0}), "A", None, tmp_path
     )
