@@ -1,0 +1,418 @@
+"""Table, figure and page of a study, from its results alone: no number is typed by hand."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from differences import HIGHER, LOWER, SAME, compare_arms, find_seeds
+from matplotlib.figure import Figure
+from results import Result
+from study import Study
+
+from mne_wav2sleep.cohorts.comparison.intervals import FEW_SUBJECTS
+from mne_wav2sleep.output import write_whole
+from mne_wav2sleep.showing import WIDTH, flatten
+from mne_wav2sleep.training.card import format_number, format_table
+from mne_wav2sleep.verbosity import pluralize
+
+_MINUTE = 60.0
+_FEW_SEEDS = 3
+"""Number of seeds below which intervals are doubtful."""
+
+
+def _format(share: float | None) -> str:
+    """Format a number that may not be known, as the share explained of what did not vary."""
+    return format_number(np.nan if share is None else share, 2)
+
+
+def _signed(row: Mapping[str, Any]) -> str:
+    """Format a difference with its interval."""
+    return (
+        f"{row['difference']:+.3f}, {row['difference low']:+.3f} to {row['difference high']:+.3f}"
+    )
+
+
+def describe_claims(table: pd.DataFrame, study: Study) -> list[str]:
+    """Say what the intervals of the differences show, arm by arm.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`~differences.compare_arms`.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    sentences : list of str
+        A sentence for each arm, cohort and kind of claim.
+    """
+    reference = study.arms[study.reference].label
+    sentences = []
+    compared = table[table["arm"] != study.reference]
+    for (arm, cohort), rows in compared.groupby(["arm", "cohort"], sort=False):
+        where = f" on the test nights of {cohort}" if study.by_cohort else ""
+        for kind in (HIGHER, LOWER, SAME):
+            some = rows[rows["claim"] == kind]
+            if some.empty:
+                continue
+            shown = "; ".join(f"{row['subset']} ({_signed(row)})" for _, row in some.iterrows())
+            sentences.append(
+                f"**{study.arms[str(arm)].label}**: kappa is **{kind}** "
+                f"{'from' if kind == SAME else 'than'} that of {reference}{where}, when staged "
+                f"from {shown}."
+            )
+    return sentences
+
+
+def plot_subsets(table: pd.DataFrame, study: Study) -> Figure:
+    """Plot kappa of the arms from each subset.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`~differences.compare_arms`.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        A row of axes for each cohort.
+    """
+    cohorts = list(dict.fromkeys(table["cohort"]))
+    most = max(len(table[table["cohort"] == one]["subset"].unique()) for one in cohorts)
+    height = max(np.ceil(2 * (1.2 + 0.32 * most)) / 2, 2.5)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    for axes, cohort in zip(np.atleast_1d(figure.subplots(1, len(cohorts))), cohorts, strict=True):
+        some = table[table["cohort"] == cohort]
+        subsets = list(dict.fromkeys(some["subset"]))[::-1]
+        for i, arm in enumerate(study.arms):
+            rows = some[some["arm"] == arm].set_index("subset").reindex(subsets)
+            y = np.arange(len(subsets)) - 0.12 * (i - (len(study.arms) - 1) / 2)
+            errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["kappa"].to_numpy())
+            label = study.arms[arm].label
+            axes.errorbar(rows["kappa"], y, xerr=errors, fmt="o", ms=4, color=f"C{i}", label=label)
+        axes.set_yticks(range(len(subsets)), subsets)
+        axes.set(xlabel="Cohen's kappa", title=f"Test nights of {cohort.replace('+', ' and ')}")
+        axes.axvline(0, color="0.8", zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def plot_sweep(table: pd.DataFrame, study: Study) -> Figure:
+    """Plot kappa from each subset against the number that the study varies.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`~differences.compare_arms`.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The figure.
+    """
+    figure = Figure(figsize=(WIDTH, 4), layout="constrained")
+    axes = figure.subplots()
+    for i, subset in enumerate(dict.fromkeys(table["subset"])):
+        rows = table[table["subset"] == subset]
+        rows = rows.assign(x=[study.arms[arm].x for arm in rows["arm"]]).sort_values("x")
+        axes.plot(rows["x"], rows["kappa"], "o-", color=f"C{i}", label=subset)
+        axes.fill_between(
+            rows["x"].astype(float), rows["low"], rows["high"], color=f"C{i}", alpha=0.15, lw=0
+        )
+    axes.set(xlabel=study.x_label, ylabel="Cohen's kappa")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, title="Staged from")
+    return figure
+
+
+def _format_results(table: pd.DataFrame, study: Study) -> str:
+    """Format the table of the page."""
+    rows = []
+    for _, row in table.iterrows():
+        has_difference = isinstance(row.get("claim"), str)
+        rows.append(
+            [
+                *([row["cohort"]] if study.by_cohort else []),
+                row["subset"],
+                study.arms[row["arm"]].label,
+                f"{row['kappa']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+                f"{row['accuracy']:.1f}",
+                _signed(row) if has_difference else "",
+                row["claim"] if has_difference else "reference",
+                row["subjects"],
+            ]
+        )
+    columns = ["staged from", "arm", "kappa (95% interval)", "accuracy (%)"]
+    columns += ["difference of kappa (95% interval)", "which is", "subjects"]
+    return format_table([*(["cohort"] if study.by_cohort else []), *columns], rows)
+
+
+def _format_costs(results: Sequence[Result], study: Study) -> str:
+    """Format what the arms cost."""
+    rows = []
+    for name, arm in study.arms.items():
+        some = [one for one in results if one.arm == name]
+        minutes = [one.cpu_s / _MINUTE for one in some]
+        passes = [sum(len(training.passes) for training in one.trainings) for one in some]
+        is_complete = all(t.is_cpu_complete for one in some for t in one.trainings)
+        rows.append(
+            [
+                arm.label,
+                len(some),
+                f"{np.mean(minutes):.1f}" + ("" if is_complete else " (at least)"),
+                f"{np.mean(passes):.0f}",
+                f"{some[0].n_parameters:,}",
+                f"{some[0].n_bytes / 1e6:.2f}",
+                _format(some[0].staging_s),
+                _format_losses(some),
+            ]
+        )
+    if study.sum_others:
+        others = [one for one in results if one.arm != study.reference]
+        n_seeds = len({one.seed for one in others})
+        first = {one.arm: one for one in others}.values()
+        rows.append(
+            [
+                "all but the first, together",
+                n_seeds,
+                f"{sum(one.cpu_s for one in others) / n_seeds / _MINUTE:.1f}",
+                "",
+                f"{sum(one.n_parameters for one in first):,}",
+                f"{sum(one.n_bytes for one in first) / 1e6:.2f}",
+                "",
+                "",
+            ]
+        )
+    columns = ["arm", "seeds", "CPU time of a run (min)", "passes", "parameters", "weights (MB)"]
+    columns.append("CPU time of staging a night (s)")
+    return format_table([*columns, "validation loss, mean (range of seeds)"], rows)
+
+
+def _format_losses(results: Sequence[Result]) -> str:
+    """Format the lowest validation losses of runs."""
+    losses = [
+        min(float(p["validation_loss"] or np.nan) for p in r.trainings[-1].passes) for r in results
+    ]
+    return f"{np.mean(losses):.3f} ({min(losses):.3f} to {max(losses):.3f})"
+
+
+def _format_cohorts(results: Sequence[Result]) -> str:
+    """Format the cohorts of all arms."""
+    cohorts: dict[str, Any] = {}
+    for one in results:
+        for training in one.described["trainings"]:
+            cohorts |= training["cohorts"]
+        cohorts |= one.described["evaluate"]
+    rows = [
+        [
+            name,
+            origin["kind"],
+            ", ".join(origin["modalities"]),
+            *(origin["subjects"][part] for part in ("training", "validation", "test")),
+            origin.get("hours", ""),
+        ]
+        for name, origin in sorted(cohorts.items())
+    ]
+    columns = ["cohort", "nights", "signals", "training", "validation", "test", "hours"]
+    return format_table(columns, rows)
+
+
+def _join_cohorts(trainings: Sequence[Mapping[str, Any]]) -> str:
+    """Say on which cohorts an arm was trained, one after the other."""
+    names = [" and ".join(training["cohorts"]) for training in trainings]
+    changes = [name for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+    return ", then ".join(changes)
+
+
+def _format_settings(results: Sequence[Result], study: Study) -> str:
+    """Format the settings in which arms differ, and those that they share."""
+    by_arm = {}
+    for name in study.arms:
+        first = next(one for one in results if one.arm == name).described
+        values: dict[str, Any] = {"network": first["start"]["config"]}
+        values["training on"] = _join_cohorts(first["trainings"])
+        settings = [t["settings"] | {"trainable": t["trainable"]} for t in first["trainings"]]
+        is_same = all(one == settings[0] for one in settings)
+        for number, one in enumerate(settings[:1] if is_same else settings, start=1):
+            place = "training" if is_same else f"training {number}"
+            values[place] = {k: v for k, v in one.items() if k != "seed"}
+        by_arm[name] = {k: str(v) for k, v in flatten(values).items()}
+    table = pd.DataFrame(by_arm).fillna("")
+    differs = table.nunique(axis=1) > 1
+    labels = [study.arms[name].label for name in study.arms]
+    different = format_table(["setting", *labels], [[i, *r] for i, r in table[differs].iterrows()])
+    shared = format_table(["setting", "value"], table[~differs].iloc[:, 0].items())
+    return (
+        f"Arms differ in:\n\n{different}\n\n<details><summary>What they share</summary>\n\n"
+        f"{shared}\n\n</details>"
+    )
+
+
+def _describe_pretraining(results: Sequence[Result]) -> str:
+    """Say what the encoders knew before they saw stages."""
+    known = results[0].pretraining
+    if not known:
+        return "Encoders began with random weights."
+    rows = [
+        [target, *(_format(shares[target]) for shares in known["explained"].values())]
+        for target in next(iter(known["explained"].values()))
+    ]
+    return (
+        "All arms and seeds began with the same encoders, which were pretrained on simulated "
+        f"pieces without stages ({known['cpu_s'] / _MINUTE:.1f} CPU min, once). Seeds vary the "
+        "initial mixers, the order and crops of nights, masking and dropout. Share of the variance "
+        "that the encoders explained on pieces that they were not trained on:\n\n"
+        + format_table(["property of an epoch", *known["explained"]], rows)
+    )
+
+
+def write_page(name: str, results: Sequence[Result], study: Study, folder: Path) -> Path:
+    """Write table, figure and page of a study.
+
+    Parameters
+    ----------
+    name : str
+        Name of the study.
+    results : sequence of Result
+        Its results.
+    study : Study
+        The study.
+    folder : Path
+        Where ``NAME.csv``, ``NAME.png`` and ``NAME.md`` are written.
+
+    Returns
+    -------
+    page : Path
+        The page.
+    """
+    seeds = find_seeds(results, study)
+    results = [one for one in results if one.seed in seeds and one.arm in study.arms]
+    table = compare_arms(results, study)
+    folder.mkdir(parents=True, exist_ok=True)
+    with write_whole(folder / f"{name}.csv", overwrite=True) as unfinished:
+        table.to_csv(unfinished, index=False, float_format="%.4f")
+    figure = (plot_subsets if study.x_label is None else plot_sweep)(table, study)
+    with write_whole(folder / f"{name}.png", overwrite=True) as unfinished:
+        figure.savefig(unfinished, dpi=100, metadata={"Software": None})
+    n_runs = len(results)
+    versions = ", ".join(f"{package} {v}" for package, v in results[0].versions.items())
+    claims = "\n".join(f"- {sentence}" for sentence in describe_claims(table, study))
+    describe = _describe_training if study.weights is None else _describe_rhythms
+    paper = ""
+    if study.paper is not None:
+        paper = f"## What the paper says\n\n{study.paper.says} ({study.paper.source}).\n\n"
+    text = f"""# {study.title}
+
+{study.question}
+
+## Answer
+
+{claims or "No difference has an interval."}
+
+{_warn_of_scale(results, study)}
+
+![Kappa of the arms]({name}.png)
+
+## Results
+
+{_format_results(table, study)}
+
+Kappa is the mean over {len(seeds)} seed{pluralize(seeds)} and all test subjects, none of whom was \
+trained on. Differences are paired: the same nights and seeds. Intervals are by a percentile \
+bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if its interval does \
+not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
+
+{paper}{describe(results, study)}
+
+---
+
+Written by `python experiments/run.py {name} --report` from the results of \
+{n_runs} run{pluralize(results)}, with {versions}.
+"""
+    path = folder / f"{name}.md"
+    with write_whole(path, overwrite=True) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    return path
+
+
+def _warn_of_few(table: pd.DataFrame) -> str:
+    """Warn of intervals from few subjects or seeds."""
+    few = []
+    if (n_subjects := int(table["subjects"].min())) < FEW_SUBJECTS:
+        few.append(f"{n_subjects} subject{pluralize(range(n_subjects))}")
+    if (n_seeds := int(table["seeds"].min())) < _FEW_SEEDS:
+        few.append(f"{n_seeds} seed{pluralize(range(n_seeds))}")
+    return f" **With {' and '.join(few)}, they are doubtful.**" if few else ""
+
+
+def _warn_of_scale(results: Sequence[Result], study: Study) -> str:
+    """Say what networks and nights the answer is about."""
+    origins = [origin for one in results for origin in one.described["evaluate"].values()]
+    kinds = " and ".join(sorted({origin["kind"].split(",")[0] for origin in origins}))
+    if study.weights is not None:
+        return f"This is about the weights {study.weights} on {kinds} nights."
+    n_parameters = max(one.n_parameters for one in results)
+    return (
+        f"These are networks of at most {n_parameters:,} parameters, tested on {kinds} nights: the "
+        "answer may be another one for larger networks and other nights, for which the same "
+        "command is meant."
+    )
+
+
+def _describe_training(results: Sequence[Result], study: Study) -> str:
+    """Describe what was trained, on what, and what it cost."""
+    total = sum(one.cpu_s for one in results) / _MINUTE
+    return f"""## Cost
+
+{len(results)} runs took {total:.0f} CPU min. A run that studies share counts in each.
+
+{_format_costs(results, study)}
+
+## Cohorts
+
+{_format_cohorts(results)}
+
+Numbers of training, validation and test are subjects.
+
+## Settings
+
+{_format_settings(results, study)}
+
+## Encoders
+
+{_describe_pretraining(results)}"""
+
+
+def _describe_rhythms(results: Sequence[Result], study: Study) -> str:
+    """Describe nights and rhythms, and in how many of them staging warned of the rhythm."""
+    rows = []
+    for name, arm in study.arms.items():
+        some = [one for one in results if one.arm == name]
+        n_nights = sum(len({night.subject for night in one.nights}) for one in some)
+        n_noticed = sum(len(one.noticed or ()) for one in some)
+        spent = float(np.mean([one.staging_s or np.nan for one in some]))
+        rows.append([arm.label, n_nights, n_noticed, format_number(spent, 1)])
+    columns = ["rhythm", "nights", "with a warning of the rhythm", "CPU time of a night (s)"]
+    return f"""## Warnings
+
+{format_table(columns, rows)}
+
+Warnings are those of staging a night (`SleepStagerW2S.cautions`), that the heart beats \
+irregularly, or at a fixed rate. The time includes simulating a night, and staging it from all \
+subsets.
+
+## Nights
+
+{_format_cohorts(results)}
+
+A person has the same stages, breathing and movements in each rhythm, which comes in episodes of \
+half an hour."""

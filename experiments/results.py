@@ -1,0 +1,288 @@
+"""Results of runs as small JSON files, which a later machine goes on from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mne_wav2sleep.errors import shorten, summarize_validation
+from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
+from mne_wav2sleep.network.files import read_file
+from mne_wav2sleep.output import write_whole
+from mne_wav2sleep.training import TrainingSettings
+
+FOLDER = Path(__file__).parent / "results"
+"""Folder of the results that are kept with the code."""
+_LARGEST = 2**24
+"""Largest size in bytes of a result."""
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    """A section of a result, in which no other names are known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NightResult(_Section):
+    """Agreement on a test night, from a subset of its signals.
+
+    Attributes
+    ----------
+    cohort, subject, subset : str
+        The night and the subset.
+    kappa, accuracy : float or None
+        Agreement with the known stages; None where it is not defined.
+    confusion : list of list of int
+        Number of epochs of each stage as known (rows) and by the network (columns).
+    """
+
+    cohort: str
+    subject: str
+    subset: str
+    kappa: float | None
+    accuracy: float | None
+    confusion: list[list[_Count]]
+
+
+class TrainingResult(_Section):
+    """A training run.
+
+    Attributes
+    ----------
+    cohorts : list of str
+        Cohorts that it was trained on.
+    n_nights : int
+        Number of training nights.
+    cpu_s : float
+        CPU time in s, with validation and calibration.
+    is_cpu_complete : bool
+        Whether no part of the run was killed, whose time is not known.
+    passes : list of dict
+        Number, losses and kappas of each pass.
+    """
+
+    cohorts: list[str]
+    n_nights: int
+    cpu_s: float
+    is_cpu_complete: bool = True
+    passes: list[dict[str, float | None]]
+
+
+class Result(_Section):
+    """Result of a run: an arm with a seed.
+
+    Attributes
+    ----------
+    format : str
+        Version of the format.
+    study, arm : str
+        The study and its arm.
+    seed : int
+        The seed.
+    key : str
+        Hash of all that the result depends on.
+    described : dict
+        What the hash is of.
+    scale : str
+        Name of the scale.
+    n_parameters, n_bytes : int
+        Size of the network, and of the file of its weights.
+    pretraining : dict
+        What is known of the encoders that it started from.
+    trainings : list of TrainingResult
+        The training runs.
+    nights : list of NightResult
+        Agreement on test nights.
+    versions : dict of str to str
+        Versions of packages, and the processor.
+    staging_s : float or None
+        Mean CPU time in s of staging a test night from all signals that the network reads.
+    noticed : list of str or None
+        Subjects of whose heart rhythm staging warned; None if that was not asked.
+    """
+
+    format: Literal["mne-wav2sleep experiment 1"] = "mne-wav2sleep experiment 1"
+    study: str
+    arm: str
+    seed: int
+    key: str
+    described: dict[str, Any]
+    scale: str
+    n_parameters: int
+    n_bytes: int
+    pretraining: dict[str, Any]
+    trainings: list[TrainingResult]
+    nights: list[NightResult]
+    versions: dict[str, str]
+    staging_s: float | None = None
+    noticed: list[str] | None = None
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time of all training runs in s, without pretraining."""
+        return sum(training.cpu_s for training in self.trainings)
+
+
+@dataclass(frozen=True)
+class ResultStore:
+    """The results of all studies in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which has a folder for each study.
+    """
+
+    folder: Path
+
+    def path(self, study: str, arm: str, seed: int) -> Path:
+        """Get the path of a result."""
+        return self.folder / study / f"{arm}-{seed}.json"
+
+    def find(self, study: str, arm: str, seed: int, described: Mapping[str, Any]) -> Result | None:
+        """Find a result, also one of another study that was computed in the same way.
+
+        Raises
+        ------
+        ValueError
+            If the result that is there was computed in another way.
+        """
+        path = self.path(study, arm, seed)
+        if path.exists():
+            found = read_result(path)
+            if not is_same(found.described, described):
+                raise ValueError(
+                    f"{path} was computed with other settings, cohorts or hypnograms. Remove it to "
+                    "compute it anew, or keep results elsewhere with --results."
+                )
+            return found
+        for other in sorted(self.folder.glob(f"*/*-{seed}.json")):
+            found = read_result(other)
+            if is_same(found.described, described):
+                result = found.model_copy(update={"study": study, "arm": arm})
+                self.write(result)
+                return result
+        return None
+
+    def write(self, result: Result) -> Path:
+        """Write a result, with a line for each night."""
+        path = self.path(result.study, result.arm, result.seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = result.model_dump(mode="json")
+        nights = ",\n".join(f"  {json.dumps(night)}" for night in values.pop("nights"))
+        head = json.dumps(values, indent=1).removesuffix("\n}")
+        text = f'{head},\n "nights": [\n{nights}\n ]\n}}\n'
+        with write_whole(path, overwrite=True) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+        return path
+
+    def read(self, study: str) -> list[Result]:
+        """Read all results of a study.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or one is not valid.
+        """
+        paths = sorted((self.folder / study).glob("*.json"))
+        if not paths:
+            raise ValueError(
+                f"There are no results of {study} in {self.folder}. Run the study first."
+            )
+        return [read_result(path) for path in paths]
+
+
+def read_result(path: Path) -> Result:
+    """Read a result.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file.
+
+    Returns
+    -------
+    result : Result
+        The result.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    """
+    try:
+        return Result.model_validate_json(read_file(path, _LARGEST))
+    except ValidationError as error:
+        reason = shorten(summarize_validation(error))
+        raise ValueError(
+            f"{path} is not a result of an experiment: {reason}. Remove it, and run the study "
+            "again."
+        ) from error
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Check whether a result depends on the same as another one would.
+
+    Parameters
+    ----------
+    old, new : object
+        What they depend on, in which the new one may have more settings, of a later version of the
+        package, if they have their default values.
+
+    Returns
+    -------
+    same : bool
+        Whether it is the same.
+
+    Examples
+    --------
+    >>> is_same({"settings": {"seed": 1}}, {"settings": {"seed": 1, "averaging": 0.0}})
+    True
+    >>> is_same({"settings": {"seed": 1}}, {"settings": {"seed": 1, "averaging": 0.98}})
+    False
+    """
+    defaults = asdict(Wav2SleepConfig()) | asdict(TrainingSettings()) | asdict(Preprocessing())
+    return _is_same(*json.loads(json.dumps([old, new, defaults], default=str)))
+
+
+def _is_same(old: Any, new: Any, defaults: Mapping[str, Any]) -> bool:
+    """Compare what JSON holds."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        more = [name for name in new if name not in old]
+        return (
+            set(old) <= set(new)
+            and all(name in defaults and new[name] == defaults[name] for name in more)
+            and all(_is_same(value, new[name], defaults) for name, value in old.items())
+        )
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return all(_is_same(a, b, defaults) for a, b in zip(old, new, strict=True))
+    return bool(old == new)
+
+
+def compute_key(described: Mapping[str, Any]) -> str:
+    """Compute the hash of all that a result depends on.
+
+    Parameters
+    ----------
+    described : mapping
+        What it depends on.
+
+    Returns
+    -------
+    key : str
+        16 hexadecimal digits.
+    """
+    text = json.dumps(described, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def round_or_none(value: float | NDArray[np.float64], digits: int) -> float | None:
+    """Round a score; None if it is not defined."""
+    return None if np.isnan(value) else round(float(value), digits)

@@ -1,0 +1,242 @@
+"""Studies of heart rhythm: weights as they are, on nights with a rhythm at rising burden."""
+
+import platform
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import mne
+import numpy as np
+import yasa
+from arms import PACKAGES, Place, collect_nights
+from nights import STAGES
+from numpy.typing import NDArray
+from results import Result, compute_key
+from scales import CohortSize
+from study import make
+
+from mne_wav2sleep import SleepStagerW2S, load_weights
+from mne_wav2sleep.cautions import keep_cautions
+from mne_wav2sleep.cohorts import Night, evaluate
+from mne_wav2sleep.modalities import EPOCH_S
+from mne_wav2sleep.network import LoadedWeights
+from mne_wav2sleep.simulation import (
+    Population,
+    draw_subject,
+    render_belt,
+    render_ecg,
+    render_ppg,
+    simulate_activity,
+    simulate_beats,
+    simulate_breathing,
+    simulate_stages,
+)
+
+_SEED = 2411
+_EPISODE = 60
+"""Epochs (30 min) of an episode of the rhythm."""
+_REFRACTORY_S = 0.3
+"""Shortest interval between beats where two rhythms meet."""
+_LABELS = {"ABD": "Abdomen", "ECG": "ECG", "PPG": "Pleth", "THX": "Thorax"}
+_WORDS = ("beats irregularly", "stays at")
+"""Words of the warnings about heart rhythm: irregular, or paced at a fixed rate."""
+
+
+def place_episodes(n_epochs: int, burden: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Place episodes of a rhythm in a night.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Number of 30-s epochs.
+    burden : float
+        Share of the night with the rhythm.
+    rng : numpy.random.Generator
+        Random number generator. With the same one, a night of lower burden has a part of the
+        episodes of one of higher burden.
+
+    Returns
+    -------
+    inside : array of bool, shape (n_epochs,)
+        Whether each epoch is in an episode.
+    """
+    episode = np.arange(n_epochs) // _EPISODE
+    order = rng.permutation(episode[-1] + 1)
+    rank = np.argsort(order)[episode]  # of the episode of each epoch
+    wanted = round(burden * n_epochs)
+    inside = np.zeros(n_epochs, dtype=bool)
+    inside[np.argsort(rank, kind="stable")[:wanted]] = True
+    return inside
+
+
+def simulate_rhythm(
+    size: CohortSize,
+    stages: NDArray[np.int64] | None,
+    rhythm: str,
+    burden: float,
+    seed: tuple[int, ...],
+) -> tuple[mne.io.RawArray, NDArray[np.int64]]:
+    """Simulate a night with a rhythm in a share of it.
+
+    Parameters
+    ----------
+    size : CohortSize
+        People and sensors.
+    stages : array of int, shape (n_epochs,), or None
+        The stages; None to simulate them.
+    rhythm : str
+        Rhythm of the episodes, one of :data:`~mne_wav2sleep.simulation.RHYTHMS`.
+    burden : float
+        Share of the night with the rhythm; the rest is sinus rhythm.
+    seed : tuple of int
+        The same seed gives the same person, breathing, movements and sensors in any rhythm.
+
+    Returns
+    -------
+    raw : mne.io.RawArray
+        The night.
+    stages : array of int, shape (n_epochs,)
+        Its stages.
+    """
+    body, course, when, *sensors = np.random.default_rng(seed).spawn(3 + len(_LABELS))
+    population = make(Population, size.population, "population")
+    subject = draw_subject(body, population=population)
+    if stages is None:
+        n_epochs = int(body.uniform(*size.hours) * 120)
+        stages = simulate_stages(n_epochs, rng=body, subject=subject)
+    index = float(course.exponential(size.apnea_index))
+    breathing = simulate_breathing(stages, rng=course, subject=subject, apnea_index=index)
+    activity = simulate_activity(stages, rng=course, subject=subject, events=breathing.events)
+    state = int(course.integers(2**31))
+    inside = place_episodes(stages.size, burden, when)
+
+    def beat(name: str) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+        rng = np.random.default_rng(state)
+        return simulate_beats(
+            stages, rng=rng, subject=subject, breathing=breathing, activity=activity, rhythm=name
+        )
+
+    beats = {name: beat(name) for name in {"sinus", rhythm}}
+    pairs = []
+    for name, (times, kinds) in beats.items():
+        epoch = np.minimum((times // EPOCH_S).astype(int), stages.size - 1)
+        chosen = inside[epoch] if name == rhythm != "sinus" else ~inside[epoch]
+        pairs.append((times[chosen], kinds[chosen]))
+    times, kinds = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    order = np.argsort(times)
+    times, kinds = times[order], kinds[order]
+    kept = np.diff(times, prepend=-1.0) > _REFRACTORY_S
+    times, kinds = times[kept], kinds[kept]
+    common: dict[str, Any] = {
+        "duration": stages.size * EPOCH_S,
+        "sfreq": size.sfreq,
+        "activity": activity,
+        "population": population,
+    }
+    in_samples = np.repeat(inside, round(EPOCH_S * size.sfreq))
+    data = []
+    for name in size.modalities:
+        number = int(sensors[list(_LABELS).index(name)].integers(2**31))
+
+        def draw(number: int = number) -> np.random.Generator:
+            return np.random.default_rng(number)
+
+        if name == "ECG":
+            options = {"kinds": kinds, "breathing": breathing, **common}
+            wave = render_ecg(times, rng=draw(), **options)
+            if rhythm == "atrial_fibrillation":
+                other = render_ecg(times, rng=draw(), fibrillation=True, **options)
+                wave = np.where(in_samples, other, wave)
+        elif name == "PPG":
+            wave = render_ppg(times, rng=draw(), kinds=kinds, breathing=breathing, **common)
+        else:
+            place = "abdomen" if name == "ABD" else "thorax"
+            wave = render_belt(breathing, rng=draw(), place=place, beat_times=times, **common)
+        data.append(wave)
+    info = mne.create_info([_LABELS[name] for name in size.modalities], size.sfreq, "misc")
+    return mne.io.RawArray(np.array(data, dtype=float), info, verbose="error"), stages
+
+
+def notice_rhythm(raw: mne.io.RawArray, weights: LoadedWeights) -> bool:
+    """Check whether staging a night warns of its heart rhythm."""
+    with keep_cautions([], show=False):
+        stager = SleepStagerW2S(raw, weights=weights)
+        stager.predict()
+        return any(word in text for text in stager.cautions for word in _WORDS)
+
+
+def run_rhythm(place: Place, arm: str, seed: int) -> Result:
+    """Stage the test nights of the cohorts in the rhythm of an arm, unless its result is there.
+
+    Parameters
+    ----------
+    place : Place
+        The study.
+    arm : str
+        The arm.
+    seed : int
+        The seed: other people.
+
+    Returns
+    -------
+    result : Result
+        Its result.
+    """
+    study = place.study
+    weights = load_weights(str(study.weights))
+    wanted = study.arms[arm].rhythm
+    assert wanted is not None
+    sizes = {name: place.scale.cohorts[name] for name in study.evaluate}
+    origins = {
+        name: {
+            "kind": "simulated" if place.stages is None else "simulated, with real hypnograms",
+            "modalities": sorted(size.modalities),
+            "subjects": {"training": 0, "validation": 0, "test": size.n_test},
+            "key": compute_key(size.model_dump(mode="json") | {"stages": place.hash_stages(name)}),
+        }
+        for name, size in sizes.items()
+    }
+    described = {
+        "start": {"config": asdict(weights.config), "sha256": weights.lineage[0].sha256},
+        "trainings": [],
+        "rhythm": wanted.model_dump(),
+        "seed": seed,
+        "evaluate": origins,
+    }
+    key = compute_key(described)
+    if (known := place.store.find(place.name, arm, seed, described)) is not None:
+        return known
+    start, nights, noticed = time.process_time(), [], []
+    for name, size in sizes.items():
+        for number in range(size.n_test):
+            given = None if place.stages is None else place.stages[name][-1 - number]
+            seeds = (_SEED, *name.encode(), number, seed)
+            raw, stages = simulate_rhythm(size, given, wanted.name, wanted.burden, seeds)
+            hyp = yasa.Hypnogram([STAGES[stage] for stage in stages], n_stages=5)
+            subject = f"{name}{number:03d}"
+            with keep_cautions([], show=False):
+                found = evaluate([Night(raw, hyp, subject, name)], weights, subsets="all")
+            nights += collect_nights(found)
+            noticed += [subject] * notice_rhythm(raw, weights)
+    versions = {package: version(package) for package in PACKAGES}
+    result = Result(
+        study=place.name,
+        arm=arm,
+        seed=seed,
+        key=key,
+        described=described,
+        scale=place.scale_name,
+        n_parameters=sum(p.numel() for p in weights.network.parameters()),
+        n_bytes=0,
+        pretraining={},
+        trainings=[],
+        nights=nights,
+        noticed=noticed,
+        versions=versions | {"processor": platform.machine()},
+        staging_s=round(
+            (time.process_time() - start) / max(len({n.subject for n in nights}), 1), 1
+        ),
+    )
+    place.store.write(result)
+    return result

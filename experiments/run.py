@@ -1,0 +1,162 @@
+"""Run a study of the paper: python experiments/run.py STUDY --out DIR.
+
+Cohorts are prepared, and each arm is trained for each seed and evaluated on nights of other
+subjects. Each run has a result of a few hundred kB, and is not done again; run the same command
+again to resume. Table (CSV), figure (PNG) and page (Markdown) are made from the results alone, also
+with --report. Studies are described in experiments/configs, and docs/experiments/index.md.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import joblib
+import mne
+from arms import Place, make_start, run_arm
+from nights import assign_stages, prepare_cohorts, read_stages
+from pages import write_page
+from results import FOLDER, ResultStore
+from rhythms import run_rhythm
+from scales import SCALES, Scale, check_study, read_scale
+from study import CONFIGS, Study, read_study
+
+from mne_wav2sleep.progress import is_live, show_bars
+from mne_wav2sleep.verbosity import logger
+
+_DOCS = Path(__file__).parents[1] / "docs" / "experiments"
+
+
+def _list(folder: Path) -> list[str]:
+    """List configurations."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def _split_table(text: str) -> tuple[str, Path]:
+    """Split NAME=TABLE."""
+    name, equals, table = text.partition("=")
+    if not (name and equals and table):
+        raise argparse.ArgumentTypeError(f"takes NAME=TABLE, such as A=nights.csv, got {text!r}")
+    return name, Path(table).expanduser()
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", choices=_list(CONFIGS), metavar="STUDY", help="its name")
+    parser.add_argument("--out", type=Path, help="folder of nights, runs, results and pages")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
+    parser.add_argument("--scale", choices=_list(SCALES), default="small", help="size of all")
+    parser.add_argument("--quick", action="store_true", help="the same as --scale quick")
+    parser.add_argument("--hypnograms", type=Path, metavar="DIR", help="stages of simulated nights")
+    parser.add_argument(
+        "--cohort",
+        type=_split_table,
+        action="append",
+        default=[],
+        metavar="NAME=TABLE",
+        help="recorded nights in place of a simulated cohort; can be repeated",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="nights, and seeds, in parallel")
+    parser.add_argument("--results", type=Path, help="folder of results (default: OUT/results)")
+    parser.add_argument("--pages", type=Path, help="folder of pages (default: OUT/pages)")
+    parser.add_argument(
+        "--report", action="store_true", help="only write the page, from results with the code"
+    )
+    return parser
+
+
+def _run_seed(place: Place, seed: int) -> None:
+    """Run all arms with a seed; runs that arms share are done once."""
+    mne.set_log_level("info")  # in each process
+    with show_bars(is_live()):
+        for arm in place.study.arms:
+            result = (run_arm if place.study.weights is None else run_rhythm)(place, arm, seed)
+            logger.info(f"{place.name}, {arm}, seed {seed}: {result.cpu_s:.0f} s of training.")
+
+
+def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> ResultStore:
+    """Run a study.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The options of the command.
+    study : Study
+        The study.
+    scale : Scale
+        The scale.
+
+    Returns
+    -------
+    store : ResultStore
+        Where its results are.
+    """
+    check_study(study, scale)
+    tables = dict(options.cohort)
+    if tables and study.weights is not None:
+        raise ValueError("The study is of simulated rhythms. Leave out --cohort.")
+    if unknown := sorted(set(tables) - set(study.all_cohorts)):
+        raise ValueError(
+            f"--cohort names {unknown[0]}, but the study has {', '.join(study.all_cohorts)}. Name "
+            "one of them."
+        )
+    out = options.out.expanduser().absolute()
+    store = ResultStore(options.results or out / "results")
+    stages = None
+    if options.hypnograms is not None:
+        stages = assign_stages(scale, read_stages(options.hypnograms))
+    cohorts = {}
+    if study.weights is None:
+        with show_bars(is_live()):
+            names = study.all_cohorts
+            cohorts = prepare_cohorts(names, scale, tables, stages, out / "nights", options.jobs)
+    place = Place(options.study, study, options.scale, scale, cohorts, out, store, stages)
+    n_jobs = min(options.jobs, options.seeds)
+    if n_jobs > 1 and study.weights is None:  # encoders are pretrained once, not by each process
+        for arm in study.arms.values():
+            make_start(scale.make_config(arm), scale, 0, out)
+    tasks = [joblib.delayed(_run_seed)(place, seed) for seed in range(options.seeds)]
+    joblib.Parallel(n_jobs)(tasks)
+    return store
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : list of str or None
+        The arguments; None for those of the process.
+
+    Returns
+    -------
+    code : int
+        0, or 2 if it cannot be run; a sentence on stderr says why.
+    """
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    options.scale = "quick" if options.quick else options.scale
+    if options.out is None and not options.report:
+        parser.error("--out is needed: a folder for nights, runs, results and pages.")
+    if options.seeds < 1 or options.jobs < 1:
+        parser.error("--seeds and --jobs must be 1 or more.")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    try:
+        study = read_study(CONFIGS / f"{options.study}.yaml")
+        if options.report:
+            store = ResultStore(options.results or FOLDER)
+            pages = options.pages or _DOCS
+        else:
+            store = run_study(options, study, read_scale(SCALES / f"{options.scale}.yaml"))
+            pages = options.pages or options.out / "pages"
+        page = write_page(options.study, store.read(options.study), study, pages)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

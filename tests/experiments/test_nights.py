@@ -1,0 +1,110 @@
+"""Nights of the cohorts: stages as given, parts of different people, made once."""
+
+import nights
+import numpy as np
+import pytest
+from builders import START, make_hypnogram, make_raw
+from scales import CohortSize, Scale
+
+from mne_wav2sleep import write_hypnogram
+
+
+@pytest.fixture
+def size():
+    return CohortSize(
+        about="tiny",
+        modalities=["THX"],
+        n_training=2,
+        n_validation=1,
+        n_test=1,
+        population={"age": [60, 70]},
+        apnea_index=5.0,
+        hours=(0.1, 0.12),
+    )
+
+
+@pytest.fixture
+def hypnograms(tmp_path):
+    folder = tmp_path / "hypnograms"
+    folder.mkdir()
+    for i in range(5):
+        np.savez(folder / f"{i}.npz", stages=np.array([0, 1, 2, 3, 4, -1, i % 5] * 2, np.int8))
+    return folder
+
+
+def test_real_stages_are_those_of_the_nights(size, hypnograms, tmp_path):
+    scale = Scale(about="tiny", cohorts={"A": size})
+    assigned = nights.assign_stages(scale, nights.read_stages(hypnograms))["A"]
+    found = nights.simulate_cohort(size, "A", assigned, tmp_path)
+    every = [night for part in nights.PARTS for night in found.parts[part]]
+    assert [len(found.parts[part]) for part in nights.PARTS] == [2, 1, 1]
+    assert len({night.subject for night in every}) == 4
+    for night, stages in zip(every, assigned, strict=True):
+        # As five stages, in the order of the network.
+        assert night.read_stages(5).tolist() == stages.tolist()
+    assert found.origin["kind"] == "simulated, with real hypnograms"
+
+
+def test_nights_are_made_once(size, tmp_path):
+    first = nights.simulate_cohort(size, "A", None, tmp_path)
+    times = [night.path.stat().st_mtime_ns for night in first.parts["training"]]
+    again = nights.simulate_cohort(size, "A", None, tmp_path)
+    assert again == first
+    assert [night.path.stat().st_mtime_ns for night in again.parts["training"]] == times
+    first.parts["test"][0].path.write_bytes(b"of another version")
+    assert nights.simulate_cohort(size, "A", None, tmp_path) == first
+    other = nights.simulate_cohort(
+        size.model_copy(update={"apnea_index": 9.0}), "A", None, tmp_path
+    )
+    assert other.origin["key"] != first.origin["key"]
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("stages", np.array([0, 9]), "has stages that are not valid"),
+        ("stages", np.array([[0, 1]]), "has stages that are not valid"),
+        ("other", np.array([0]), "is not a hypnogram"),
+        ("stages", np.array([{}], dtype=object), "is not a hypnogram"),
+    ],
+)
+def test_wrong_hypnograms_are_named(tmp_path, name, array, message):
+    np.savez(tmp_path / "x.npz", **{name: array})
+    with pytest.raises(ValueError, match=f"x.npz {message}.*integers from -1 to 4"):
+        nights.read_stages(tmp_path)
+
+
+def test_too_few_hypnograms_are_said(size, hypnograms):
+    scale = Scale(about="tiny", cohorts={"A": size, "B": size})
+    with pytest.raises(ValueError, match="have 8 nights, but only 5 hypnograms"):
+        nights.assign_stages(scale, nights.read_stages(hypnograms))
+    with pytest.raises(ValueError, match="no hypnograms"):
+        nights.read_stages(hypnograms.parent / "none")
+
+
+@pytest.fixture
+def table(tmp_path):
+    lines = ["recording,hypnogram,subject"]
+    for i in range(6):
+        raw = make_raw(("Thor",), seconds=600, start=START, seed=i)
+        raw.export(tmp_path / f"{i}.edf", verbose="error")
+        write_hypnogram(make_hypnogram(20, seed=i), tmp_path / f"{i}.csv")
+        lines.append(f"{i}.edf,{i}.csv,p{i // 2}")  # two nights of each
+    (tmp_path / "nights.csv").write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path / "nights.csv"
+
+
+def test_recorded_nights_are_split_by_subject(size, table, tmp_path):
+    found = nights.read_cohort(size, "A", table, tmp_path / "prepared")
+    people = [{night.person for night in found.parts[part]} for part in nights.PARTS]
+    assert [len(some) for some in people] == [1, 1, 1]
+    assert len(set.union(*people)) == 3
+    assert [len(found.parts[part]) for part in nights.PARTS] == [2, 2, 2]
+    assert found.origin["kind"] == "recorded"
+
+
+def test_two_subjects_are_too_few(size, table, tmp_path):
+    lines = table.read_text("utf-8").splitlines()[:5]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ValueError, match="has 2 subjects, but training, validation and test"):
+        nights.read_cohort(size, "A", table, tmp_path / "prepared")
