@@ -36,7 +36,7 @@ from .monitoring import check_tensorboard
 from .run import TrainingRun, check_folder, claim_folder, describe_run, finish, is_finished
 from .schedule import Schedule, resolve_settings
 from .settings import FINE_TUNING, TrainingSettings, check_datasets, describe_architecture
-from .signatures import compare_seeds, find_signatures, write_scores
+from .signatures import report_signs
 from .splitting import Split, TrainingNights
 from .stopping import explain_stop
 from .trainer import choose_devices, fit_module, use_plain_modes
@@ -196,12 +196,9 @@ def _train_alone(
             calibration = calibrate(apart, trained, device=run.device)
         trained = replace(trained, calibration=calibration)
         after = evaluate(apart, trained, device=run.device)
-        write_scores(after, folder)
-        signs = [*find_signatures(after, run.settings.masking), *compare_seeds(folder, record)]
-        for sign in signs:
-            warn(sign)
-        splits = {"training": training, "validation": apart}
-        write_card(folder, trained, splits, run, schedule, (before, after), signs)
+        signs = report_signs(after, folder, record, run)
+        parts = {"training": training, "validation": apart}
+        write_card(folder, trained, parts, run, schedule, (before, after), signs)
         # Last, so that calibration and card warn only of what the initial weights have seen.
         contents = ([night.contents for night in part] for part in (training, apart))
         save_weights(replace(trained, seen=start.seen.extend(*contents)), folder)

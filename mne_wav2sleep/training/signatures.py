@@ -5,36 +5,73 @@ that differ by their seed alone and disagree, and signals that together are wort
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
+from ..cautions import warn
 from ..cohorts import Evaluation
+from ..cohorts.comparison.intervals import N_DRAWS, SEED
 from ..output import write_whole
 from .masking import Masking
-from .run import FREE, SCORES, compare_records, read_record
+from .run import FREE, SCORES, TrainingRun, compare_records, read_record
 
 _FEWEST_SUBJECTS = 4
-"""Number of validation subjects from which scores are compared."""
-_N_DRAWS = 999
+"""Number of validation subjects, or nights, from which scores are compared."""
 _FAR = 0.15
 """Mean kappa by which a signal alone has to be below the others, surely, to be far below them; a
 belt is below the heart by 0.1 to 0.15 in networks that have learned both."""
 _HALF = 0.5
 """Share of the others' mean kappa that it has to be below as well."""
+_CHANCE = 0.1
+"""Kappa below which a signal is worth hardly more than chance."""
+_LEARNED = 0.2
+"""Mean kappa above which the training of another signal has succeeded."""
 _WORSE = 0.02
 """Mean kappa by which all signals have to be worse than one of them."""
-_SEEDS_APART = 0.1
-"""Kappa by which runs that differ by their seed alone may differ."""
+_SEEDS_APART = 0.05
+"""Standard deviation of the mean kappas of runs that differ by their seed alone."""
+_SAME_RUN = FREE - {"max_passes", "patience"} | {"seed"}
+"""Settings that may differ between them."""
 _MOST_RUNS = 100
 """Number of folders that are looked at."""
 _MOST_SHOWN = 6
 """Number of runs that a message names."""
+
+
+def report_signs(
+    found: Evaluation, folder: Path, record: Mapping[str, Any], run: TrainingRun
+) -> list[str]:
+    """Write the scores of the validation nights, and warn of signs that training failed.
+
+    Parameters
+    ----------
+    found : Evaluation
+        Agreement of the trained weights on the validation nights.
+    folder : Path
+        The model folder.
+    record : mapping
+        What was trained.
+    run : TrainingRun
+        How it was trained.
+
+    Returns
+    -------
+    signs : list of str
+        The warnings.
+    """
+    # Without names of subjects and recordings, since the folder is handed on.
+    scores = found.by_night.drop(columns=["subject", "recording"])
+    with write_whole(folder / SCORES, overwrite=True) as unfinished:
+        scores.to_csv(unfinished, index=False)
+    signs = find_signatures(found, run.settings.masking)
+    signs += [] if run.is_fold else compare_seeds(folder, record)
+    for sign in signs:
+        warn(sign)
+    return signs
 
 
 def find_signatures(found: Evaluation, masking: Masking) -> list[str]:
@@ -54,92 +91,84 @@ def find_signatures(found: Evaluation, masking: Masking) -> list[str]:
 
     Notes
     -----
-    Intervals are 95% intervals of a bootstrap over subjects; a difference that they do not exclude
-    is no sign.
+    Signals are compared on the same nights, so that a signal of a difficult dataset is not taken
+    for one that was not learned. Intervals are 95% intervals of a bootstrap over subjects; a
+    difference that they do not exclude is no sign.
     """
-    table = found.by_night.pivot_table("kappa", ["dataset", "subject", "night"], "subset")
-    subjects = table.groupby(["dataset", "subject"]).mean()
-    names = [str(name) for name in subjects if "+" not in str(name)]
-    return [*_find_unlearned(subjects[names], masking), *_find_worse(table, names, masking)]
+    kappas = found.by_night.pivot_table("kappa", ["dataset", "subject", "night"], "subset")
+    names = [str(name) for name in kappas if "+" not in str(name)]
+    alone = kappas[names].groupby(["dataset", "subject"]).mean()
+    return [*_find_unlearned(alone, masking), *_find_worse(kappas, names, masking)]
 
 
 def _find_unlearned(kappas: pd.DataFrame, masking: Masking) -> list[str]:
-    """Find signals that, alone, agree far less than the other signals alone."""
+    """Find signals that, alone, agree far less than the others alone, or hardly at all."""
     signs = []
-    for name in kappas:
-        others = [other for other in kappas if other != name]
-        is_few = kappas[name].count() < _FEWEST_SUBJECTS
-        if not others or is_few or (kappas[others].count() < _FEWEST_SUBJECTS).any():
-            continue
-        mean, rest = kappas[name].mean(), kappas[others].mean().mean()
-        at = list(kappas).index(name)
-        low, _ = _bootstrap(kappas.to_numpy(), partial(_compare, at=at))
-        if mean < _HALF * rest and low > _FAR:
-            drop = masking.drop.get(str(name), 0.0)
+    for name in map(str, kappas):
+        own, others = kappas[name].dropna(), kappas.drop(columns=name)
+        both = own.index.intersection(others.dropna(how="all").index)
+        drop = masking.drop.get(name, 0.0)
+        if len(both) >= _FEWEST_SUBJECTS:
+            rest = others.loc[both].mean(axis="columns")
+            mean, of_rest = own[both].mean(), rest.mean()
+            low, _ = _bootstrap((rest - own[both]).to_numpy())
+            is_unlearned = mean < _HALF * of_rest and low > _FAR
+            versus = f"the other signals alone {of_rest:.2f} on the same nights"
+        else:  # alone in its dataset, with nothing to be compared with but chance
+            if len(own) < _FEWEST_SUBJECTS or not (others.mean() > _LEARNED).any():
+                continue
+            mean, (_, high) = own.mean(), _bootstrap(own.to_numpy())
+            is_unlearned = high < _CHANCE
+            versus = "other signals have more on other nights"
+        if is_unlearned:
+            remedy = "Raise the probabilities of dropping the others"
+            if drop:
+                remedy = f"Lower that, or {remedy[0].lower()}{remedy[1:]}"
             signs.append(
-                f"{name} alone has a kappa of {mean:.2f} on the validation nights, the other "
-                f"signals alone {rest:.2f}: the network has not learned to use it. It was dropped "
-                f"with a probability of {drop:g} (masking.drop.{name}). Lower that, or raise those "
-                "of the others, so that it is more often the only one."
+                f"{name} alone has a kappa of {mean:.2f} on the validation nights, {versus}: the "
+                "network may not have learned to use it. It was dropped with a probability of "
+                f"{drop:g} (masking.drop.{name}). {remedy}, so that it is more often the only one."
             )
     return signs
 
 
-def _compare(kappas: NDArray[np.float64], at: int) -> float:
-    """Compare the mean of the other columns with that of one."""
-    counts = np.isfinite(kappas).sum(axis=0)
-    if not counts.all():  # a draw without any subject that has the signal
-        return float("nan")
-    means = np.nansum(kappas, axis=0) / counts
-    return float(np.delete(means, at).mean() - means[at])
-
-
-def _find_worse(table: pd.DataFrame, names: Sequence[str], masking: Masking) -> list[str]:
-    """Find whether all signals of the nights agree less than the best of them alone."""
-    every = [name for name in table if "+" in str(name)]
-    if not every:
-        return []
-    # The largest subset of each night is the one that was recorded.
-    order = sorted(every, key=lambda name: -str(name).count("+"))
-    recorded = table[order].bfill(axis=1).iloc[:, 0].dropna()
-    alone = table.loc[recorded.index, list(names)].dropna(axis="columns", how="all")
-    best = str(alone.mean().idxmax())
-    gains = (recorded - alone[best]).groupby(["dataset", "subject"]).mean().dropna().to_numpy()
-    if gains.size < _FEWEST_SUBJECTS:
-        return []
-    low, high = _bootstrap(gains, np.mean)
-    if high >= 0 or gains.mean() > -_WORSE:
-        return []
-    drops = ", ".join(f"{name} {masking.drop.get(name, 0.0):g}" for name in alone)
-    return [
-        f"All signals together have a kappa that is {-gains.mean():.2f} lower than that of {best} "
-        f"alone on the validation nights (95% interval {-high:.2f} to {-low:.2f}): they were too "
-        "seldom seen together. Lower the probabilities of dropping signals (masking.drop: "
-        f"{drops})."
-    ]
+def _find_worse(kappas: pd.DataFrame, names: Sequence[str], masking: Masking) -> list[str]:
+    """Find whether all signals of the nights of a dataset agree less than the best of them."""
+    signs = []
+    for dataset, table in kappas.groupby(level="dataset"):
+        several = [name for name in table if "+" in str(name) and table[name].notna().any()]
+        if not several:
+            continue
+        # The largest subset of each night is the one that was recorded.
+        order = sorted(several, key=lambda name: -str(name).count("+"))
+        recorded = table[order].bfill(axis="columns").iloc[:, 0].dropna()
+        alone = table.loc[recorded.index, list(names)].dropna(axis="columns")
+        gains = alone.rsub(recorded, axis="index").groupby("subject").mean()
+        if len(gains) < _FEWEST_SUBJECTS or gains.empty:
+            continue
+        # The best signal is that of each draw, as which one it is is not known for sure either.
+        low, high = _bootstrap(gains.to_numpy(), lambda means: means.min(axis=-1))
+        best, gain = str(gains.mean().idxmin()), gains.mean().min()
+        if high < 0 and gain <= -_WORSE:
+            drops = ", ".join(f"{name} {masking.drop.get(name, 0.0):g}" for name in alone)
+            signs.append(
+                f"All signals together have a kappa that is {-gain:.2f} lower than that of {best} "
+                f"alone on the validation nights of {dataset} (95% interval {-high:.2f} to "
+                f"{-low:.2f}): they may have been seen together too seldom. Lower the "
+                f"probabilities of dropping signals (masking.drop: {drops})."
+            )
+    return signs
 
 
 def _bootstrap(
-    values: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], Any]
+    values: NDArray[np.float64],
+    choose: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda means: means,
 ) -> tuple[float, float]:
-    """Give a 95% interval by a percentile bootstrap over the first axis."""
-    found = stats.bootstrap(
-        (np.arange(len(values)),),
-        lambda rows: statistic(values[rows]),
-        n_resamples=_N_DRAWS,
-        vectorized=False,
-        method="percentile",
-        rng=0,
-    ).bootstrap_distribution
-    low, high = np.nanquantile(found, [0.025, 0.975])
+    """Give a 95% interval of the mean over subjects (the first axis), or of one of the means."""
+    n = len(values)
+    times = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), N_DRAWS)
+    low, high = np.quantile(choose(times @ values / n), [0.025, 0.975])
     return float(low), float(high)
-
-
-def write_scores(found: Evaluation, folder: Path) -> None:
-    """Write the scores of the validation nights, without names of subjects and recordings."""
-    scores = found.by_night.drop(columns=["subject", "recording"])
-    with write_whole(folder / SCORES, overwrite=True) as unfinished:
-        scores.to_csv(unfinished, index=False)
 
 
 def compare_seeds(folder: Path, record: Mapping[str, Any]) -> list[str]:
@@ -155,24 +184,27 @@ def compare_seeds(folder: Path, record: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     signs : list of str
-        A sentence if their kappas on the validation nights differ by more than sound runs do.
+        A sentence if their kappas on the same validation nights differ by more than sound runs do.
     """
+    folder = folder.resolve()
+    if len(record.get("validation", ())) < _FEWEST_SUBJECTS:
+        return []
     kappas = {folder.name: _read_kappa(folder)}
-    for path in sorted(folder.absolute().parent.glob(f"*/{SCORES}"))[:_MOST_RUNS]:
+    for path in sorted(folder.parent.glob(f"*/{SCORES}"))[:_MOST_RUNS]:
         other = path.parent
         try:
             old = None if other.name == folder.name else read_record(other)
-            if old is not None and not compare_records(old, record, FREE | {"seed"}):
+            if old is not None and not compare_records(old, record, _SAME_RUN):
                 kappas[other.name] = _read_kappa(other)
         except (ValueError, OSError, KeyError):  # of another program, or damaged
             continue
-    spread = max(kappas.values()) - min(kappas.values())
+    spread = float(np.std(list(kappas.values()), ddof=1)) if len(kappas) > 1 else 0.0
     if not spread > _SEEDS_APART:
         return []
     shown = ", ".join(f"{name} {kappa:.2f}" for name, kappa in sorted(kappas.items())[:_MOST_SHOWN])
     return [
-        f"{len(kappas)} runs that differ by their seed alone have kappas that differ by "
-        f"{spread:.2f} on the same validation nights ({shown}): training is unstable. Lower the "
+        f"{len(kappas)} runs that differ by their seed alone have kappas with a standard deviation "
+        f"of {spread:.2f} on the same validation nights ({shown}): training is unstable. Lower the "
         "learning rate, clip the gradient, train for longer, and check how signals are normalized."
     ]
 

@@ -35,6 +35,8 @@ def test_scores_of_counts_are_those_of_yasa(stages):
     by_stage = by_stage.reindex(columns=["support", *BY_STAGE])
     found = score_counts(count_nights([pair])[0])
     names = {"precision": "weighted_precision", "f1": "weighted_f1"}
+    if np.isnan(expected["kappa"]):  # YASA gives 0 for a correlation that is 0/0 as well
+        expected["mcc"] = np.nan
     for name, value in expected.items():
         assert found[names.get(name, name)] == pytest.approx(value, nan_ok=True), name
     occurs = by_stage["support"].notna().to_numpy()

@@ -47,6 +47,7 @@ def test_a_signal_that_was_not_learned():
     [sign] = find_signatures(found, Masking(drop={"PPG": 0.9, "ECG": 0.1}))
     assert sign.startswith("PPG alone has a kappa of 0.0")
     assert "the other signals alone 0.4" in sign
+    assert "on the same nights: the network may not have learned to use it" in sign
     assert "a probability of 0.9 (masking.drop.PPG)" in sign
 
 
@@ -55,7 +56,31 @@ def test_a_signal_of_another_dataset_that_was_not_learned():
     watch = make_evaluation({"PPG": 0.02}, dataset="watch").by_night
     both = Evaluation(pd.DataFrame(), pd.concat([lab, watch]), {}, pd.DataFrame())
     [sign] = find_signatures(both, Masking())
-    assert sign.startswith("PPG alone")
+    assert sign.startswith("PPG alone has a kappa of -0.02 on the validation nights, other signals")
+    assert "other signals have more on other nights" in sign
+
+
+def test_a_signal_of_a_difficult_dataset_was_learned():
+    lab = make_evaluation({"ECG": 0.68, "THX": 0.5, "ECG+THX": 0.7}).by_night
+    children = make_evaluation({"PPG": 0.28, "ECG": 0.28, "ECG+PPG": 0.3}, dataset="b").by_night
+    both = Evaluation(pd.DataFrame(), pd.concat([lab, children]), {}, pd.DataFrame())
+    assert find_signatures(both, Masking()) == []
+    alone = children[children["subset"] == "PPG"]  # without an ECG to be compared with
+    both = Evaluation(pd.DataFrame(), pd.concat([lab, alone]), {}, pd.DataFrame())
+    assert find_signatures(both, Masking()) == []
+
+
+def test_a_signal_that_was_never_dropped_gets_other_advice():
+    [sign] = find_signatures(make_evaluation(SOUND | {"PPG": 0.05}), Masking.off())
+    assert ". Raise the probabilities of dropping the others, so that" in sign
+
+
+def test_scores_that_are_not_defined_have_no_signs():
+    found = make_evaluation(SOUND)
+    found.by_night.loc[~found.by_night["subset"].str.contains("+", regex=False), "kappa"] = np.nan
+    assert find_signatures(found, Masking()) == []
+    found.by_night["kappa"] = np.nan
+    assert find_signatures(found, Masking()) == []
 
 
 def test_signals_that_are_worse_together():
@@ -100,10 +125,15 @@ def test_runs_with_other_seeds_beside_it_are_compared(nights, train_tiny, quick,
     pd.read_csv(folder / "validation.csv").assign(kappa=0.9).to_csv(
         tmp_path / "other" / "validation.csv"
     )
+    longer = tmp_path / "longer"  # of more passes, which is another run
+    shutil.copytree(folder, longer)
+    path = longer / "training.json"
+    path.write_text(path.read_text().replace('"max_passes": 1', '"max_passes": 9'))
+    pd.read_csv(folder / "validation.csv").assign(kappa=0.9).to_csv(longer / "validation.csv")
     for kappa, n_signs in ((0.51, 0), (0.7, 1)):
         scores.assign(kappa=0.5).to_csv(folder / "validation.csv")
         scores.assign(kappa=kappa).to_csv(tmp_path / "seed-0" / "validation.csv")
         signs = compare_seeds(folder, record)
         assert len(signs) == n_signs
-    assert signs[0].startswith("2 runs that differ by their seed alone have kappas that differ by")
+    assert signs[0].startswith("2 runs that differ by their seed alone have kappas with a standard")
     assert "(seed-0 0.70, seed-1 0.50): training is unstable" in signs[0]

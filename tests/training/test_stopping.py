@@ -108,11 +108,11 @@ def test_sigterm_while_nights_are_prepared_keeps_those_that_are(
 ):
     opened = []
 
-    def open_or_stop(night, **options):
-        opened.append(night.subject)
+    def open_or_stop(task, **options):
+        opened.append(task[0].subject)
         if len(opened) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return prepare(night, **options)
+        return prepare(task, **options)
 
     prepare = preparing._prepare_file
     monkeypatch.setattr(preparing, "_prepare_file", open_or_stop)
