@@ -201,3 +201,12 @@ def test_a_column_of_a_similar_name_is_suggested():
     with pytest.raises(ValueError) as caught:
         group_nights(nights, "apnea")
     assert "Choose one such as 'apnoea' (of 102 columns), or" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "cut"),
+    [("age_years", True), ("AHI_nsrr", True), ("age_group", False), ("ahi_class", False)],
+)
+def test_codes_of_groups_are_not_cut_as_years_or_events(column, cut):
+    groups = group_nights(make_nights(**{column: [1, 2, 31]}), column)
+    assert (list(groups) == ["1", "2", "31"]) != cut

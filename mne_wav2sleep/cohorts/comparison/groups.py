@@ -29,6 +29,8 @@ _AHIS = (5.0, 15.0, 30.0)
 """Edges of apnea severity in events per hour of sleep: none, mild, moderate and severe (AASM)."""
 _OLDEST = re.compile(r"(?:[>≥]|>=)\s*(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)\s*\+")
 """Ages of the oldest, as tables write them that hide ages above it: ``89+``, ``>89``."""
+_UNITS = {"years", "year", "yrs", "y", "nsrr", "index", "total", "per", "hour", "h"}
+"""Words that may follow ``age`` and ``ahi`` in the names of columns of ages and indices."""
 _SEVERITIES = ("none", "mild", "moderate", "severe")
 _DEFAULTS = {"age": _AGES, "ahi": _AHIS}
 """Column, or the first word of its name -> edges by default."""
@@ -259,8 +261,9 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
     -------
     groups : pandas.Series
         Name of the group of each night, an ordered categorical; ``"unknown"``, the last one, for
-        nights without a value. Ages such as ``89+`` and ``>89`` count as 89. A column of words that
-        is named by more than ``age`` or ``ahi`` (``age_group``) is taken as it is.
+        nights without a value. Ages such as ``89+`` and ``>89`` count as 89. Columns of other
+        names, such as ``age_group`` or ``ahi_class``, are taken as they are, whose numbers may be
+        codes; ``age_years`` and ``ahi_nsrr`` are ages and indices.
 
     Raises
     ------
@@ -279,11 +282,12 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # such as a categorical
         values = values.astype(object)
     values = values.mask(values.map(lambda one: _is_text(one) and not one.strip()).astype(bool))
-    base = re.split(r"[\W_]", column.casefold())[0]
-    numbers = _to_numbers(values, is_age=base == "age")
+    base, *more = re.split(r"[\W_]+", column.casefold().strip())
+    is_measure = base in _DEFAULTS and set(more) <= _UNITS
+    numbers = _to_numbers(values, is_age=is_measure and base == "age")
     # Text such as "mild" beside numbers.
     words = values[values.notna() & numbers.isna()]
-    if base in _DEFAULTS and (numbers.notna().any() or column.casefold() == base):
+    if is_measure:
         _check_measures(column, values, numbers, nights)
         edges = _DEFAULTS[base] if edges is None else edges
     if edges is not None and words.size:
@@ -292,7 +296,7 @@ def group_nights(nights: pd.DataFrame, column: str, edges: Edges = None) -> pd.S
             "edges. Correct it, or leave out the edges."
         )
     if edges is not None:
-        severities = base == "ahi" and tuple(edges) == _AHIS
+        severities = is_measure and base == "ahi" and tuple(edges) == _AHIS
         labels = _name_bands(edges, _SEVERITIES if severities else None)
         cut = np.searchsorted(np.asarray(edges, dtype=float), numbers, side="right")
         found = pd.Series([labels[i] for i in cut], index=values.index).mask(numbers.isna())
