@@ -42,39 +42,66 @@ class _WindowLayer(nn.Module):
         Memory and time grow with the number of epochs, not with its square.
         """
         n_recordings, n_epochs, n_features = x_BSF.shape
-        width = self.window
+        width = min(self.window, n_epochs)  # no epoch is further away
         n_blocks = -(-n_epochs // width)
         more = n_blocks * width - n_epochs
         q_BSF, k_BSF, v_BSF = self.in_proj(x_BSF).chunk(3, dim=-1)
-        q_BNHWD = self._split(functional.pad(q_BSF, (0, 0, 0, more)), width)
+        q_BNHWD = self._split(functional.pad(q_BSF, (0, 0, 0, more)), width, width)
         around = (0, 0, width, width + more)
-        k_BNHCD = self._split(functional.pad(k_BSF, around), 3 * width)
-        v_BNHCD = self._split(functional.pad(v_BSF, around), 3 * width)
-        y_BNHWD = functional.scaled_dot_product_attention(
-            q_BNHWD, k_BNHCD, v_BNHCD, attn_mask=self._make_bias(n_epochs, n_blocks)
-        )
+        k_BNHCD = self._split(functional.pad(k_BSF, around), 3 * width, width)
+        v_BNHCD = self._split(functional.pad(v_BSF, around), 3 * width, width)
+        bias_HWC = self._make_bias(width)
+        parts = [
+            self._attend_alike(q_BNHWD, k_BNHCD, v_BNHCD, bias_HWC, (first, stop), n_epochs)
+            for first, stop in _list_runs(n_blocks, n_epochs // width)
+        ]
+        y_BNHWD = torch.cat(parts, dim=1)
         y_BSF = y_BNHWD.transpose(2, 3).reshape(n_recordings, n_blocks * width, n_features)
         return self.out_proj(y_BSF[:, :n_epochs])
 
-    def _split(self, x_BSF: Tensor, size: int) -> Tensor:
-        """Split epochs into blocks of a size, each a window further, and features into heads."""
-        x_BNFC = x_BSF.unfold(1, size, self.window)
+    def _split(self, x_BSF: Tensor, size: int, step: int) -> Tensor:
+        """Split epochs into blocks of a size, each a step further, and features into heads."""
+        x_BNFC = x_BSF.unfold(1, size, step)
         x_BNHDC = x_BNFC.unflatten(2, (self.n_heads, -1))
         return x_BNHDC.transpose(3, 4)
 
-    def _make_bias(self, n_epochs: int, n_blocks: int) -> Tensor:
-        """Make what is added to the attention, shape (N, H, W, C): minus infinity out of reach."""
-        device, width = self.distance_bias.device, self.window
+    def _make_bias(self, width: int) -> Tensor:
+        """Make what is added to the attention of a block, minus infinity out of reach."""
+        device, window = self.distance_bias.device, self.window
         query_W, key_C = (torch.arange(n, device=device) for n in (width, 3 * width))
         distance_WC = key_C - width - query_W.unsqueeze(1)  # from query to key, in epochs
-        near_WC = (distance_WC >= -width) & (distance_WC <= (0 if self.causal else width))
-        bias_HWC = self.distance_bias[:, (distance_WC + width).clamp(0, 2 * width)]
-        first_N = width * torch.arange(n_blocks, device=device)
-        at_NC = first_N.unsqueeze(1) + key_C - width
-        inside_NC = (at_NC >= 0) & (at_NC < n_epochs)
+        near_WC = (distance_WC >= -window) & (distance_WC <= (0 if self.causal else window))
+        bias_HWC = self.distance_bias[:, (distance_WC + window).clamp(0, 2 * window)]
+        return torch.where(near_WC, bias_HWC, -torch.inf)
+
+    def _attend_alike(
+        self,
+        q_BNHWD: Tensor,
+        k_BNHCD: Tensor,
+        v_BNHCD: Tensor,
+        bias_HWC: Tensor,
+        blocks: tuple[int, int],
+        n_epochs: int,
+    ) -> Tensor:
+        """Attend the blocks of a run, which all have the same of their keys."""
+        width, (first, stop) = q_BNHWD.shape[3], blocks
+        at_C = torch.arange(3 * width, device=bias_HWC.device) + (first - 1) * width
         # Queries behind the end, which are cut off, still reach the last epoch: no row is empty.
-        allowed_N1WC = (near_WC & inside_NC.unsqueeze(1)).unsqueeze(1)
-        return torch.where(allowed_N1WC, bias_HWC, -torch.inf)
+        is_there_C = (at_C >= 0) & ((at_C < n_epochs) | (stop - first > 1))
+        return functional.scaled_dot_product_attention(
+            q_BNHWD[:, first:stop],
+            k_BNHCD[:, first:stop],
+            v_BNHCD[:, first:stop],
+            attn_mask=torch.where(is_there_C, bias_HWC, -torch.inf),
+        )
+
+
+def _list_runs(n_blocks: int, n_whole: int) -> list[tuple[int, int]]:
+    """List runs of blocks with the same keys: the first, those in the middle, and the last two."""
+    # A block lacks keys if it is the first, or if the block behind it is not whole.
+    middle = max(n_whole - 1, 1)
+    runs = [(0, 1), (1, middle), *((i, i + 1) for i in range(middle, n_blocks))]
+    return [(first, stop) for first, stop in runs if first < min(stop, n_blocks)]
 
 
 class WindowMixer(nn.Module):

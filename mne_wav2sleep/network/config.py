@@ -17,6 +17,8 @@ _Width = Annotated[int, Field(ge=1, le=2048)]
 _Depth = Annotated[int, Field(ge=1, le=32)]
 _MAX_REACH = 20_000
 """Number of epochs, about a week, that a convolution of the sequence mixer spans at most."""
+_MAX_PAIRS = 20_000_000
+"""Pairs of epochs of a window, times heads, for which attention keeps three values."""
 _Dropout = Annotated[float, Field(ge=0, lt=1)]
 # JSON has no tuples.
 _Channels = Annotated[tuple[_Width, ...], Field(strict=False)]
@@ -330,6 +332,12 @@ class Wav2SleepConfig:
                 raise ValueError(
                     f"feature_dim ({self.feature_dim}) should be a multiple of {name} ({n_heads})"
                 )
+        if (pairs := self.sequence_heads * self.sequence_window**2) > _MAX_PAIRS:
+            raise ValueError(
+                f"sequence_heads ({self.sequence_heads}) and sequence_window "
+                f"({self.sequence_window}) give {pairs:,} pairs of epochs, but {_MAX_PAIRS:,} are "
+                "the most"
+            )
         if self.chunk_causal and not self.encoder_causal:
             raise ValueError(
                 "chunk_causal is true, but encoder_causal is false; set both (causal: true in a "

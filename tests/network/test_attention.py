@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mne_wav2sleep import SleepStagerW2S, load_weights, save_weights, simulate_night
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
@@ -45,7 +46,7 @@ def attend_to_all(layer, x_BSF):
     return layer.out_proj(y.transpose(1, 2).flatten(2))
 
 
-@pytest.mark.parametrize("n_epochs", [1, 3, 5, 6, 23, 25])
+@pytest.mark.parametrize("n_epochs", [1, 3, 5, 6, 9, 10, 11, 14, 15, 16, 23, 25, 31])
 @pytest.mark.parametrize("causal", [False, True])
 def test_blocks_give_the_same_as_attention_to_all_epochs_in_reach(n_epochs, causal):
     torch.manual_seed(0)
@@ -76,12 +77,39 @@ def test_a_causal_mixer_does_not_see_later_epochs():
     assert change_S[17:].min() > 0
 
 
+class Largest(TorchDispatchMode):
+    """Note the number of values of the largest tensor that an operation gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_values = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for one in found if isinstance(found, tuple | list) else [found]:
+            if isinstance(one, torch.Tensor):
+                self.n_values = max(self.n_values, one.numel())
+        return found
+
+
 def test_memory_grows_with_the_epochs_and_not_with_their_square():
     sizes = {}
-    for n_epochs in (1000, 4000):
-        layer = _WindowLayer(make_config(sequence_window=10))
-        sizes[n_epochs] = layer._make_bias(n_epochs, -(-n_epochs // 10)).numel()
-    assert sizes[4000] == 4 * sizes[1000]
+    with torch.device("meta"):
+        mixer = WindowMixer(make_config(sequence_window=10)).eval()
+        for n_epochs in (1000, 4000):
+            with Largest() as largest:
+                mixer(torch.empty(1, n_epochs, 8))
+            sizes[n_epochs] = largest.n_values
+    assert sizes[4000] < 4.1 * sizes[1000]
+    assert sizes[4000] < 4000 * 30 * 8
+
+
+def test_a_window_beyond_the_recording_takes_no_memory():
+    with torch.device("meta"):
+        mixer = WindowMixer(make_config(sequence_window=1200)).eval()
+        with Largest() as largest:
+            mixer(torch.empty(1, 3, 8))
+    assert largest.n_values < 5000  # 2401 are the biases of the distances, for each of 2 heads
 
 
 def test_it_learns():
@@ -116,9 +144,14 @@ def test_a_network_with_it_is_saved_and_stages(tmp_path):
         ({"sequence_heads": 3}, "should be a multiple of sequence_heads \\(3\\)"),
         ({"sequence_window": 0}, "sequence_window"),
         ({"sequence_window": 100_000}, "sequence_window"),
+        ({"sequence_heads": 8, "sequence_window": 1200, "sequence_mixer": "dilated"}, None),
+        ({"feature_dim": 512, "sequence_heads": 64, "sequence_window": 1200}, "pairs of epochs"),
         ({"sequence_mixer": "mamba"}, "'dilated' or 'attention'"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):
+    if message is None:
+        assert make_config(**settings)
+        return
     with pytest.raises(ValueError, match=message):
         make_config(**settings)
