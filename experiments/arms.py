@@ -293,7 +293,8 @@ def run_arm(place: Place, arm: str, seed: int) -> Result:
     tested = {name: place.cohorts[name].origin for name in sorted(place.study.evaluate)}
     described = {**steps[-1], "evaluate": tested}
     key = compute_key(described)
-    if (known := place.store.find(place.name, arm, seed, described)) is not None:
+    known = place.store.find(place.name, arm, seed, place.scale_name, described)
+    if known is not None:
         return known
     study, scale = place.study, place.scale
     config = scale.make_config(study.arms[arm])

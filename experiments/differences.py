@@ -28,7 +28,8 @@ def bootstrap_mean(values: NDArray[np.float64]) -> tuple[float, float]:
     -------
     low, high : float
         Percentile bootstrap, in which subjects and seeds are both drawn with replacement, so that
-        it covers other people and other runs; NaN for fewer than two subjects.
+        it covers other people and, with enough seeds, other runs. One seed says nothing of
+        others, and two say too little. NaN for fewer than two subjects.
 
     Examples
     --------

@@ -256,6 +256,8 @@ def read_cohort(
 ) -> CohortNights:
     """Prepare the recorded nights of a table, and split them by subject.
 
+    Subjects get numbers in place of their ids, which stay the same as long as the subjects do.
+
     Parameters
     ----------
     size : CohortSize
@@ -279,7 +281,11 @@ def read_cohort(
     ValueError
         If there are fewer than three subjects.
     """
-    nights = [replace(night, dataset=cohort) for night in read_nights(table)]
+    # Subjects of the same name in two datasets of the table stay two.
+    nights = [
+        replace(night, dataset=cohort, subject=f"{night.dataset}/{night.subject}")
+        for night in read_nights(table)
+    ]
     prepared = prepare_nights(nights, folder / cohort, n_jobs=n_jobs)
     persons = sorted({night.person for night in prepared})
     if len(persons) < len(PARTS):
@@ -292,11 +298,16 @@ def read_cohort(
     n_validation = max(round(len(order) * size.n_validation / size.n_nights), 1)
     n_training = max(len(order) - n_test - n_validation, 1)
     groups = _cut(order, n_training, min(n_training + n_validation, len(order) - 1))
+    # Results are kept with the code, and must not have the subjects' own ids.
+    numbers = {person: f"{cohort}{number:04d}" for number, person in enumerate(order)}
     parts = {
-        part: [night for night in prepared if night.person in group]
+        part: [replace(n, subject=numbers[n.person]) for n in prepared if n.person in group]
         for part, group in zip(PARTS, groups, strict=True)
     }
-    key = _hash(*([*night.contents, night.scoring] for night in prepared))
+    key = _hash(
+        *([n.subject, *n.contents, n.scoring] for part in PARTS for n in parts[part]),
+        *(len(parts[part]) for part in PARTS),
+    )
     return CohortNights(parts, _describe("recorded", parts, key))
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from differences import HIGHER, LOWER, SAME, compare_arms, find_seeds
-from matplotlib.figure import Figure
-from results import Result
+from figures import plot_subsets, plot_sweep
+from results import Result, check_comparable
 from study import Study
 
 from mne_wav2sleep.cohorts.comparison.intervals import FEW_SUBJECTS
 from mne_wav2sleep.output import write_whole
-from mne_wav2sleep.showing import WIDTH, flatten
+from mne_wav2sleep.showing import flatten
 from mne_wav2sleep.training.card import format_number, format_table
 from mne_wav2sleep.verbosity import pluralize
 
@@ -65,73 +65,6 @@ def describe_claims(table: pd.DataFrame, study: Study) -> list[str]:
                 f"from {shown}."
             )
     return sentences
-
-
-def plot_subsets(table: pd.DataFrame, study: Study) -> Figure:
-    """Plot kappa of the arms from each subset.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`~differences.compare_arms`.
-    study : Study
-        The study.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        A row of axes for each cohort.
-    """
-    cohorts = list(dict.fromkeys(table["cohort"]))
-    most = max(len(table[table["cohort"] == one]["subset"].unique()) for one in cohorts)
-    height = max(np.ceil(2 * (1.2 + 0.32 * most)) / 2, 2.5)
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    for axes, cohort in zip(np.atleast_1d(figure.subplots(1, len(cohorts))), cohorts, strict=True):
-        some = table[table["cohort"] == cohort]
-        subsets = list(dict.fromkeys(some["subset"]))[::-1]
-        for i, arm in enumerate(study.arms):
-            rows = some[some["arm"] == arm].set_index("subset").reindex(subsets)
-            y = np.arange(len(subsets)) - 0.12 * (i - (len(study.arms) - 1) / 2)
-            errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["kappa"].to_numpy())
-            label = study.arms[arm].label
-            axes.errorbar(rows["kappa"], y, xerr=errors, fmt="o", ms=4, color=f"C{i}", label=label)
-        axes.set_yticks(range(len(subsets)), subsets)
-        axes.set(xlabel="Cohen's kappa", title=f"Test nights of {cohort.replace('+', ' and ')}")
-        axes.axvline(0, color="0.8", zorder=0)
-        axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
-    return figure
-
-
-def plot_sweep(table: pd.DataFrame, study: Study) -> Figure:
-    """Plot kappa from each subset against the number that the study varies.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`~differences.compare_arms`.
-    study : Study
-        The study.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
-    figure = Figure(figsize=(WIDTH, 4), layout="constrained")
-    axes = figure.subplots()
-    for i, subset in enumerate(dict.fromkeys(table["subset"])):
-        rows = table[table["subset"] == subset]
-        rows = rows.assign(x=[study.arms[arm].x for arm in rows["arm"]]).sort_values("x")
-        axes.plot(rows["x"], rows["kappa"], "o-", color=f"C{i}", label=subset)
-        axes.fill_between(
-            rows["x"].astype(float), rows["low"], rows["high"], color=f"C{i}", alpha=0.15, lw=0
-        )
-    axes.set(xlabel=study.x_label, ylabel="Cohen's kappa")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, title="Staged from")
-    return figure
 
 
 def _format_results(table: pd.DataFrame, study: Study) -> str:
@@ -293,9 +226,15 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
     -------
     page : Path
         The page.
+
+    Raises
+    ------
+    ValueError
+        If results cannot be compared, or there are none of an arm.
     """
     seeds = find_seeds(results, study)
     results = [one for one in results if one.seed in seeds and one.arm in study.arms]
+    check_comparable(results)
     table = compare_arms(results, study)
     folder.mkdir(parents=True, exist_ok=True)
     with write_whole(folder / f"{name}.csv", overwrite=True) as unfinished:
@@ -303,8 +242,6 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
     figure = (plot_subsets if study.x_label is None else plot_sweep)(table, study)
     with write_whole(folder / f"{name}.png", overwrite=True) as unfinished:
         figure.savefig(unfinished, dpi=100, metadata={"Software": None})
-    n_runs = len(results)
-    versions = ", ".join(f"{package} {v}" for package, v in results[0].versions.items())
     claims = "\n".join(f"- {sentence}" for sentence in describe_claims(table, study))
     describe = _describe_training if study.weights is None else _describe_rhythms
     paper = ""
@@ -336,12 +273,20 @@ not include 0; the intervals are not corrected for the number of comparisons.{_w
 ---
 
 Written by `python experiments/run.py {name} --report` from the results of \
-{n_runs} run{pluralize(results)}, with {versions}.
+{len(results)} run{pluralize(results)}, with {_list_versions(results)}.
 """
     path = folder / f"{name}.md"
     with write_whole(path, overwrite=True) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     return path
+
+
+def _list_versions(results: Sequence[Result]) -> str:
+    """List the versions of packages, all of those that differ between runs."""
+    found: dict[str, set[str]] = {}
+    for package, version in (pair for one in results for pair in one.versions.items()):
+        found.setdefault(package, set()).add(version)
+    return ", ".join(f"{package} {' and '.join(sorted(some))}" for package, some in found.items())
 
 
 def _warn_of_few(table: pd.DataFrame) -> str:
@@ -351,7 +296,8 @@ def _warn_of_few(table: pd.DataFrame) -> str:
         few.append(f"{n_subjects} subject{pluralize(range(n_subjects))}")
     if (n_seeds := int(table["seeds"].min())) < _FEW_SEEDS:
         few.append(f"{n_seeds} seed{pluralize(range(n_seeds))}")
-    return f" **With {' and '.join(few)}, they are doubtful.**" if few else ""
+    text = f" **With {' and '.join(few)}, they are doubtful.**" if few else ""
+    return text + " They do not stand for other seeds." * (n_seeds < _FEW_SEEDS)
 
 
 def _warn_of_scale(results: Sequence[Result], study: Study) -> str:

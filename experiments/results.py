@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -142,38 +143,32 @@ class ResultStore:
 
     folder: Path
 
-    def path(self, study: str, arm: str, seed: int) -> Path:
-        """Get the path of a result."""
-        return self.folder / study / f"{arm}-{seed}.json"
+    def path(self, study: str, arm: str, seed: int, scale: str, key: str) -> Path:
+        """Get the path of a result, which is its own for all that it depends on."""
+        return self.folder / study / f"{arm}-{seed}-{scale}-{key[:8]}.json"
 
-    def find(self, study: str, arm: str, seed: int, described: Mapping[str, Any]) -> Result | None:
+    def find(
+        self, study: str, arm: str, seed: int, scale: str, described: Mapping[str, Any]
+    ) -> Result | None:
         """Find a result, also one of another study that was computed in the same way.
 
-        Raises
-        ------
-        ValueError
-            If the result that is there was computed in another way.
+        Files of any name count, such as those of earlier versions, since they say what they are.
         """
-        path = self.path(study, arm, seed)
-        if path.exists():
-            found = read_result(path)
-            if not is_same(found.described, described):
-                raise ValueError(
-                    f"{path} was computed with other settings, cohorts or hypnograms. Remove it to "
-                    "compute it anew, or keep results elsewhere with --results."
-                )
-            return found
-        for other in sorted(self.folder.glob(f"*/*-{seed}.json")):
-            found = read_result(other)
-            if is_same(found.described, described):
-                result = found.model_copy(update={"study": study, "arm": arm})
-                self.write(result)
+        path = self.path(study, arm, seed, scale, compute_key(described))
+        known = [read_result(path)] if path.exists() else self.read_all()
+        same = [r for r in known if r.seed == seed and is_same(r.described, described)]
+        for result in same:
+            if (result.study, result.arm, result.scale) == (study, arm, scale):
                 return result
-        return None
+        if not same:
+            return None
+        copy = same[0].model_copy(update={"study": study, "arm": arm, "scale": scale})
+        self.write(copy)
+        return copy
 
     def write(self, result: Result) -> Path:
         """Write a result, with a line for each night."""
-        path = self.path(result.study, result.arm, result.seed)
+        path = self.path(result.study, result.arm, result.seed, result.scale, result.key)
         path.parent.mkdir(parents=True, exist_ok=True)
         values = result.model_dump(mode="json")
         nights = ",\n".join(f"  {json.dumps(night)}" for night in values.pop("nights"))
@@ -183,20 +178,105 @@ class ResultStore:
             unfinished.write_text(text, encoding="utf-8")
         return path
 
-    def read(self, study: str) -> list[Result]:
-        """Read all results of a study.
+    def read(self, study: str, scale: str | None = None) -> list[Result]:
+        """Read all results of a study, of one scale or of all.
 
         Raises
         ------
         ValueError
             If there are none, or one is not valid.
         """
-        paths = sorted((self.folder / study).glob("*.json"))
-        if not paths:
+        found = [read_result(path) for path in sorted((self.folder / study).glob("*.json"))]
+        chosen = [result for result in found if scale in (None, result.scale)]
+        if not chosen:
+            where = f"{self.folder}" if scale is None else f"{self.folder} at the scale {scale}"
+            raise ValueError(f"There are no results of {study} in {where}. Run the study first.")
+        return chosen
+
+    def read_all(self) -> list[Result]:
+        """Read the results of all studies.
+
+        Raises
+        ------
+        ValueError
+            If one is not valid.
+        """
+        return [read_result(path) for path in sorted(self.folder.glob("*/*.json"))]
+
+
+def is_comparable(one: Result, other: Result) -> bool:
+    """Check whether two results of a study may be on one page.
+
+    Parameters
+    ----------
+    one, other : Result
+        The results.
+
+    Returns
+    -------
+    comparable : bool
+        Whether they are of the same scale, the same nights and the same pretraining and, if they
+        are of one arm, of the same settings but for the seed.
+    """
+    first, second = (_drop_seed(result.described) for result in (one, other))
+    if one.arm != other.arm:
+        cohorts = _list_origins(first).keys() & _list_origins(second).keys()
+        first, second = (_list_shared(values, cohorts) for values in (first, second))
+    return one.scale == other.scale and (is_same(first, second) or is_same(second, first))
+
+
+def _drop_seed(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the seed of a run from what its result depends on."""
+    trainings = [
+        training | {"settings": {k: v for k, v in training["settings"].items() if k != "seed"}}
+        for training in described["trainings"]
+    ]
+    start = {k: v for k, v in described["start"].items() if k != "seed"}
+    rest = {k: v for k, v in described.items() if k != "seed"}
+    return rest | {"start": start, "trainings": trainings}
+
+
+def _list_origins(described: Mapping[str, Any]) -> dict[str, Any]:
+    """List where the nights of each cohort come from."""
+    trained = [origin for t in described["trainings"] for origin in t["cohorts"].items()]
+    return dict(trained) | described["evaluate"]
+
+
+def _list_shared(described: Mapping[str, Any], cohorts: Collection[str]) -> dict[str, Any]:
+    """List what arms share, among that the origin of cohorts that both have."""
+    start, origins = described["start"], _list_origins(described)
+    return {
+        "evaluate": sorted(described["evaluate"]),
+        "origins": {name: origins[name] for name in sorted(cohorts)},
+        "start": {name: start.get(name) for name in ("padded_epochs", "pretraining", "sha256")},
+    }
+
+
+def check_comparable(results: Sequence[Result]) -> None:
+    """Check that results of a study may be on one page.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        The results.
+
+    Raises
+    ------
+    ValueError
+        If two are of another scale, of other nights or settings, or of the same arm and seed.
+    """
+    for one, other in combinations(results, 2):
+        names = " and ".join(f"{r.arm}, seed {r.seed}, {r.scale} ({r.key})" for r in (one, other))
+        if not is_comparable(one, other):
             raise ValueError(
-                f"There are no results of {study} in {self.folder}. Run the study first."
+                f"The results of {names} cannot be compared: their scales, nights or settings "
+                "differ. Choose those of one scale with --scale, or move the others to another "
+                "folder."
             )
-        return [read_result(path) for path in paths]
+        if (one.arm, one.seed) == (other.arm, other.seed):
+            raise ValueError(
+                f"The results of {names} are two of the same arm and seed. Remove one of them."
+            )
 
 
 def read_result(path: Path) -> Result:

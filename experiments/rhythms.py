@@ -205,7 +205,8 @@ def run_rhythm(place: Place, arm: str, seed: int) -> Result:
         "evaluate": origins,
     }
     key = compute_key(described)
-    if (known := place.store.find(place.name, arm, seed, described)) is not None:
+    known = place.store.find(place.name, arm, seed, place.scale_name, described)
+    if known is not None:
         return known
     start, nights, noticed = time.process_time(), [], []
     for name, size in sizes.items():

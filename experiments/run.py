@@ -16,7 +16,7 @@ import mne
 from arms import Place, make_start, run_arm
 from nights import assign_stages, prepare_cohorts, read_stages
 from pages import write_page
-from results import FOLDER, ResultStore
+from results import FOLDER, Result, ResultStore, is_comparable
 from rhythms import run_rhythm
 from scales import SCALES, Scale, check_study, read_scale
 from study import CONFIGS, Study, read_study
@@ -46,7 +46,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("study", choices=_list(CONFIGS), metavar="STUDY", help="its name")
     parser.add_argument("--out", type=Path, help="folder of nights, runs, results and pages")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
-    parser.add_argument("--scale", choices=_list(SCALES), default="small", help="size of all")
+    parser.add_argument("--scale", choices=_list(SCALES), help="size of all (default: small)")
     parser.add_argument("--quick", action="store_true", help="the same as --scale quick")
     parser.add_argument("--hypnograms", type=Path, metavar="DIR", help="stages of simulated nights")
     parser.add_argument(
@@ -59,23 +59,26 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--jobs", type=int, default=1, help="nights, and seeds, in parallel")
     parser.add_argument("--results", type=Path, help="folder of results (default: OUT/results)")
-    parser.add_argument("--pages", type=Path, help="folder of pages (default: OUT/pages)")
+    parser.add_argument("--pages", type=Path, help="folder of pages (default: one in OUT/pages)")
     parser.add_argument(
         "--report", action="store_true", help="only write the page, from results with the code"
     )
     return parser
 
 
-def _run_seed(place: Place, seed: int) -> None:
+def _run_seed(place: Place, seed: int) -> list[Result]:
     """Run all arms with a seed; runs that arms share are done once."""
     mne.set_log_level("info")  # in each process
+    results = []
     with show_bars(is_live()):
         for arm in place.study.arms:
             result = (run_arm if place.study.weights is None else run_rhythm)(place, arm, seed)
             logger.info(f"{place.name}, {arm}, seed {seed}: {result.cpu_s:.0f} s of training.")
+            results.append(result)
+    return results
 
 
-def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> ResultStore:
+def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> list[Result]:
     """Run a study.
 
     Parameters
@@ -89,8 +92,8 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> Result
 
     Returns
     -------
-    store : ResultStore
-        Where its results are.
+    results : list of Result
+        Its results, and those of other seeds that can be compared with them.
     """
     check_study(study, scale)
     tables = dict(options.cohort)
@@ -103,6 +106,7 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> Result
         )
     out = options.out.expanduser().absolute()
     store = ResultStore(options.results or out / "results")
+    store.read_all()  # a damaged one is named before hours of work
     stages = None
     if options.hypnograms is not None:
         stages = assign_stages(scale, read_stages(options.hypnograms))
@@ -117,8 +121,15 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> Result
         for arm in study.arms.values():
             make_start(scale.make_config(arm), scale, 0, out)
     tasks = [joblib.delayed(_run_seed)(place, seed) for seed in range(options.seeds)]
-    joblib.Parallel(n_jobs)(tasks)
-    return store
+    made = [result for results in joblib.Parallel(n_jobs)(tasks) for result in results]
+    known = store.read(options.study, options.scale)
+    return [one for one in known if all(is_comparable(one, other) for other in made)]
+
+
+def _name_pages(options: argparse.Namespace) -> str:
+    """Name the folder of pages by what they are about, so that they do not replace others."""
+    simulated = "simulated" if options.hypnograms is None else "hypnograms"
+    return f"{options.scale}-{'recorded' if options.cohort else simulated}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -137,6 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _make_parser()
     options = parser.parse_args(arguments)
     options.scale = "quick" if options.quick else options.scale
+    if options.scale is None and not options.report:
+        options.scale = "small"
     if options.out is None and not options.report:
         parser.error("--out is needed: a folder for nights, runs, results and pages.")
     if options.seeds < 1 or options.jobs < 1:
@@ -146,11 +159,12 @@ def main(arguments: list[str] | None = None) -> int:
         study = read_study(CONFIGS / f"{options.study}.yaml")
         if options.report:
             store = ResultStore(options.results or FOLDER)
+            results = store.read(options.study, options.scale)
             pages = options.pages or _DOCS
         else:
-            store = run_study(options, study, read_scale(SCALES / f"{options.scale}.yaml"))
-            pages = options.pages or options.out / "pages"
-        page = write_page(options.study, store.read(options.study), study, pages)
+            results = run_study(options, study, read_scale(SCALES / f"{options.scale}.yaml"))
+            pages = options.pages or options.out / "pages" / _name_pages(options)
+        page = write_page(options.study, results, study, pages)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -34,6 +34,8 @@ _MOST_EPOCHS = 20_000
 
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d(?:\.\d{1,6})?) ?([AP]M)?", re.IGNORECASE)
 _DAY_S = 86400.0
+_CHANGE = re.compile(r"STAGE ?- ?(.+)")
+"""A change of the stage; notes can begin with the word as well ("Stage 2 looks odd")."""
 _BEGIN, _PAUSE, _LIGHTS_ON = "START RECORDING", "PAUSED", "LIGHTS ON"
 
 
@@ -99,7 +101,7 @@ def read_twin(path: Path) -> Scoring:
     ----------
     path : Path
         The file, separated by tabs: time of day, and event, such as ``STAGE - N2``. Other events
-        (apneas, arousals, notes) are ignored.
+        (apneas, arousals, notes) are ignored. Rows need not be in order.
 
     Returns
     -------
@@ -116,7 +118,8 @@ def read_twin(path: Path) -> Scoring:
     """
     lines = _load_lines(path)
     check_number(len(lines), path)
-    events = list(_time_events(lines, path))
+    # Those of the same time stay in the order of the file.
+    events = sorted(_time_events(lines, path), key=lambda event: event[0])
     begins = [time for time, text in events if text == _BEGIN]
     spans = list(_find_spans(events))
     if not spans:
@@ -169,7 +172,7 @@ def _time_events(lines: Sequence[str], path: Path) -> Iterator[tuple[float, str]
         event = " ".join(event.split("\t")[0].split()).upper()
         match = _TIME.fullmatch(text.strip())
         if match is None or int(match[1]) > 23:
-            if event.startswith("STAGE"):
+            if _CHANGE.fullmatch(event):
                 raise ValueError(
                     f"{path} has the row {quote(line)}, without a time of day. Correct it, or "
                     "download the file again."
@@ -190,14 +193,14 @@ def _find_spans(events: Sequence[tuple[float, str]]) -> Iterator[tuple[float, fl
     current: tuple[float, str] | None = None
     end: float | None = None  # when the lights were turned on
     for time, event in events:
-        is_stage = event.startswith("STAGE")
+        change = _CHANGE.fullmatch(event)
         if event == _LIGHTS_ON:
             end = time
-        if not is_stage and event not in (_BEGIN, _PAUSE):
+        if change is None and event not in (_BEGIN, _PAUSE):
             continue
         if current is not None and time > current[0]:
             yield current[0], time, current[1]
-        current, end = (time, event) if is_stage else None, None
+        current, end = (time, f"STAGE - {change[1]}") if change else None, None
     if current is not None:
         start, label = current
         # In whole epochs, since the lights may be turned on within one.

@@ -117,9 +117,23 @@ def test_damaged_scorings_do_not_stop_the_others(cohort):
     assert [night.subject for night in nights] == ["10119", "46950"]
     texts = sorted(str(one.message) for one in shown)
     assert len(texts) == 2
-    assert texts[0].startswith("wsc: wsc-visit1-10191-nsrr is left out, since its scoring cannot")
+    assert texts[0].startswith("wsc: wsc-visit1-10191 is left out, since its scoring cannot")
     assert "has no stages among its 1 event" in texts[0]
     assert "has the row ['1', 'x'] after 0 epochs" in texts[1]
+
+
+@pytest.mark.parametrize("ending", [".edf", ".stg.txt"])
+def test_names_of_wsc_may_lack_their_ending(cohort, ending):
+    folder = cohort("wsc")
+    found = read_nsrr(folder, "wsc")
+    path = folder / f"wsc-visit2-10119-nsrr{ending}"
+    path.rename(folder / f"wsc-visit2-10119{ending}")
+    nights = read_nsrr(folder, "wsc")
+    assert [night.person for night in nights] == [night.person for night in found]
+    [changed] = [night for night in nights if night not in found]
+    assert {changed.recording.name, changed.hypnogram.name} == {
+        f"wsc-visit2-10119{'' if end == ending else '-nsrr'}{end}" for end in (".edf", ".stg.txt")
+    }
 
 
 def test_many_damaged_scorings_are_named_together(tmp_path):

@@ -91,6 +91,18 @@ def test_lists_say_by_their_names_which_cohort_they_mean(tmp_path, nights):
         read_parts(folder, nights)
 
 
+def test_a_list_of_a_cohort_takes_no_nights_of_another(tmp_path):
+    shhs = make_nights("shhs", 3)
+    folder = write_lists(tmp_path / "lists", {"mesa_train": ("0001", "shhs1-0002")})
+    with pytest.raises(ValueError, match="name none of the 3 nights: they have"):
+        read_parts(folder, shhs)
+    (folder / "shhs_test.txt").write_text("0000\n")
+    with pytest.warns(RuntimeWarning) as shown:
+        parts = read_parts(folder, shhs)
+    assert name(parts) == {"training": [], "validation": [], "test": ["shhs1-0000.edf"]}
+    assert any("2 ids in" in str(one.message) for one in shown)
+
+
 def test_unknown_ids_are_said(tmp_path, nights):
     ids = ("shhs1-0000", *(f"shhs1-9{i:03}" for i in range(8)))
     folder = write_lists(tmp_path / "lists", {"train": ids})

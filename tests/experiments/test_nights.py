@@ -3,10 +3,13 @@
 import nights
 import numpy as np
 import pytest
+from arms import collect_nights
 from builders import START, make_hypnogram, make_raw
 from scales import CohortSize, Scale
 
-from mne_wav2sleep import write_hypnogram
+from mne_wav2sleep import load_weights, write_hypnogram
+from mne_wav2sleep.cautions import keep_cautions
+from mne_wav2sleep.cohorts import evaluate
 
 
 @pytest.fixture
@@ -101,6 +104,26 @@ def test_recorded_nights_are_split_by_subject(size, table, tmp_path):
     assert len(set.union(*people)) == 3
     assert [len(found.parts[part]) for part in nights.PARTS] == [2, 2, 2]
     assert found.origin["kind"] == "recorded"
+
+
+def test_results_of_recorded_nights_have_numbers_for_subjects(size, table, tmp_path):
+    # Subjects of one name in two datasets, each with the nights 2 i and 2 i + 1.
+    lines = ["recording,hypnogram,subject,dataset"]
+    names = ("secret one", "secret one", "secret two")
+    lines += [f"{i}.edf,{i}.csv,{names[i // 2]},{'mix'[i // 2]}" for i in range(6)]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    found = nights.read_cohort(size, "A", table, tmp_path / "prepared")
+    every = [night for part in nights.PARTS for night in found.parts[part]]
+    assert sorted(night.subject for night in every) == sorted(2 * ["A0000", "A0001", "A0002"])
+    people = [{night.subject for night in found.parts[part]} for part in nights.PARTS]
+    assert [len(some) for some in people] == [1, 1, 1]
+    assert "secret" not in str(found.origin)
+    again = nights.read_cohort(size, "A", table, tmp_path / "prepared")
+    assert again == found
+    weights = load_weights("mini")
+    with keep_cautions([], show=False):
+        results = collect_nights(evaluate(found.parts["test"], weights, subsets="recorded"))
+    assert {night.subject for night in results} == people[2]
 
 
 def test_two_subjects_are_too_few(size, table, tmp_path):

@@ -1,5 +1,6 @@
 """Pages say what the numbers show, and nothing else."""
 
+import figures
 import numpy as np
 import pages
 import pytest
@@ -93,7 +94,43 @@ def test_few_seeds_are_doubtful(tmp_path):
     study = read_study(CONFIGS / "ppg_masking.yaml")
     results = make_results(study, dict.fromkeys(study.arms, 0.2), n_seeds=2)
     page = pages.write_page("x", results, study, tmp_path).read_text("utf-8")
-    assert "With 2 seeds, they are doubtful" in page
+    assert "With 2 seeds, they are doubtful.** They do not stand for other seeds." in page
+
+
+def test_all_versions_are_listed(tmp_path):
+    study = read_study(CONFIGS / "ppg_masking.yaml")
+    results = make_results(study, dict.fromkeys(study.arms, 0.2))
+    results[-1] = results[-1].model_copy(update={"versions": {"torch": "3", "numpy": "2.1"}})
+    page = pages.write_page("x", results, study, tmp_path).read_text("utf-8")
+    assert "of 15 runs, with torch 2 and 3, numpy 2.1." in page
+    assert "do not stand for other seeds" not in page
+
+
+def change(result, **described):
+    return result.model_copy(update={"described": {**result.described, **described}})
+
+
+@pytest.mark.parametrize(
+    ("differ", "message"),
+    [
+        (lambda r: r.model_copy(update={"scale": "full"}), "p07, seed 2, full .* Choose those"),
+        (lambda r: change(r, evaluate={"B": {**ORIGIN, "key": "other"}}), "nights or settings"),
+        (lambda r: change(r, evaluate={"B": ORIGIN, "C": ORIGIN}), "cannot be compared"),
+        (lambda r: change(r, start={"config": {"feature_dim": 64}}), "cannot be compared"),
+        (lambda r: change(r, start={"pretraining": {"n_steps": 1}}), "cannot be compared"),
+        (lambda r: r.model_copy(update={"seed": 1}), "two of the same arm and seed"),
+    ],
+)
+def test_results_that_differ_are_refused(tmp_path, differ, message):
+    study = read_study(CONFIGS / "ppg_masking.yaml")
+    results = make_results(study, dict.fromkeys(study.arms, 0.2))
+    results = [differ(r) if (r.arm, r.seed) == ("p07", 2) else r for r in results]
+    # Also without a third seed of that arm.
+    more = [r.model_copy(update={"seed": 2}) for r in results if (r.arm, r.seed) == ("p07", 0)]
+    both = [*results, *more]
+    with pytest.raises(ValueError, match=message):
+        pages.write_page("x", both if "two of" in message else results, study, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_figure_of_a_sweep_has_its_numbers():
@@ -101,7 +138,7 @@ def test_the_figure_of_a_sweep_has_its_numbers():
     table = pages.compare_arms(
         make_results(study, dict(zip(study.arms, [0.5, 0.4, 0.3, 0.2, 0.1], strict=True))), study
     )
-    [axes] = pages.plot_sweep(table, study).axes
+    [axes] = figures.plot_sweep(table, study).axes
     [line] = axes.lines
     np.testing.assert_allclose(line.get_xdata().astype(float), [0, 0.1, 0.3, 0.5, 0.7])
     np.testing.assert_allclose(line.get_ydata(), np.array([0.5, 0.4, 0.3, 0.2, 0.1]) + 0.056)

@@ -3,7 +3,16 @@
 import json
 
 import pytest
-from results import NightResult, Result, ResultStore, TrainingResult, compute_key, read_result
+from results import (
+    FOLDER,
+    NightResult,
+    Result,
+    ResultStore,
+    TrainingResult,
+    check_comparable,
+    compute_key,
+    read_result,
+)
 
 
 @pytest.fixture
@@ -45,31 +54,57 @@ def test_a_result_is_read_back(store, result):
     path = store.write(result)
     assert read_result(path) == result
     assert '"confusion": [[3, 1], [2, 2]]' in path.read_text("utf-8")  # on one line
-    assert store.find("masking", "none", 0, result.described) == result
-    assert store.find("masking", "none", 1, result.described) is None
+    assert store.find("masking", "none", 0, "small", result.described) == result
+    assert store.find("masking", "none", 1, "small", result.described) is None
     assert store.read("masking") == [result]
 
 
 def test_studies_share_a_result(store, result):
     store.write(result)
-    found = store.find("mixer", "attention", 0, result.described)
+    found = store.find("mixer", "attention", 0, "small", result.described)
     assert (found.study, found.arm, found.nights) == ("mixer", "attention", result.nights)
     assert store.read("mixer") == [found]
 
 
-def test_other_settings_do_not_replace_a_result(store, result):
-    store.write(result)
-    with pytest.raises(ValueError, match=r"none-0\.json was computed with other settings"):
-        store.find("masking", "none", 0, {"start": {"seed": 1}})
+def test_other_settings_and_scales_do_not_replace_a_result(store, result):
+    first = store.write(result)
+    described = {**result.described, "start": {"seed": 1}}
+    assert store.find("masking", "none", 0, "small", described) is None
+    other = result.model_copy(update={"described": described, "key": compute_key(described)})
+    paths = {first, store.write(other), store.write(result.model_copy(update={"scale": "full"}))}
+    assert len(paths) == 3
+    assert first.name == f"none-0-small-{result.key[:8]}.json"
+    assert store.find("masking", "none", 0, "small", result.described) == result
+    assert store.find("masking", "none", 0, "small", described) == other
+    assert len(store.read("masking")) == 3
+    assert len(store.read("masking", "full")) == 1
+    with pytest.raises(ValueError, match=r"no results of masking in .* at the scale quick"):
+        store.read("masking", "quick")
+
+
+def test_a_result_may_have_any_name(store, result):
+    path = store.write(result)
+    old = path.rename(path.with_name("none-0.json"))  # as earlier versions named it
+    assert store.find("masking", "none", 0, "small", result.described) == result
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_results_that_are_kept_are_taken():
+    kept = ResultStore(FOLDER)
+    results = kept.read("masking", "small")
+    assert {(one.arm, one.seed) for one in results} >= {("none", 0), ("none", 1), ("masking", 0)}
+    check_comparable(results)
+    for one in results:
+        assert kept.path("masking", one.arm, one.seed, "small", one.key).exists()
+        assert kept.find("masking", one.arm, one.seed, "small", one.described) == one
 
 
 def test_a_setting_of_a_later_version_does_not_make_results_old(store, result):
     store.write(result)
     later = {**result.described, "start": {"seed": 0, "epoch_mixer": "attention"}}
-    assert store.find("masking", "none", 0, later) == result
+    assert store.find("masking", "none", 0, "small", later) == result
     later["start"]["epoch_mixer"] = "concat"
-    with pytest.raises(ValueError, match="other settings"):
-        store.find("masking", "none", 0, later)
+    assert store.find("masking", "none", 0, "small", later) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +115,7 @@ def test_a_damaged_result_is_named(store, result, change):
     values = json.loads(path.read_text("utf-8"))
     change(values)
     path.write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"none-0\.json is not a result of an experiment"):
+    with pytest.raises(ValueError, match=r"none-0-.*json is not a result of an experiment"):
         store.read("masking")
 
 

@@ -109,6 +109,28 @@ def test_a_last_stage_without_an_end_is_an_epoch_and_notes_may_be_latin_1(tmp_pa
     assert list(read_hypnogram(path).hypno) == STAGES[:-1]
 
 
+def test_notes_about_stages_are_no_stages(tmp_path):
+    notes = [
+        ("23:59:42.00", "Stage 2 looks odd here"),
+        ("23:59:50.00", "STAGES REVIEWED - N3"),
+        ("--:--", "Stage W?"),
+    ]
+    path = write_twin(tmp_path / "n.allscore.txt", [*TWIN[:5], *notes, *TWIN[5:]])
+    assert list(read_hypnogram(path).hypno) == STAGES
+    path = write_twin(tmp_path / "n.allscore.txt", [*TWIN[:3], ("23:59:42.00", "Stage-odd")])
+    with pytest.raises(ValueError, match="unknown stages: 'STAGE - ODD'"):
+        read_hypnogram(path)
+
+
+def test_stages_that_are_not_in_order_are_sorted(tmp_path):
+    rows = [*TWIN[:5], TWIN[8], TWIN[5], TWIN[7], *TWIN[9:]]
+    path = write_twin(tmp_path / "n.allscore.txt", rows)
+    assert list(read_hypnogram(path).hypno) == STAGES
+    # Of two of the same time, the later row counts.
+    path = write_twin(tmp_path / "n.allscore.txt", [*rows, ("00:01:42.00", "STAGE - N1")])
+    assert list(read_hypnogram(path).hypno) == [*STAGES[:7], "N1", *STAGES[8:]]
+
+
 def test_a_second_start_of_the_recording_is_said(tmp_path):
     rows = [*TWIN[:6], ("00:00:42.00", "PAUSED"), ("00:02:12.00", "START RECORDING"), TWIN[10]]
     path = write_twin(tmp_path / "n.allscore.txt", rows)

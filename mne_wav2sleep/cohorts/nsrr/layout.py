@@ -36,6 +36,8 @@ class Layout:
         Number of nights for validation and test in the paper.
     is_for_training : bool
         Whether the others were for training there.
+    optional : str
+        What the names of recordings and scorings may have after the id, both or one of them.
     """
 
     pattern: str
@@ -44,6 +46,7 @@ class Layout:
     n_test: int
     scorings: tuple[str, ...] = (_XML,)
     is_for_training: bool = True
+    optional: str = ""
 
 
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(
@@ -51,11 +54,12 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         "shhs": Layout(r"shhs[12]-(?P<subject>\d+)", "shhs1-200001", 500, 1000),
         "mesa": Layout(r"mesa-sleep-(?P<subject>\d+)", "mesa-sleep-0001", 100, 200),
         "wsc": Layout(
-            r"wsc-visit\d-(?P<subject>\d+)(?:-nsrr)?",
+            r"wsc-visit\d-(?P<subject>\d+)",
             "wsc-visit1-10119-nsrr",
             250,
             500,
             scorings=(GAMMA, TWIN),
+            optional="-nsrr",
         ),
         "cfs": Layout(r"cfs-visit\d-(?P<subject>\d+)", "cfs-visit5-800002", 50, 100),
         "ccshs": Layout(r"ccshs-trec-(?P<subject>\d+)", "ccshs-trec-1800001", 50, 100),
@@ -93,7 +97,8 @@ def find_subject(cohort: str, name: str) -> str | None:
     >>> find_subject("shhs", "shhs2-200001"), find_subject("shhs", "mesa-sleep-0001")
     ('200001', None)
     """
-    match = re.fullmatch(LAYOUTS[cohort].pattern, name.lower())
+    layout = LAYOUTS[cohort]
+    match = re.fullmatch(layout.pattern, name.lower().removesuffix(layout.optional))
     return match and match["subject"]
 
 
@@ -137,7 +142,7 @@ def find_files(folder: Path, cohort: str) -> tuple[dict[str, Path], dict[str, Pa
     Returns
     -------
     recordings, scorings : dict of str to Path
-        Id, in lower case -> file.
+        Id, in lower case and without what is optional -> file.
 
     Raises
     ------
@@ -159,7 +164,7 @@ def find_files(folder: Path, cohort: str) -> tuple[dict[str, Path], dict[str, Pa
     for path in walk_files(base):
         name = path.name.lower()
         ending = next((end for end in (".edf", *layout.scorings) if name.endswith(end)), "")
-        key = name.removesuffix(ending)
+        key = name.removesuffix(ending).removesuffix(layout.optional)
         if ending and find_subject(cohort, key) is not None:
             (recordings if ending == ".edf" else scored[ending]).setdefault(key, []).append(path)
         elif ending == ".edf":

@@ -35,9 +35,10 @@ def read_parts(folder: str | Path, nights: Sequence[Night]) -> Parts:
     ----------
     folder : str or Path
         A folder with text files, or folders of them, in whose names is ``train``, ``val`` or
-        ``test``, such as ``train.txt`` and ``shhs_test.txt``. A line has the id of a night
-        (``shhs1-200001``), which takes this night alone, or of a subject (``200001``), which takes
-        all nights; ``#`` begins a comment.
+        ``test``, such as ``train.txt`` and ``shhs_test.txt``. A list whose name, or folder, names a
+        cohort is of its nights alone. A line has the id of a night (``shhs1-200001``), which takes
+        this night alone, or of a subject (``200001``), which takes all nights; ``#`` begins a
+        comment.
     nights : sequence of Night
         The nights, from :func:`read_nsrr`.
 
@@ -99,9 +100,9 @@ def read_parts(folder: str | Path, nights: Sequence[Night]) -> Parts:
         )
     if unknown:
         warn(
-            f"{len(unknown)} id{pluralize(unknown)} in {folder} belong to no night: "
-            f"{join_ids(unknown)}. Download these nights; those that were left out, because they "
-            "have no usable scoring, are among them."
+            f"{len(unknown)} id{pluralize(unknown)} in {folder} belong to no night, or to none of "
+            f"the cohort that the list is named after: {join_ids(unknown)}. Download these nights; "
+            "those that were left out, because they have no usable scoring, are among them."
         )
     others = [night.file for i, night in enumerate(nights) if i not in chosen]
     if others:
@@ -285,14 +286,14 @@ def _choose(
     found: Sequence[int], path: Path, words: set[str], name: str, nights: Sequence[Night]
 ) -> Sequence[int]:
     """Choose the nights of an id, of the cohort that the name of the list says, if any."""
-    datasets = {nights[i].dataset for i in found}
-    if len(datasets) < 2:
-        return found
-    named = [i for i in found if nights[i].dataset.lower() in words]
-    if len({nights[i].dataset for i in named}) != 1:
+    # Also of a cohort that has no nights here: its subjects may have the ids of others.
+    cohorts = words & ({*LAYOUTS, *(night.dataset.lower() for night in nights)} - set(_WORDS))
+    chosen = [i for i in found if not cohorts or nights[i].dataset.lower() in cohorts]
+    datasets = {nights[i].dataset for i in chosen}
+    if len(datasets) > 1:
         raise ValueError(
             f"{path} has the subject {name!r}, who is in {' and '.join(sorted(datasets))}. Write "
             "the id of a night, such as shhs1-200001, or name the list by its cohort, such as "
             "shhs_train.txt."
         )
-    return named
+    return chosen

@@ -69,7 +69,8 @@ def read_nsrr(
     NSRR documents the layout (https://sleepdata.org): recordings are
     ``polysomnography/edfs/[visit/]ID.edf``, and scorings
     ``polysomnography/annotations-events-nsrr/[visit/]ID-nsrr.xml``; WSC has ``ID.edf`` and, beside
-    it, ``ID.stg.txt`` or ``ID.allscore.txt``. It also documents the ids, such as
+    it, ``ID.stg.txt`` or ``ID.allscore.txt``, either of which may lack the ``-nsrr`` of its id. It
+    also documents the ids, such as
     ``shhs1-200001``, ``mesa-sleep-0001``, ``wsc-visit1-10119-nsrr``, ``cfs-visit5-800002``,
     ``ccshs-trec-1800001``, ``chat-baseline-300001`` and ``mros-visit1-aa0001``.
 
