@@ -5,7 +5,7 @@ Out: ``MODALITIES``, the table that all other rooms ask.
 """
 
 from .built_in import COMMON_WORDS
-from .definition import EPOCH_S, WAVE_KINDS, Modality, Vocabulary
+from .definition import EPOCH_S, WAVE_BANDS, Modality, Vocabulary
 from .known import (
     CARDIO_RESPIRATORY,
     MODALITIES,
@@ -35,7 +35,7 @@ __all__ = [
     "MODALITIES",
     "PRECISIONS",
     "STAGE_NAMES",
-    "WAVE_KINDS",
+    "WAVE_BANDS",
     "Modality",
     "Vocabulary",
     "add_modality",

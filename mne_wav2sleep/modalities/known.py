@@ -129,7 +129,7 @@ def list_by_wave(kinds: Collection[str]) -> tuple[str, ...]:
     Parameters
     ----------
     kinds : collection of str
-        Kinds of waves, of ``WAVE_KINDS``.
+        Kinds of waves, of ``WAVE_BANDS``.
 
     Returns
     -------

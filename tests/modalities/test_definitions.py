@@ -59,7 +59,7 @@ def test_a_name_has_one_definition():
     with pytest.raises(ValueError, match="vocabulary differs"):
         add_modality(replace(EEG, vocabulary=Vocabulary(names=("c4",))))
     with pytest.raises(ValueError, match="PPG is built in with another definition"):
-        add_modality(replace(MODALITIES["PPG"], lowest_sfreq=1.0))
+        add_modality(replace(MODALITIES["PPG"], lowest_sfreq=2.0))
     with pytest.raises(TypeError, match="must be a Modality, got str"):
         add_modality("EEG")
     assert MODALITIES["EEG"] is EEG
@@ -114,6 +114,13 @@ def test_what_is_not_valid_after_all_is_forgotten():
         ({"rail_s": "2"}, "got '2'"),
         ({"wave": "alpha"}, "one of beats, pulses, breaths or None, got 'alpha'"),
         ({"wave": ["beats"]}, "one of beats"),
+        (
+            {"wave": "beats", "lowest_sfreq": 4},
+            r"above 5 Hz, .* of 4 Hz, a channel holds only those below 2 Hz\. Use a .* above 10 Hz",
+        ),
+        ({"wave": "beats", "lowest_sfreq": 10}, "Use a lowest_sfreq above 10 Hz, or None for"),
+        ({"wave": "pulses", "lowest_sfreq": 1}, r"frequencies are above 0\.5 Hz"),
+        ({"wave": "breaths", "lowest_sfreq": 0.1}, r"Use a lowest_sfreq above 0\.1 Hz"),
         ({"in_volts": 1}, "must be True or False, got 1"),
         ({"allowed_lookalikes": ["x" * 101]}, "kinds of lookalikes"),
         ({"allowed_lookalikes": "another sensor"}, "must be a tuple of texts"),

@@ -183,3 +183,39 @@ def test_a_signal_with_a_known_wave_is_analyzed_as_those_that_have_it(added):
     found = [find_beats(signal, name, np.arange(60)) for name in ("ABP", "PPG")]
     assert found[0].equals(found[1])
     assert found[0]["rate"].notna().all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("wave", "lowest", "rates", "analyzed"),
+    [
+        ("beats", 10.5, (1.0, 10.0, 10.5, 11.1), 11.2),
+        ("pulses", 1.05, (0.02, 1.0, 1.1), 1.2),
+        ("breaths", 0.12, (1 / 60, 0.12, 0.2, 0.25), 0.3),
+    ],
+)
+def test_a_channel_that_is_too_slow_for_the_wave_of_its_modality(wave, lowest, rates, analyzed):
+    name = add_modality(Modality("SCG", "chest", 1024, lowest, wave=wave)).name
+    rng = np.random.default_rng(0)
+    for sfreq in (*rates, analyzed):
+        data = rng.standard_normal(max(int(1800 * sfreq), 1))
+        signal = Signal(data, sfreq, np.zeros(60, dtype=np.int8))
+        beats = find_beats(signal, name, np.arange(60))
+        assert beats.shape == (60, len(COLUMNS))
+        assert beats["plausible"].isna().all() == (sfreq != analyzed), sfreq
+        assert find_bursts(signal, name).shape == (60,)
+        assert find_doubts(beats, name, "chest") == [] or sfreq == analyzed
+        assert isinstance(find_hum(data, sfreq, name), dict)
+
+
+@pytest.mark.parametrize(
+    ("samples", "cutoff"), [(32, "0.5"), (256, "4"), (1024, "15"), (4096, "65"), (8192, "100")]
+)
+def test_the_cutoff_that_is_advised_is_that_of_the_grid(samples, cutoff):
+    name = add_modality(Modality("ABP", "arterial pressure", samples, 10.0, wave="pulses")).name
+    t = np.arange(1800 * 64) / 64
+    data = np.sin(2 * np.pi * 1.1 * t) + np.sin(2 * np.pi * 20 * t)
+    signal = Signal(data, 64.0, np.zeros(60, dtype=np.int8))
+    [doubt] = find_doubts(find_beats(signal, name, np.arange(60)), name, "art")[:1]
+    assert "noise above 8 Hz in 100 % of its epochs" in doubt
+    assert f"a Raw in which it is low-passed at {cutoff} Hz (raw.filter)." in doubt
