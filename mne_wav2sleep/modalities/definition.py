@@ -128,6 +128,9 @@ class Modality:
         Whether it is measured by electrodes, so that MNE types of electrodes imply volts.
     is_difference : bool
         Whether the difference of two channels may be named for it.
+    is_invertible : bool
+        Whether its polarity is arbitrary, as that of electrodes and belts is, so that it may be
+        flipped in training. By default it is not: counts and levels have a meaningful sign.
     allowed_lookalikes : tuple of str
         Kinds of lookalikes (keys of ``mne_wav2sleep.recordings.vocabulary.LOOKALIKES``) that its
         channels may be, such as ``"another sensor"``.
@@ -158,6 +161,7 @@ class Modality:
     rail_s: float | None = None
     in_volts: bool = False
     is_difference: bool = False
+    is_invertible: bool = False
     allowed_lookalikes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -180,7 +184,7 @@ class Modality:
                     f"{_HIGHEST:g} at most, got {quote(value)}. Give it in "
                     + ("Hz." if what == "lowest_sfreq" else "seconds, or None for no limit.")
                 )
-        for what in ("in_volts", "is_difference"):
+        for what in ("in_volts", "is_difference", "is_invertible"):
             if not isinstance(getattr(self, what), bool):
                 raise TypeError(
                     f"{what} of the modality {self.name} must be True or False, got "

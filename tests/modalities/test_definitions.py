@@ -122,6 +122,7 @@ def test_what_is_not_valid_after_all_is_forgotten():
         ({"wave": "pulses", "lowest_sfreq": 1}, r"frequencies are above 0\.5 Hz"),
         ({"wave": "breaths", "lowest_sfreq": 0.1}, r"Use a lowest_sfreq above 0\.1 Hz"),
         ({"in_volts": 1}, "must be True or False, got 1"),
+        ({"is_invertible": "yes"}, "is_invertible of the modality EEG must be True or False"),
         ({"allowed_lookalikes": ["x" * 101]}, "kinds of lookalikes"),
         ({"allowed_lookalikes": "another sensor"}, "must be a tuple of texts"),
         ({"vocabulary": []}, "a vocabulary should be a mapping, got a list"),
