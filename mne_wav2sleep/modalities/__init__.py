@@ -17,6 +17,7 @@ from .known import (
     list_added,
     list_by_wave,
     read_modalities,
+    remove_modality,
 )
 
 STAGE_NAMES: dict[int, tuple[str, ...]] = {
@@ -46,4 +47,5 @@ __all__ = [
     "list_added",
     "list_by_wave",
     "read_modalities",
+    "remove_modality",
 ]

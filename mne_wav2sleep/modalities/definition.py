@@ -197,6 +197,10 @@ class Modality:
             )
         self._check_wave()
 
+    def __copy__(self) -> "Modality":
+        """Give the same, which cannot be changed."""
+        return self
+
     def __deepcopy__(self, memo: object) -> "Modality":
         """Give the same, which cannot be changed."""
         return self

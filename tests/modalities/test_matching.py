@@ -11,6 +11,7 @@ import pytest
 from builders import DATA, make_raw
 
 from mne_wav2sleep import Modality, Validity, Vocabulary, add_modality, match_channels
+from mne_wav2sleep.cohorts import Night
 from mne_wav2sleep.modalities import CARDIO_RESPIRATORY, MODALITIES
 from mne_wav2sleep.recordings.labels import find_modality
 from mne_wav2sleep.signals import Reason
@@ -136,6 +137,17 @@ def test_a_type_of_its_own_identifies_a_channel(added):
     raw = make_info(["ECG", "W"], ["ecg", "gsr"])
     found = match_channels(raw, modalities=("ACT", "ECG", "EEG"))
     assert found["channel"].to_dict() == {"ACT": "W", "ECG": "ECG"}
+
+
+def test_a_channel_of_a_signal_that_is_not_defined():
+    with pytest.raises(ValueError, match="or define the signal first with add_modality"):
+        Night("a.edf", None, "a", ch_names={"EEG": "C4"})
+    with pytest.raises(ValueError, match="Write 'ECG'"):
+        Night("a.edf", None, "a", ch_names={"ecg": "C4"})
+    add_modality(EEG)
+    assert Night("a.edf", None, "a", ch_names={"EEG": "C4"}).ch_names == {"EEG": "C4"}
+    with pytest.raises(ValueError, match="or use other weights"):
+        match_channels(make_info(["ECG", "C4"]), ch_names={"EEG": "C4"})
 
 
 def test_named_channels(added):
