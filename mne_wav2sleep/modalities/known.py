@@ -203,7 +203,7 @@ def remove_modality(name: str) -> None:
     Notes
     -----
     Weights, stagers and prepared nights of this process that have the modality cannot be used any
-    more. Load them again, which adds the modality with their definition.
+    more, and weights say so. Load them again, which adds the modality with their definition.
 
     Examples
     --------

@@ -8,11 +8,21 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+import torch
 from builders import DATA, make_raw
 
-from mne_wav2sleep import Modality, Validity, Vocabulary, add_modality, match_channels
+from mne_wav2sleep import (
+    Modality,
+    Validity,
+    Vocabulary,
+    add_modality,
+    match_channels,
+    remove_modality,
+)
 from mne_wav2sleep.cohorts import Night
 from mne_wav2sleep.modalities import CARDIO_RESPIRATORY, MODALITIES
+from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.network.backends import Engine
 from mne_wav2sleep.recordings.labels import find_modality
 from mne_wav2sleep.signals import Reason
 from mne_wav2sleep.signals.beats import COLUMNS, find_beats
@@ -148,6 +158,32 @@ def test_a_channel_of_a_signal_that_is_not_defined():
     assert Night("a.edf", None, "a", ch_names={"EEG": "C4"}).ch_names == {"EEG": "C4"}
     with pytest.raises(ValueError, match="or use other weights"):
         match_channels(make_info(["ECG", "C4"]), ch_names={"EEG": "C4"})
+
+
+def test_weights_are_loaded_again_if_a_definition_changes():
+    sizes = {"feature_dim": 8, "initial_channels": 2, "max_channels": 4, "mixer_heads": 2}
+    eeg = add_modality(replace(EEG, vocabulary=Vocabulary(names=("c4",))))
+    network = Wav2Sleep(Wav2SleepConfig(signals={"EEG": "EEG"}, **sizes)).eval()
+    engine = Engine(network, "cpu")
+    x = {"EEG": np.zeros((1, 4 * 4096), dtype=np.float32)}
+    assert engine.encode(x)["EEG"].shape == (1, 4, 8)
+    uses = (
+        lambda: engine.encode(x),
+        lambda: Engine(network, "cpu"),
+        lambda: network({"EEG": torch.from_numpy(x["EEG"])}),
+    )
+    remove_modality("EEG")
+    for use in uses:
+        with pytest.raises(ValueError, match="4096 samples per epoch, but EEG was removed"):
+            use()
+    add_modality(replace(eeg, samples_per_epoch=1024))
+    for use in uses:
+        with pytest.raises(ValueError, match=r"EEG now has 1024\. Call remove_modality\('EEG'\)"):
+            use()
+    remove_modality("EEG")
+    add_modality(eeg)
+    for use in uses:
+        use()
 
 
 def test_named_channels(added):
