@@ -2,7 +2,7 @@ from . import cohorts, hypnograms, network, recordings, reports, signals, simula
 from .cohorts import compare
 from .errors import WeightsError
 from .hypnograms import align_hypnogram, fold_hypnogram, read_hypnogram, write_hypnogram
-from .modalities import Modality, Vocabulary, add_modality
+from .modalities import Modality, Vocabulary, add_modality, remove_modality
 from .network import list_weights, load_weights, save_weights
 from .recordings import match_channels
 from .reports import plot_agreement
@@ -30,6 +30,7 @@ __all__ = [
     "plot_agreement",
     "read_hypnogram",
     "recordings",
+    "remove_modality",
     "reports",
     "save_weights",
     "signals",

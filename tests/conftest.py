@@ -7,7 +7,7 @@ import matplotlib
 import pytest
 import torch
 
-from mne_wav2sleep import save_weights
+from mne_wav2sleep import remove_modality, save_weights
 from mne_wav2sleep.modalities import MODALITIES, is_built_in
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
 
@@ -73,7 +73,7 @@ def only_built_in():
 
     def forget():
         for name in [name for name in MODALITIES if not is_built_in(name)]:
-            del MODALITIES[name]
+            remove_modality(name)
 
     forget()
     yield

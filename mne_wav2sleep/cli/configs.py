@@ -14,7 +14,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import shorten, summarize_validation
-from ..modalities import add_modality, describe_added, read_modalities
+from ..modalities import adding, describe_added, read_modalities
 from ..network.files import MAX_TEXT_BYTES, read_file
 from ..network.plain_yaml import PlainLoader, read_yaml
 from ..showing import flatten
@@ -126,21 +126,17 @@ def read_config(path: Path, defaults: Config) -> Config:
     content = _read_content(path.expanduser())
     try:
         given = read_yaml(content.decode("utf-8-sig"), _Loader)
-        if isinstance(given, dict):
-            _add_modalities(given.pop(_MODALITIES, []))
-        return _merge_sections(defaults, {} if given is None else given)
+        # The other sections name them.
+        added = given.pop(_MODALITIES, []) if isinstance(given, dict) else []
+        with adding(read_modalities(added)):
+            return _merge_sections(defaults, {} if given is None else given)
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        is_deep = isinstance(error, RecursionError)
+        reason = "it is nested too deeply" if is_deep else str(error).removesuffix(".")
         raise ValueError(
             f"{path} is not a valid configuration: {reason}. Correct it, or write a new one with "
             "`mne-wav2sleep write-config`."
         ) from error
-
-
-def _add_modalities(data: Any) -> None:
-    """Add the modalities that a configuration defines, before its other sections name them."""
-    for one in read_modalities(data):
-        add_modality(one)
 
 
 def _read_content(path: Path) -> bytes:
@@ -182,9 +178,9 @@ def read_run_config(run: Mapping[str, Any], defaults: Config) -> Config:
     ValueError
         If it is not valid; the message names the setting.
     """
-    _add_modalities(run.get(_MODALITIES, []))
     names = {"settings": "settings", "architecture": "config", "preprocessing": "preprocessing"}
-    return _merge_sections(defaults, {ours: run.get(names[ours]) for ours in defaults})
+    with adding(read_modalities(run.get(_MODALITIES, []))):
+        return _merge_sections(defaults, {ours: run.get(names[ours]) for ours in defaults})
 
 
 def change_config(config: Config, assignments: Sequence[str]) -> Config:

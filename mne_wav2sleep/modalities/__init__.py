@@ -5,7 +5,7 @@ Out: ``MODALITIES``, the table that all other rooms ask.
 """
 
 from .built_in import COMMON_WORDS
-from .definition import EPOCH_S, WAVE_KINDS, Modality, Vocabulary
+from .definition import EPOCH_S, WAVE_BANDS, Modality, Vocabulary
 from .known import (
     CARDIO_RESPIRATORY,
     MODALITIES,
@@ -17,6 +17,7 @@ from .known import (
     list_added,
     list_by_wave,
     read_modalities,
+    remove_modality,
 )
 
 STAGE_NAMES: dict[int, tuple[str, ...]] = {
@@ -35,7 +36,7 @@ __all__ = [
     "MODALITIES",
     "PRECISIONS",
     "STAGE_NAMES",
-    "WAVE_KINDS",
+    "WAVE_BANDS",
     "Modality",
     "Vocabulary",
     "add_modality",
@@ -46,4 +47,5 @@ __all__ = [
     "list_added",
     "list_by_wave",
     "read_modalities",
+    "remove_modality",
 ]

@@ -58,6 +58,7 @@ BUILT_IN = (
         rail_s=2.0,
         in_volts=True,
         is_difference=True,
+        is_invertible=True,
         vocabulary=Vocabulary(
             mne_types=("ecg",),
             names=(
@@ -85,6 +86,7 @@ BUILT_IN = (
         wave="pulses",
         flat_s=5.0,
         rail_s=2.0,
+        is_invertible=True,
         vocabulary=Vocabulary(
             names=(
                 *_split("ppg bvp pleth plet plth plethy plethysm plethysmo plesmo"),
@@ -111,6 +113,7 @@ BUILT_IN = (
         256,
         2.0,
         wave="breaths",
+        is_invertible=True,
         vocabulary=Vocabulary(
             mne_types=("resp",),
             names=(
@@ -134,6 +137,7 @@ BUILT_IN = (
         256,
         2.0,
         wave="breaths",
+        is_invertible=True,
         vocabulary=Vocabulary(
             mne_types=("resp",),
             names=_split(
@@ -151,6 +155,7 @@ BUILT_IN = (
         4096,
         10.0,
         in_volts=True,
+        is_invertible=True,
         vocabulary=Vocabulary(
             mne_types=("eog",),
             names=(
@@ -167,6 +172,7 @@ BUILT_IN = (
         4096,
         10.0,
         in_volts=True,
+        is_invertible=True,
         vocabulary=Vocabulary(
             mne_types=("eog",),
             names=(

@@ -11,8 +11,9 @@ from ..errors import quote
 EPOCH_S = 30.0
 """Duration of an epoch in seconds (AASM scoring manual)."""
 
-WAVE_KINDS = ("beats", "pulses", "breaths")
-"""Kinds of waves that signal quality can be measured by: those of an ECG, a PPG and a belt."""
+WAVE_BANDS = {"beats": (5.0, 30.0), "pulses": (0.5, 8.0), "breaths": (0.05, 1.0)}
+"""Kinds of waves that signal quality can be measured by (those of an ECG, a PPG and a belt), and
+the frequency band of their energy in Hz."""
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)*")
 _LONGEST_NAME = 16
@@ -118,7 +119,8 @@ class Modality:
         Words in the labels of its channels; by default none, so that its channel has to be named.
     wave : "beats" | "pulses" | "breaths" | None
         Kind of wave by which its quality is measured; None if it has no such wave, and so neither
-        rates nor an opinion on its plausibility.
+        rates nor an opinion on its plausibility. Half of ``lowest_sfreq`` must be above the lowest
+        frequency of the wave: 5 Hz for beats, 0.5 Hz for pulses, 0.05 Hz for breaths.
     flat_s, rail_s : float or None
         Seconds for which it may stay at one value, and at its highest or lowest value, to count as
         measured; None for no limit. See :class:`~mne_wav2sleep.Validity`.
@@ -126,6 +128,9 @@ class Modality:
         Whether it is measured by electrodes, so that MNE types of electrodes imply volts.
     is_difference : bool
         Whether the difference of two channels may be named for it.
+    is_invertible : bool
+        Whether its polarity is arbitrary, as that of electrodes and belts is, so that it may be
+        flipped in training. By default it is not: counts and levels have a meaningful sign.
     allowed_lookalikes : tuple of str
         Kinds of lookalikes (keys of ``mne_wav2sleep.recordings.vocabulary.LOOKALIKES``) that its
         channels may be, such as ``"another sensor"``.
@@ -156,6 +161,7 @@ class Modality:
     rail_s: float | None = None
     in_volts: bool = False
     is_difference: bool = False
+    is_invertible: bool = False
     allowed_lookalikes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -178,7 +184,7 @@ class Modality:
                     f"{_HIGHEST:g} at most, got {quote(value)}. Give it in "
                     + ("Hz." if what == "lowest_sfreq" else "seconds, or None for no limit.")
                 )
-        for what in ("in_volts", "is_difference"):
+        for what in ("in_volts", "is_difference", "is_invertible"):
             if not isinstance(getattr(self, what), bool):
                 raise TypeError(
                     f"{what} of the modality {self.name} must be True or False, got "
@@ -189,15 +195,33 @@ class Modality:
                 f"vocabulary of the modality {self.name} must be a Vocabulary, got "
                 f"{type(self.vocabulary).__name__}. Make one with Vocabulary(names=...)."
             )
-        if self.wave is not None and self.wave not in WAVE_KINDS:
-            raise ValueError(
-                f"wave of the modality {self.name} must be one of {', '.join(WAVE_KINDS)} or None, "
-                f"got {quote(self.wave)}. Use None for a signal with another kind of wave."
-            )
+        self._check_wave()
+
+    def __copy__(self) -> "Modality":
+        """Give the same, which cannot be changed."""
+        return self
 
     def __deepcopy__(self, memo: object) -> "Modality":
         """Give the same, which cannot be changed."""
         return self
+
+    def _check_wave(self) -> None:
+        """Check that the kind of wave is known, and is not too fast for the lowest rate."""
+        if self.wave is None:
+            return
+        if not isinstance(self.wave, str) or self.wave not in WAVE_BANDS:
+            raise ValueError(
+                f"wave of the modality {self.name} must be one of {', '.join(WAVE_BANDS)} or None, "
+                f"got {quote(self.wave)}. Use None for a signal with another kind of wave."
+            )
+        lowest = WAVE_BANDS[self.wave][0]
+        if self.lowest_sfreq <= 2 * lowest:
+            raise ValueError(
+                f"wave of the modality {self.name} is {self.wave!r}, whose frequencies are above "
+                f"{lowest:g} Hz, but with its lowest_sfreq of {self.lowest_sfreq:g} Hz, a channel "
+                f"holds only those below {self.lowest_sfreq / 2:g} Hz. Use a lowest_sfreq above "
+                f"{2 * lowest:g} Hz, or None for the wave."
+            )
 
     def _check_texts(self) -> None:
         """Check the name, the description and the kinds of lookalikes."""

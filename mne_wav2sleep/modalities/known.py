@@ -1,24 +1,21 @@
 """The modalities that are known in this process: the built-in ones, and those that were added."""
 
 import copyreg
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields
+from threading import RLock
 from typing import Any
 
 from ..errors import quote
 from .built_in import BUILT_IN
 from .definition import Modality
 
-MODALITIES: dict[str, Modality] = {
-    one.name: one for one in sorted(BUILT_IN, key=lambda modality: modality.name)
-}
-"""Name -> modality; the built-in ones in alphabetical order, then those that were added."""
-
 CARDIO_RESPIRATORY = ("ABD", "ECG", "PPG", "THX")
 """The modalities of the released weights."""
 
-_BUILT_IN = frozenset(MODALITIES)
+_BUILT_IN = frozenset(one.name for one in BUILT_IN)
 _MOST_ADDED = 64
 """Number of added modalities at most; files of others can add some."""
 _MOST_IN_FILE = 16
@@ -28,6 +25,111 @@ _MOST_IN_FILE = 16
 def is_built_in(name: str) -> bool:
     """Check whether a modality is built in, rather than added."""
     return name in _BUILT_IN
+
+
+class _Modalities(Mapping[str, Modality]):
+    """The known modalities by name: the built-in ones in alphabetical order, then the added ones.
+
+    Any thread may read it, add and remove modalities, as files are read in several threads.
+    """
+
+    def __init__(self) -> None:
+        # Changed by replacing it, so that no thread sees it change while it reads.
+        self._known = {one.name: one for one in sorted(BUILT_IN, key=lambda one: one.name)}
+        self._lock = RLock()
+        # Those of a file that is being read, which only the code that reads it sees.
+        self._proposed: ContextVar[dict[str, Modality]] = ContextVar("proposed")
+
+    def __getitem__(self, name: str) -> Modality:
+        return self._list()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._list())
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    def items(self) -> ItemsView[str, Modality]:
+        """List the items at once: one could be removed before it is looked up."""
+        return self._list().items()
+
+    def values(self) -> ValuesView[Modality]:
+        """List the values at once, as the items."""
+        return self._list().values()
+
+    def _list(self) -> dict[str, Modality]:
+        """List what the calling code sees."""
+        proposed = self._proposed.get({})
+        return self._known | proposed if proposed else self._known
+
+    def add(self, modalities: Sequence[Modality], place: str = "") -> None:
+        """Add all of these modalities, or none if one of them has another definition."""
+        with self._lock:
+            self._known = _merge(self._known, modalities, place)
+
+    def remove(self, name: str) -> None:
+        """Forget a modality that was added."""
+        with self._lock:
+            if name not in self._known or is_built_in(name):
+                added = [one for one in self._known if not is_built_in(one)]
+                why = "is built in" if is_built_in(name) else "was not added"
+                raise ValueError(
+                    f"name must be that of an added modality, but {quote(name)} {why}. "
+                    + (f"Use one of {', '.join(added)}." if added else "There is none to remove.")
+                )
+            self._known = {key: one for key, one in self._known.items() if key != name}
+
+    @contextmanager
+    def proposing(self, modalities: Sequence[Modality], place: str) -> Iterator[None]:
+        """Show modalities to the calling code alone, if they could be added."""
+        before = self._list()
+        merged = _merge(before, modalities, place)
+        new = {name: one for name, one in merged.items() if name not in before}
+        token = self._proposed.set(self._proposed.get({}) | new)
+        try:
+            yield
+        finally:
+            self._proposed.reset(token)
+
+
+def _merge(
+    known: Mapping[str, Modality], modalities: Sequence[Modality], place: str
+) -> dict[str, Modality]:
+    """Merge modalities with known ones; refuse other definitions, and too many."""
+    merged = dict(known)
+    for one in modalities:
+        if merged.setdefault(one.name, one) != one:
+            raise ValueError(place + _explain_difference(one, merged[one.name]))
+    if len(merged) - len(_BUILT_IN) > _MOST_ADDED:
+        raise ValueError(
+            f"{place}No more than {_MOST_ADDED} modalities can be added, so that "
+            f"{modalities[-1].name} is not taken. Remove those that are not needed "
+            "(remove_modality)."
+        )
+    return merged
+
+
+def _explain_difference(modality: Modality, known: Modality) -> str:
+    """Explain that a name has another definition."""
+    different = next(
+        one.name
+        for one in fields(Modality)
+        if getattr(known, one.name) != getattr(modality, one.name)
+    )
+    mine, theirs = (getattr(one, different) for one in (modality, known))
+    what = "" if different == "vocabulary" else f" ({quote(mine)}, not {quote(theirs)})"
+    name = modality.name
+    how, advice = "built in", "or choose another name"
+    if not is_built_in(name):
+        how, advice = "known", f"choose another name, or remove it with remove_modality({name!r})"
+    return (
+        f"The modality {name} is {how} with another definition: {different} differs{what}. Use "
+        f"that one, {advice}."
+    )
+
+
+MODALITIES = _Modalities()
+"""Name -> modality, of all that are known in this process."""
 
 
 def add_modality(modality: Modality) -> Modality:
@@ -77,26 +179,40 @@ def add_modality(modality: Modality) -> Modality:
             f"modality must be a Modality, got {type(modality).__name__}. Make one with "
             "Modality(name, description, samples_per_epoch, lowest_sfreq)."
         )
-    known = MODALITIES.get(modality.name)
-    if known is not None and known != modality:
-        different = next(
-            one.name
-            for one in fields(Modality)
-            if getattr(known, one.name) != getattr(modality, one.name)
-        )
-        mine, theirs = (getattr(one, different) for one in (modality, known))
-        what = "" if different == "vocabulary" else f" ({quote(mine)}, not {quote(theirs)})"
-        how = "built in" if is_built_in(modality.name) else "known"
-        raise ValueError(
-            f"The modality {modality.name} is {how} with another definition: {different} "
-            f"differs{what}. Use that one, or choose another name."
-        )
-    if known is None and len(MODALITIES) - len(_BUILT_IN) >= _MOST_ADDED:
-        raise ValueError(
-            f"{_MOST_ADDED} modalities were added, and more are not taken, such as "
-            f"{modality.name}. Restart Python, and add those that are needed."
-        )
-    return MODALITIES.setdefault(modality.name, modality)
+    MODALITIES.add([modality])
+    return MODALITIES[modality.name]
+
+
+def remove_modality(name: str) -> None:
+    """Forget a modality that was added, so that its name can have another definition.
+
+    Parameters
+    ----------
+    name : str
+        Its name, such as ``"EEG"``.
+
+    Raises
+    ------
+    ValueError
+        If it is built in, or was not added.
+
+    See Also
+    --------
+    add_modality : Add a kind of signal.
+
+    Notes
+    -----
+    Weights, stagers and prepared nights of this process that have the modality cannot be used any
+    more, and weights say so. Load them again, which adds the modality with their definition.
+
+    Examples
+    --------
+    >>> from mne_wav2sleep import Modality, add_modality, remove_modality
+    >>> _ = add_modality(Modality("SCG", "seismocardiogram", 1024, 60.0))
+    >>> remove_modality("SCG")
+    >>> _ = add_modality(Modality("SCG", "seismocardiogram of the chest", 2048, 60.0))
+    """
+    MODALITIES.remove(name)
 
 
 def _restore(definition: dict[str, Any]) -> Modality:
@@ -129,14 +245,14 @@ def list_by_wave(kinds: Collection[str]) -> tuple[str, ...]:
     Parameters
     ----------
     kinds : collection of str
-        Kinds of waves, of ``WAVE_KINDS``.
+        Kinds of waves, of ``WAVE_BANDS``.
 
     Returns
     -------
     names : tuple of str
         Their names.
     """
-    added = list_added(MODALITIES)
+    added = [one for name, one in sorted(MODALITIES.items()) if not is_built_in(name)]
     return tuple(one.name for one in (*BUILT_IN, *added) if one.wave in kinds)
 
 
@@ -198,7 +314,10 @@ def read_modalities(data: object, names: Collection[str] | None = None) -> list[
 
 @contextmanager
 def adding(modalities: Sequence[Modality], place: str = "") -> Iterator[None]:
-    """Add modalities, and forget them if what is read with them turns out not to be valid.
+    """Add modalities if what is read with them turns out to be valid.
+
+    Until then, only the calling code knows them, so that nothing has to be undone, and other
+    threads are not affected.
 
     Parameters
     ----------
@@ -217,20 +336,9 @@ def adding(modalities: Sequence[Modality], place: str = "") -> Iterator[None]:
     ValueError
         If one of them is known with another definition.
     """
-    new = []
-    try:
-        for one in modalities:
-            if one.name not in MODALITIES:
-                new.append(one.name)
-            try:
-                add_modality(one)
-            except ValueError as error:
-                raise ValueError(f"{place}{error}") from error
+    with MODALITIES.proposing(modalities, place):
         yield
-    except BaseException:
-        for name in new:
-            MODALITIES.pop(name, None)
-        raise
+    MODALITIES.add(modalities, place)
 
 
 def choose_prepared(

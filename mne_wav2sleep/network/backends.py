@@ -171,6 +171,7 @@ class Engine:
         self.device = choose_device(device)
         self.precision = precision
         _check_tensors(network)
+        network.signal_encoders.check_definitions()
         # Others may train or move the network, or stage with it in another thread.
         self._network = copy.deepcopy(network).eval()
 
@@ -203,6 +204,7 @@ class Engine:
         z : dict of str to Tensor, shape (B, S, feature_dim)
             Modality -> features, on the CPU.
         """
+        self._network.signal_encoders.check_definitions()
 
         def encode(backend: Backend) -> dict[str, Tensor]:
             return backend.encode(self._send(x))

@@ -5,6 +5,7 @@ M modalities, K tokens per epoch (the class token and the modalities).
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,6 +121,21 @@ class SignalEncoders(nn.Module):
     def forward(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Encode each signal, in alphabetical order."""
         return {name: self.encoders[self.signals[name]](x[name]) for name in sorted(x)}
+
+    def check_definitions(self) -> None:
+        """Refuse to go on if a signal was removed, or added again on another grid."""
+        for name, encoder in self.signals.items():
+            expected: Any = self.encoders[encoder].samples_per_epoch
+            known = MODALITIES.get(name)
+            if known is None or known.samples_per_epoch != expected:
+                now, advice = f"{name} was removed", "Load"
+                if known is not None:
+                    now = f"{name} now has {known.samples_per_epoch}"
+                    advice = f"Call remove_modality({name!r}), and load"
+                raise ValueError(
+                    f"The network reads {name} with {expected} samples per epoch, but {now}. "
+                    f"{advice} the weights again."
+                )
 
 
 class _ConcatMixer(nn.Module):
@@ -371,6 +387,7 @@ class Wav2Sleep(nn.Module):
             raise ValueError(
                 f"This network reads one or more of the signals {known}, got {sorted(x)}."
             )
+        self.signal_encoders.check_definitions()
         shapes = {}
         for name, x_BT in x.items():
             samples = MODALITIES[name].samples_per_epoch

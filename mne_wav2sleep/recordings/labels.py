@@ -208,11 +208,13 @@ def check_ch_names(
             "ch_names must be a mapping of modalities to channels, such as {'ECG': 'EKG'}, got "
             f"{ch_names!r}."
         )
-    modalities = MODALITIES if modalities is None else modalities
+    advice = "Remove the entry, or use other weights."
+    if modalities is None:
+        modalities = MODALITIES
+        advice = "Remove the entry, or define the signal first with add_modality."
     if unknown := sorted(map(str, set(ch_names) - set(modalities))):
         meant = [name for name in modalities if name == unknown[0].strip().upper()]
         raise ValueError(
             f"ch_names contains {', '.join(unknown)}, but {who} only "
-            f"{', '.join(sorted(modalities))}. "
-            + (f"Write {meant[0]!r}." if meant else "Remove the entry, or use other weights.")
+            f"{', '.join(sorted(modalities))}. " + (f"Write {meant[0]!r}." if meant else advice)
         )

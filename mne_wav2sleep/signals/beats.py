@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy import signal as scipy_signal
 
-from ..modalities import EPOCH_S, MODALITIES, list_by_wave
+from ..modalities import EPOCH_S, MODALITIES, WAVE_BANDS, list_by_wave
 from .validity import Reason, Signal
 
 _ROWS = 64
@@ -22,6 +22,12 @@ _ROWS = 64
 
 _RATE = 256
 """Sampling rate in Hz that suffices for detection; faster channels are decimated once filtered."""
+
+_PADDING = 15
+"""Number of samples by which the filter extends an epoch; an epoch must have more than these."""
+
+_FASTEST = 0.45
+"""Highest frequency of filters, as a share of the sampling rate."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,6 @@ class Wave:
     background : float
         Background above which an epoch is noisy. `benchmarks/interference.py` measures what such
         noise changes, and the background of clean recordings.
-    lowpass_hz : int
-        Highest frequency in Hz that is not aliased on the network's grid of the built-in
-        modalities, rounded down.
     burst : float
         Range of a burst, as a multiple of the usual range of a span. In simulated nights, ordinary
         movements seldom exceed it (`benchmarks/interference.py`).
@@ -70,7 +73,6 @@ class Wave:
     half_s: float
     span_s: float
     background: float
-    lowpass_hz: int
     burst: float
 
 
@@ -83,7 +85,7 @@ class Wave:
 BEATS = Wave(
     name="beats",
     rhythm="heart",
-    band=(5.0, 30.0),
+    band=WAVE_BANDS["beats"],
     rates=(30.0, 180.0),
     likeness=0.66,
     irregularity=0.6,
@@ -91,13 +93,12 @@ BEATS = Wave(
     half_s=0.3,
     span_s=EPOCH_S,
     background=0.1,
-    lowpass_hz=15,
     burst=4.5,
 )
 PULSES = Wave(
     name="pulses",
     rhythm="heart",
-    band=(0.5, 8.0),
+    band=WAVE_BANDS["pulses"],
     rates=(30.0, 180.0),
     likeness=0.86,
     irregularity=0.6,
@@ -105,13 +106,12 @@ PULSES = Wave(
     half_s=1.0,
     span_s=EPOCH_S,
     background=0.1,
-    lowpass_hz=15,
     burst=8.5,
 )
 BREATHS = Wave(
     name="breaths",
     rhythm="breath",
-    band=(0.05, 1.0),
+    band=WAVE_BANDS["breaths"],
     rates=(4.0, 45.0),
     likeness=0.85,
     irregularity=np.inf,
@@ -119,7 +119,6 @@ BREATHS = Wave(
     half_s=6.0,
     span_s=60.0,
     background=0.05,
-    lowpass_hz=4,
     burst=6.0,
 )
 _WAVES = {wave.name: wave for wave in (BEATS, PULSES, BREATHS)}
@@ -269,8 +268,8 @@ def describe(excerpts: Excerpts) -> pd.DataFrame:
     epochs, sfreq, modality = excerpts.epochs, excerpts.sfreq, excerpts.modality
     found = np.full((epochs.size, len(COLUMNS)), np.nan)
     wave = find_wave(modality)
-    if epochs.size and wave is not None and sfreq >= MODALITIES[modality].lowest_sfreq:
-        band = (wave.band[0], min(wave.band[1], 0.45 * sfreq))
+    if wave is not None and _is_analyzable(excerpts, wave):
+        band = (wave.band[0], min(wave.band[1], _FASTEST * sfreq))
         sos = scipy_signal.butter(2, band, "bandpass", fs=sfreq, output="sos")
         step = max(int(sfreq // _RATE), 1)
         rows = excerpts.rows.astype(np.float64)
@@ -293,12 +292,20 @@ def describe(excerpts: Excerpts) -> pd.DataFrame:
     return pd.DataFrame(found, index=pd.Index(epochs, name="Epoch"), columns=list(COLUMNS))
 
 
+def _is_analyzable(excerpts: Excerpts, wave: Wave) -> bool:
+    """Check that there are epochs whose sampling rate and duration suffice for the filter."""
+    sfreq = excerpts.sfreq
+    is_fast = sfreq >= MODALITIES[excerpts.modality].lowest_sfreq
+    n_epochs, n_samples = excerpts.rows.shape
+    return n_epochs > 0 and n_samples > _PADDING and is_fast and _FASTEST * sfreq > wave.band[0]
+
+
 def _measure_background(
     rows: NDArray[np.float64], waves: NDArray[np.float64], sfreq: float, wave: Wave
 ) -> NDArray[np.float64]:
     """Measure what is faster than the wave in each epoch, relative to the height of the wave."""
     above = wave.above
-    if above >= 0.45 * sfreq:
+    if above >= _FASTEST * sfreq:
         return np.full(len(rows), np.nan)
     sos = scipy_signal.butter(2, above, "highpass", fs=sfreq, output="sos")
     rest = np.median(np.abs(scipy_signal.sosfiltfilt(sos, rows, axis=1)), axis=1)

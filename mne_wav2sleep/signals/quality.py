@@ -1,12 +1,13 @@
 """Signal quality, measured by the plausibility of beats and breaths, and by what disturbs them."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..modalities import EPOCH_S
+from ..modalities import EPOCH_S, MODALITIES
 from .beats import Wave, find_wave, list_by_rhythm
 from .validity import Reason, Signal
 
@@ -207,8 +208,8 @@ def _find_disturbances(
             f"{100 * noisy:.0f} % of its epochs (more than {limit:g} times the "
             f"{wave.name}), as from muscles, devices or a loose sensor. The network "
             "sees it aliased, which can change many stages. Look at the signal, and name another "
-            f"channel, or stage a Raw in which it is low-passed at {wave.lowpass_hz} Hz "
-            "(raw.filter)."
+            f"channel, or stage a Raw in which it is low-passed at "
+            f"{_choose_lowpass(modality):g} Hz (raw.filter)."
         )
     share = 0.0 if bursts is None or np.isnan(bursts).all() else float(np.nanmean(bursts))
     if _BURSTS < share <= _MOST_BURSTS:
@@ -220,6 +221,13 @@ def _find_disturbances(
             "sensors with audit()."
         )
     return doubts
+
+
+def _choose_lowpass(modality: str) -> float:
+    """Choose a cutoff in Hz: the highest frequency that is not aliased, rounded down."""
+    highest = MODALITIES[modality].samples_per_epoch / EPOCH_S / 2
+    step = 10.0 ** math.floor(math.log10(highest)) / 2
+    return highest // step * step
 
 
 def _doubt_heart(beats: pd.DataFrame, modality: str, channel: str | tuple[str, str]) -> list[str]:

@@ -27,7 +27,8 @@ class Masking:
         of these.
     flip : float
         Probability of flipping (inverting) a signal, since electrodes and belts are worn with
-        either polarity.
+        either polarity. Only signals whose :class:`~mne_wav2sleep.Modality` is invertible are
+        flipped; all built-in ones are.
 
     Raises
     ------
@@ -90,17 +91,21 @@ class Masking:
         candidates = [name for name in names if name in self.backups] or names
         return [candidates[rng.integers(len(candidates))]]
 
-    def draw_sign(self, rng: np.random.Generator) -> int:
+    def draw_sign(self, modality: str, rng: np.random.Generator) -> int:
         """Draw the polarity of a signal.
 
         Parameters
         ----------
+        modality : str
+            The modality of the signal.
         rng : numpy.random.Generator
             Random number generator.
 
         Returns
         -------
         sign : int
-            -1 with the probability ``flip``, else 1.
+            -1 with the probability ``flip``, else 1; always 1 if the polarity of the modality has
+            a meaning. A number is drawn in any case, so that other draws do not depend on it.
         """
-        return -1 if rng.random() < self.flip else 1
+        is_flipped = rng.random() < self.flip
+        return -1 if is_flipped and MODALITIES[modality].is_invertible else 1

@@ -165,8 +165,8 @@ class NightDataset(Dataset[dict]):
             refill=len(windows) > 1,
             padding=self._padding,
         )
-        for z in item["signals"].values():
-            z *= self._masking.draw_sign(rng)
+        for name, z in item["signals"].items():
+            z *= self._masking.draw_sign(name, rng)
         if not draw.counts:
             item["stages"][:] = -1
         return item

@@ -5,11 +5,14 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from mne_wav2sleep import Modality, Vocabulary, add_modality
+from mne_wav2sleep import Modality, Vocabulary, add_modality, remove_modality
 from mne_wav2sleep.modalities import (
     CARDIO_RESPIRATORY,
     MODALITIES,
@@ -37,6 +40,7 @@ def test_a_definition_survives_json_and_pickle():
 
 
 def test_a_copy_adds_nothing_and_a_pickle_adds_itself_elsewhere():
+    assert copy.copy(EEG) is EEG
     assert copy.deepcopy(EEG) is EEG
     assert "EEG" not in MODALITIES
     code = (
@@ -59,7 +63,10 @@ def test_a_name_has_one_definition():
     with pytest.raises(ValueError, match="vocabulary differs"):
         add_modality(replace(EEG, vocabulary=Vocabulary(names=("c4",))))
     with pytest.raises(ValueError, match="PPG is built in with another definition"):
-        add_modality(replace(MODALITIES["PPG"], lowest_sfreq=1.0))
+        add_modality(replace(MODALITIES["PPG"], lowest_sfreq=2.0))
+    message = r"choose another name, or remove it with remove_modality\('EEG'\)\.$"
+    with pytest.raises(ValueError, match=message):
+        add_modality(other)
     with pytest.raises(TypeError, match="must be a Modality, got str"):
         add_modality("EEG")
     assert MODALITIES["EEG"] is EEG
@@ -69,15 +76,99 @@ def test_no_file_can_add_any_number():
     names = [f"X{i}" for i in range(64)]
     for name in names:
         add_modality(replace(EEG, name=name))
-    with pytest.raises(ValueError, match="64 modalities were added"):
+    with pytest.raises(ValueError, match="No more than 64 modalities can be added, so that EEG"):
         add_modality(EEG)
+    remove_modality("X5")
+    assert add_modality(EEG) is EEG
 
 
-def test_what_is_not_valid_after_all_is_forgotten():
+def test_a_cell_of_a_notebook_can_be_run_again():
+    cell = "add_modality(Modality('EEG', 'x', 4096, 70.0, Vocabulary(names=('c4',))))"
+    for _ in range(2):
+        exec(cell, globals().copy())
+    with pytest.raises(ValueError, match="remove_modality"):
+        exec(cell.replace("4096", "1024"), globals().copy())
+    remove_modality("EEG")
+    assert "EEG" not in MODALITIES
+    exec(cell.replace("4096", "1024"), globals().copy())
+    assert MODALITIES["EEG"].samples_per_epoch == 1024
+
+
+def test_only_added_modalities_can_be_removed():
+    with pytest.raises(ValueError, match=r"'ECG' is built in. There is none to remove"):
+        remove_modality("ECG")
+    add_modality(EEG)
+    with pytest.raises(ValueError, match=r"'ACT' was not added. Use one of EEG"):
+        remove_modality("ACT")
+    assert list(MODALITIES) == [*(one for one in MODALITIES if is_built_in(one)), "EEG"]
+    assert len(MODALITIES) == 7
+
+
+def test_files_are_read_in_several_threads():
+    """One thread adds what another one finds, and which the first then refuses."""
+    is_seen, is_read = threading.Event(), threading.Event()
+    found = []
+
+    def refuse():
+        with pytest.raises(ValueError, match="broken"), adding([EEG]):  # noqa: PT012 (waits)
+            found.append(("first", "EEG" in MODALITIES))
+            is_seen.set()
+            assert is_read.wait(20)
+            raise ValueError("broken")
+
+    def accept():
+        assert is_seen.wait(20)
+        found.append(("second", "EEG" in MODALITIES))
+        with adding([replace(EEG)]):
+            found.append(("second", "EEG" in MODALITIES))
+        is_read.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        for one in [pool.submit(refuse), pool.submit(accept)]:
+            one.result(30)
+    assert found == [("first", True), ("second", False), ("second", True)]
+    assert MODALITIES["EEG"] == EEG
+
+
+def test_of_two_files_that_differ_the_first_that_is_read_counts():
+    other = replace(EEG, samples_per_epoch=1024)
+    message = "b.json: The modality EEG is known with another definition"
+    with pytest.raises(ValueError, match=message), adding([EEG], "b.json: "):  # noqa: PT012
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(add_modality, other).result(20) is other
+        assert MODALITIES["EEG"] is EEG  # what is read is checked against its own definition
+    assert MODALITIES["EEG"] is other
+
+
+def test_threads_may_read_while_others_add_and_remove():
+    ends = time.monotonic() + 0.3
+
+    def change(name):
+        while time.monotonic() < ends:
+            add_modality(replace(EEG, name=name))
+            assert name in MODALITIES
+            remove_modality(name)
+
+    def read():
+        while time.monotonic() < ends:
+            assert {name: one.name for name, one in MODALITIES.items()}["ECG"] == "ECG"
+            assert list_by_wave(["breaths"]) == ("THX", "ABD")
+            assert all(one.samples_per_epoch for one in MODALITIES.values())
+
+    with ThreadPoolExecutor(6) as pool:
+        for one in [pool.submit(change, f"X{i}") for i in range(4)] + [pool.submit(read)] * 2:
+            one.result(20)
+    assert all(map(is_built_in, MODALITIES))
+
+
+def test_what_is_not_valid_after_all_is_not_added():
     with pytest.raises(ValueError, match="broken"), adding([EEG]):  # noqa: PT012 (what follows)
         assert "EEG" in MODALITIES
+        with adding([replace(EEG, name="ACT")]):
+            assert {"ACT", "EEG"} <= set(MODALITIES)
         raise ValueError("broken")
     assert "EEG" not in MODALITIES
+    remove_modality("ACT")
     add_modality(EEG)
     other = replace(EEG, name="ACT"), replace(EEG, wave="pulses")
     message = "in the file: The modality EEG is known"
@@ -114,7 +205,15 @@ def test_what_is_not_valid_after_all_is_forgotten():
         ({"rail_s": "2"}, "got '2'"),
         ({"wave": "alpha"}, "one of beats, pulses, breaths or None, got 'alpha'"),
         ({"wave": ["beats"]}, "one of beats"),
+        (
+            {"wave": "beats", "lowest_sfreq": 4},
+            r"above 5 Hz, .* of 4 Hz, a channel holds only those below 2 Hz\. Use a .* above 10 Hz",
+        ),
+        ({"wave": "beats", "lowest_sfreq": 10}, "Use a lowest_sfreq above 10 Hz, or None for"),
+        ({"wave": "pulses", "lowest_sfreq": 1}, r"frequencies are above 0\.5 Hz"),
+        ({"wave": "breaths", "lowest_sfreq": 0.1}, r"Use a lowest_sfreq above 0\.1 Hz"),
         ({"in_volts": 1}, "must be True or False, got 1"),
+        ({"is_invertible": "yes"}, "is_invertible of the modality EEG must be True or False"),
         ({"allowed_lookalikes": ["x" * 101]}, "kinds of lookalikes"),
         ({"allowed_lookalikes": "another sensor"}, "must be a tuple of texts"),
         ({"vocabulary": []}, "a vocabulary should be a mapping, got a list"),

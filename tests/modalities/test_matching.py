@@ -8,10 +8,21 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+import torch
 from builders import DATA, make_raw
 
-from mne_wav2sleep import Modality, Validity, Vocabulary, add_modality, match_channels
+from mne_wav2sleep import (
+    Modality,
+    Validity,
+    Vocabulary,
+    add_modality,
+    match_channels,
+    remove_modality,
+)
+from mne_wav2sleep.cohorts import Night
 from mne_wav2sleep.modalities import CARDIO_RESPIRATORY, MODALITIES
+from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.network.backends import Engine
 from mne_wav2sleep.recordings.labels import find_modality
 from mne_wav2sleep.signals import Reason
 from mne_wav2sleep.signals.beats import COLUMNS, find_beats
@@ -138,6 +149,43 @@ def test_a_type_of_its_own_identifies_a_channel(added):
     assert found["channel"].to_dict() == {"ACT": "W", "ECG": "ECG"}
 
 
+def test_a_channel_of_a_signal_that_is_not_defined():
+    with pytest.raises(ValueError, match="or define the signal first with add_modality"):
+        Night("a.edf", None, "a", ch_names={"EEG": "C4"})
+    with pytest.raises(ValueError, match="Write 'ECG'"):
+        Night("a.edf", None, "a", ch_names={"ecg": "C4"})
+    add_modality(EEG)
+    assert Night("a.edf", None, "a", ch_names={"EEG": "C4"}).ch_names == {"EEG": "C4"}
+    with pytest.raises(ValueError, match="or use other weights"):
+        match_channels(make_info(["ECG", "C4"]), ch_names={"EEG": "C4"})
+
+
+def test_weights_are_loaded_again_if_a_definition_changes():
+    sizes = {"feature_dim": 8, "initial_channels": 2, "max_channels": 4, "mixer_heads": 2}
+    eeg = add_modality(replace(EEG, vocabulary=Vocabulary(names=("c4",))))
+    network = Wav2Sleep(Wav2SleepConfig(signals={"EEG": "EEG"}, **sizes)).eval()
+    engine = Engine(network, "cpu")
+    x = {"EEG": np.zeros((1, 4 * 4096), dtype=np.float32)}
+    assert engine.encode(x)["EEG"].shape == (1, 4, 8)
+    uses = (
+        lambda: engine.encode(x),
+        lambda: Engine(network, "cpu"),
+        lambda: network({"EEG": torch.from_numpy(x["EEG"])}),
+    )
+    remove_modality("EEG")
+    for use in uses:
+        with pytest.raises(ValueError, match="4096 samples per epoch, but EEG was removed"):
+            use()
+    add_modality(replace(eeg, samples_per_epoch=1024))
+    for use in uses:
+        with pytest.raises(ValueError, match=r"EEG now has 1024\. Call remove_modality\('EEG'\)"):
+            use()
+    remove_modality("EEG")
+    add_modality(eeg)
+    for use in uses:
+        use()
+
+
 def test_named_channels(added):
     raw = make_info(["ECG", "C4", "M1", "Accel"])
     names = {"EEG": ("C4", "M1"), "ACT": "Accel"}
@@ -183,3 +231,39 @@ def test_a_signal_with_a_known_wave_is_analyzed_as_those_that_have_it(added):
     found = [find_beats(signal, name, np.arange(60)) for name in ("ABP", "PPG")]
     assert found[0].equals(found[1])
     assert found[0]["rate"].notna().all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("wave", "lowest", "rates", "analyzed"),
+    [
+        ("beats", 10.5, (1.0, 10.0, 10.5, 11.1), 11.2),
+        ("pulses", 1.05, (0.02, 1.0, 1.1), 1.2),
+        ("breaths", 0.12, (1 / 60, 0.12, 0.2, 0.25), 0.3),
+    ],
+)
+def test_a_channel_that_is_too_slow_for_the_wave_of_its_modality(wave, lowest, rates, analyzed):
+    name = add_modality(Modality("SCG", "chest", 1024, lowest, wave=wave)).name
+    rng = np.random.default_rng(0)
+    for sfreq in (*rates, analyzed):
+        data = rng.standard_normal(max(int(1800 * sfreq), 1))
+        signal = Signal(data, sfreq, np.zeros(60, dtype=np.int8))
+        beats = find_beats(signal, name, np.arange(60))
+        assert beats.shape == (60, len(COLUMNS))
+        assert beats["plausible"].isna().all() == (sfreq != analyzed), sfreq
+        assert find_bursts(signal, name).shape == (60,)
+        assert find_doubts(beats, name, "chest") == [] or sfreq == analyzed
+        assert isinstance(find_hum(data, sfreq, name), dict)
+
+
+@pytest.mark.parametrize(
+    ("samples", "cutoff"), [(32, "0.5"), (256, "4"), (1024, "15"), (4096, "65"), (8192, "100")]
+)
+def test_the_cutoff_that_is_advised_is_that_of_the_grid(samples, cutoff):
+    name = add_modality(Modality("ABP", "arterial pressure", samples, 10.0, wave="pulses")).name
+    t = np.arange(1800 * 64) / 64
+    data = np.sin(2 * np.pi * 1.1 * t) + np.sin(2 * np.pi * 20 * t)
+    signal = Signal(data, 64.0, np.zeros(60, dtype=np.int8))
+    [doubt] = find_doubts(find_beats(signal, name, np.arange(60)), name, "art")[:1]
+    assert "noise above 8 Hz in 100 % of its epochs" in doubt
+    assert f"a Raw in which it is low-passed at {cutoff} Hz (raw.filter)." in doubt

@@ -11,7 +11,14 @@ import pytest
 from builders import make_hypnogram, make_raw
 from typer.testing import CliRunner
 
-from mne_wav2sleep import Modality, SleepStagerW2S, WeightsError, add_modality, load_weights
+from mne_wav2sleep import (
+    Modality,
+    SleepStagerW2S,
+    WeightsError,
+    add_modality,
+    load_weights,
+    remove_modality,
+)
 from mne_wav2sleep.cli.app import app
 from mne_wav2sleep.cohorts import (
     Night,
@@ -56,7 +63,7 @@ def recipe(tmp_path_factory):
     assert list(scope["stager"].channels.index) == ["ECG", "EEG", "THX"]
     assert scope["hyp"].n_epochs == 40
     for name in ("EEG", "ACT"):
-        MODALITIES.pop(name)
+        remove_modality(name)
     return folder
 
 
@@ -107,7 +114,7 @@ def test_commands_know_the_signals_of_the_weights(recipe, table):
     found = CliRunner().invoke(app, ["channels", night, *names, *weights])
     assert found.exit_code == 0, found.output
     assert "named by the user" in found.output
-    MODALITIES.pop("EEG")
+    remove_modality("EEG")
     found = CliRunner().invoke(app, ["channels", night, *names, "--weights", "mini"])
     assert found.exit_code == 2
     scores = recipe / "scores.csv"
@@ -121,7 +128,7 @@ def test_a_configuration_defines_signals(recipe, tmp_path):
     config = tmp_path / "c.yaml"
     command = ["write-config", str(config), "--from", str(recipe / "eeg-model")]
     assert CliRunner().invoke(app, command).exit_code == 0
-    MODALITIES.pop("EEG")
+    remove_modality("EEG")
     from mne_wav2sleep.cli.configs import read_config
 
     defaults = {"settings": TrainingSettings(), "architecture": Wav2SleepConfig()}
@@ -129,6 +136,14 @@ def test_a_configuration_defines_signals(recipe, tmp_path):
     config.write_text(text.partition("\npreprocessing:")[0] + text[text.index("\nmodalities:") :])
     assert "EEG" in read_config(config, defaults)["architecture"].signals
     assert MODALITIES["EEG"].samples_per_epoch == 4096
+    remove_modality("EEG")
+    config.write_text(text[text.index("\nmodalities:") :] + "\nsettings: {crop: -1}\n")
+    with pytest.raises(ValueError, match=r"not a valid configuration: .*crop"):
+        read_config(config, defaults)
+    assert "EEG" not in MODALITIES
+    add_modality(Modality("EEG", "another", 1024, 70.0))
+    with pytest.raises(ValueError, match=r"remove_modality\('EEG'\)\. Correct it"):
+        read_config(config, defaults)
     config.write_text("modalities: [{name: EEG}]")
     with pytest.raises(ValueError, match=r"not a valid configuration: a modality has no descrip"):
         read_config(config, defaults)
@@ -152,10 +167,10 @@ def test_cohorts_on_several_processes(recipe, table, tmp_path):
     found = evaluate(prepared, weights, subsets="recorded")
     assert found.pooled.index.get_level_values("subset").tolist() == ["ECG+EEG+THX"]
     # A prepared night is read where the signal is not known, and refused where it is another one.
-    MODALITIES.pop("EEG")
+    remove_modality("EEG")
     night = open_night(prepared[0].path)
     assert night.read_signals(["EEG"], 0, 2)["EEG"].shape == (2 * 4096,)
-    MODALITIES.pop("EEG")
+    remove_modality("EEG")
     add_modality(Modality("EEG", "another", 1024, 70.0))
     with pytest.raises(ValueError, match="cannot be used here: The modality EEG is known with"):
         open_night(prepared[0].path)
@@ -168,7 +183,7 @@ def test_prepared_nights_depend_on_the_definition(tmp_path):
     [first] = prepare_nights([night], tmp_path)
     assert first.modalities == ("ECG", "EEG")  # named, which is enough
     assert first.added == (eeg,)
-    MODALITIES.pop("EEG")
+    remove_modality("EEG")
     add_modality(replace(eeg, samples_per_epoch=1024))
     [second] = prepare_nights([night], tmp_path)
     assert second.path != first.path
@@ -189,7 +204,7 @@ def test_a_signal_is_added_to_weights(recipe, table, small_folder, tmp_path):
         add_signals={"EEG": None},
         settings=settings,
     )
-    MODALITIES.pop("EEG")
+    remove_modality("EEG")
     tuned = load_weights(tmp_path / "m")
     assert tuned.modalities == ("ABD", "ECG", "EEG", "PPG", "THX")
     assert MODALITIES["EEG"].samples_per_epoch == 4096

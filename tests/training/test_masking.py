@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from mne_wav2sleep import Modality, add_modality
+from mne_wav2sleep.modalities import MODALITIES
 from mne_wav2sleep.training import Masking
 
 
@@ -23,14 +25,32 @@ def test_masking_follows_its_probabilities():
             p = 1 - drop[name] + nothing / len(backups) * (name in backups)
             found = np.mean([name in kept for kept in draws])
             assert abs(found - p) < 4 * np.sqrt(p * (1 - p) / n) + 1e-12, (available, name)
-    signs = [masking.draw_sign(rng) for _ in range(n)]
+    signs = [masking.draw_sign("ECG", rng) for _ in range(n)]
     assert abs(np.mean(signs)) < 4 / np.sqrt(n)
 
 
 def test_masking_that_is_off_changes_nothing():
     rng = np.random.default_rng(0)
     assert Masking.off().draw(["ECG", "ABD"], rng) == ["ABD", "ECG"]
-    assert {Masking.off().draw_sign(rng) for _ in range(100)} == {1}
+    assert {Masking.off().draw_sign("ECG", rng) for _ in range(100)} == {1}
+
+
+def test_only_signals_of_arbitrary_polarity_are_flipped():
+    add_modality(Modality("ACT", "activity counts", 32, 1 / 60))
+    add_modality(Modality("EEG", "one derivation", 4096, 70.0, is_invertible=True))
+    always = Masking(flip=1.0)
+    rng = np.random.default_rng(0)
+    assert {name for name in MODALITIES if always.draw_sign(name, rng) == -1} == {
+        *("ABD", "ECG", "EOG-L", "EOG-R", "PPG", "THX"),
+        "EEG",
+    }
+    # The signs of the others are those that they would be if it were.
+    names = ["ABD", "ACT", "ECG"] * 50
+    numbers = np.random.default_rng(1).random(len(names))
+    rng = np.random.default_rng(1)
+    signs = [Masking().draw_sign(name, rng) for name in names]
+    for name, number, sign in zip(names, numbers, signs, strict=True):
+        assert sign == (-1 if number < 0.5 and name != "ACT" else 1)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Order of nights, and training examples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import START, make_hypnogram, make_raw, toy_recordings
 
+from mne_wav2sleep import Modality, add_modality
 from mne_wav2sleep.cautions import keep_cautions
 from mne_wav2sleep.cohorts import Night, prepare_nights
 from mne_wav2sleep.recordings import open_recording
@@ -106,6 +109,20 @@ def test_examples_are_cropped_masked_and_inverted_by_their_seed(nights):
     found = masked[Draw(0, (1,))]["signals"]
     assert set(found) == {"THX"}
     np.testing.assert_array_equal(found["THX"], -item["signals"]["THX"])
+
+
+def test_signals_whose_sign_has_a_meaning_are_not_inverted(make_nights, tmp_path):
+    add_modality(Modality("ACT", "activity counts", 32, 1 / 60, flat_s=None))
+    (night,) = make_nights(("ECG", "Thor", "Act"), "a")
+    [night] = prepare_nights([replace(night, ch_names={"ACT": "Act"})], tmp_path)
+    assert night.modalities == ("ACT", "ECG", "THX")
+    plain, flipped = (
+        NightDataset([night], night.modalities, 4, crop=None, padded_epochs=0, masking=masking)[0]
+        for masking in (Masking.off(), Masking(drop={}, flip=1.0))
+    )
+    for name, sign in (("ACT", 1), ("ECG", -1), ("THX", -1)):
+        assert plain["signals"][name].any()
+        np.testing.assert_array_equal(flipped["signals"][name], sign * plain["signals"][name])
 
 
 def test_whole_nights_are_padded_as_the_weights_say(nights):
