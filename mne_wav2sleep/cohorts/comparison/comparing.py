@@ -297,6 +297,8 @@ def _tabulate(
     agreement = compare_nights(pairs, people if n_people < len(people) else None)
     by_night = score_nights(pairs, agreement)[0]
     by_night = by_night.drop(columns=[c for c in _FILES if not by_night[c].any()])
+    if "in_bed" in by_night:  # unknown of some nights
+        by_night["in_bed"] = by_night["in_bed"].astype("Int64")
     if n_people < FEW_SUBJECTS:
         warn(
             "There are no intervals by subject, because there is only one subject."
