@@ -60,7 +60,7 @@ def test_tables_are_printed_before_they_are_saved(folders, invoke, monkeypatch):
 
 
 def test_what_cannot_be_compared_is_printed(folders, invoke):
-    (folders / "A" / "n0.json").write_text("{}")
+    (folders / "A" / "n0.json").write_text('{"values": 3}')
     result = invoke("compare", folders / "A", folders / "staged")
     assert result.exit_code == 0, result.output
     assert "expert (reference): 1 night, 1 subject\n" in result.stdout

@@ -290,3 +290,9 @@ def test_tables_and_notes_of_both_are_not_nights(tmp_path):
     for has, text in zip(("scored", "staged"), texts, strict=True):
         assert text.startswith(f"2 files beside what is {has} have no stages that can be read")
         assert "participants.tsv, readme.txt" in text
+    (folders[0] / "n1.json").unlink()
+    with (
+        pytest.warns(RuntimeWarning, match="no stages that can be read"),
+        pytest.raises(ValueError, match=r"reference has \['participants\.tsv', 'readme\.txt'\]"),
+    ):
+        match_nights(*folders)

@@ -120,8 +120,8 @@ def compare(
     Hypnograms are matched by the names of the nights and their folders (of a cohort, those of its
     recordings, or the subjects): exact names first, then without regard to case. ``p1/night`` is
     ``p1_night``, and never ``p2/night``; ``night`` is either of them if it is the only one. A name
-    may have an addition after a separator (``night1_scored.csv`` and ``night1.json``). Only a hypnogram or a
-    file that is given by itself belongs to any night. They are placed by the clock
+    may have an addition after a separator (``night1_scored.csv`` and ``night1.json``). Only a
+    hypnogram or a file that is given by itself belongs to any night. They are placed by the clock
     (:func:`~mne_wav2sleep.align_hypnogram`). Epochs that have no stage in either hypnogram do not
     count, neither in the agreement nor in the sleep statistics, which are of the time from the
     first to the last epoch that has a stage in both. If a cohort was staged that knows lights off

@@ -93,8 +93,8 @@ def match_nights(reference: Any, staged: Any) -> Matched:
     if not kept:
         raise ValueError(
             "No night is in both: the reference has "
-            f"{quote(list(next(iter(scorers.values())).found)[:3])}, and staged are "
-            f"{quote(list(nights.found)[:3])}. Name the hypnograms of a night alike."
+            f"{quote(_give_examples(next(iter(scorers.values()))))}, and staged are "
+            f"{quote(_give_examples(nights))}. Name the hypnograms of a night alike."
         )
     references = {
         name: {night: found[night] for night in nights.found if night in found}
@@ -105,6 +105,11 @@ def match_nights(reference: Any, staged: Any) -> Matched:
     if nights.cohort is None:
         return Matched(references, found, None)
     return Matched(references, found, nights.cohort.table, read_in_bed(nights.cohort, found))
+
+
+def _give_examples(nights: Nights) -> list[str]:
+    """Give the names of some nights, or else of files without stages."""
+    return [*nights.found, *nights.others][:3]
 
 
 def _warn_of_same(scorers: Mapping[str, Mapping[str, Source]]) -> None:
