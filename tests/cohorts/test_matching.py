@@ -293,6 +293,7 @@ def test_tables_and_notes_of_both_are_not_nights(tmp_path):
     (folders[0] / "n1.json").unlink()
     with (
         pytest.warns(RuntimeWarning, match="no stages that can be read"),
+        pytest.warns(RuntimeWarning, match="1 night is staged but not scored: n1"),
         pytest.raises(ValueError, match=r"reference has \['participants\.tsv', 'readme\.txt'\]"),
     ):
         match_nights(*folders)
