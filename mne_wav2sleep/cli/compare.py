@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ..output import check_output
 from .shared import (
     DebugOption,
     OverwriteOption,
@@ -74,12 +73,11 @@ def compare_command(
         raise typer.BadParameter("needs STAGED as well.", param_hint="--reference")
     with clean_errors(debug=debug):
         from ..cohorts import compare
-        from ..cohorts.comparison.result import REPORT, make_folder
+        from ..cohorts.comparison.result import REPORT, check_folder
         from ..verbosity import pluralize
 
         if out is not None:  # before the work
-            out = make_folder(out)
-            check_output(out / REPORT, overwrite=overwrite)
+            out = check_folder(out, overwrite=overwrite)
         found = compare(
             [reference, *others] if others else reference,
             staged,
@@ -87,8 +85,6 @@ def compare_command(
             by=columns or None,
             participants=participants,
         )
-        if out is not None:
-            found.save(out, overwrite=overwrite)
     n, people = len(found.by_night), len(found.by_subject)
     show_text(
         f"{found.staged} with {found.reference}: {n} night{pluralize(n)}, "
@@ -103,5 +99,7 @@ def compare_command(
         more = f"; the first {_SHOWN}" if n_failed > _SHOWN else ""
         show_text(f"{n_failed} hypnogram{pluralize(n_failed)} cannot be compared{more}:")
         show_table(found.failed[["night", "reason"]].head(_SHOWN).set_index("night"))
-    if out is not None:
+    if out is not None:  # after the tables, which are not lost if the disk is full
+        with clean_errors(debug=debug):
+            found.save(out, overwrite=overwrite)
         show_text(f"{out / REPORT} shows all of it; tables and figures are beside it")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .nights import Night
 
-_LONGEST = 120
+LONGEST = 120
 """Number of bytes of a name at most; file systems allow 255, and suffixes are added."""
 _N_DIGITS = 6
 """Digits of a hash that distinguishes nights of one name."""
@@ -85,19 +85,21 @@ def _hash(night: Night) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_N_DIGITS]
 
 
-def clean_name(name: str) -> str:
+def clean_name(name: str, *, longest: int | None = LONGEST) -> str:
     """Replace what the name of a file cannot have, or should not.
 
     Parameters
     ----------
     name : str
         The name.
+    longest : int or None
+        Number of bytes in UTF-8 after which it is cut; None for all of it.
 
     Returns
     -------
     clean : str
         The name in Unicode's composed form (NFC), with ``_`` in place of all but letters, digits,
-        ``-``, ``_`` and ``.``; at most 120 bytes in UTF-8.
+        ``-``, ``_`` and ``.``.
 
     Examples
     --------
@@ -106,4 +108,4 @@ def clean_name(name: str) -> str:
     """
     name = unicodedata.normalize("NFC", name)
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip("._") or "night"
-    return safe.encode()[:_LONGEST].decode(errors="ignore")
+    return safe.encode()[:longest].decode(errors="ignore")

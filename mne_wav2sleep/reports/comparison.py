@@ -282,7 +282,10 @@ def _describe_methods(names: tuple[str, str], tables: Mapping[str, pd.DataFrame]
         consensus = f" The reference was the consensus of {n_scorers} scorers: {rule}."
     stages = tables["confusion"].index
     yasa_version, version = map(metadata.version, ("yasa", "mne-wav2sleep"))
-    in_bed = " in bed" if "in_bed" in tables["by_night"] else ""
+    by_night, in_bed = tables["by_night"], ""
+    if "in_bed" in by_night:
+        n_known = int((by_night["in_bed"] > 0).sum())
+        in_bed = f" in bed, where known ({n_known} of {len(by_night)} nights),"
     text = (
         f"Agreement was computed in 30-s epochs with a stage by both scorers, in {len(stages)} "
         f"stages ({', '.join(stages)}), with YASA {yasa_version} (Vallat & Walker 2021) and "

@@ -1,9 +1,11 @@
 """The command that compares hypnograms with scorers."""
 
+import errno
 import re
 
 import pytest
 from builders import make_hypnogram
+from matplotlib.figure import Figure
 
 
 @pytest.fixture
@@ -36,8 +38,29 @@ def test_tables_are_printed_and_the_rest_is_written(folders, invoke):
     assert invoke(*arguments, "--overwrite").exit_code == 0
 
 
+def test_existing_files_are_told_of_before_the_work(folders, invoke):
+    out = folders / "out"
+    out.mkdir()
+    (out / "pooled.csv").touch()  # of an earlier comparison that was stopped before the report
+    result = invoke("compare", folders / "nothing", folders / "staged", "--out", out)
+    assert result.exit_code == 1
+    assert "already exists" in result.stderr
+
+
+def test_tables_are_printed_before_they_are_saved(folders, invoke, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    result = invoke("compare", folders / "A", folders / "staged", "--out", folders / "out")
+    assert result.exit_code == 1
+    assert "kappa" in result.stdout
+    assert "No space left on device" in result.stderr
+    assert "shows all of it" not in result.stdout
+
+
 def test_what_cannot_be_compared_is_printed(folders, invoke):
-    (folders / "A" / "n0.json").write_text("{}")
+    (folders / "A" / "n0.json").write_text('{"values": 3}')
     result = invoke("compare", folders / "A", folders / "staged")
     assert result.exit_code == 0, result.output
     assert "expert (reference): 1 night, 1 subject\n" in result.stdout

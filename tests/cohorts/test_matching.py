@@ -7,6 +7,7 @@ import pytest
 import yasa
 from builders import write_edf
 
+from mne_wav2sleep.cohorts import load_cohort
 from mne_wav2sleep.cohorts.comparison.matching import match_nights
 from mne_wav2sleep.cohorts.comparison.scorers import read_scorings
 
@@ -130,7 +131,7 @@ def test_scorers_are_told_from_nights(tmp_path):
     [
         ([HYP, HYP], [HYP], ValueError, "The reference has 2 nights, and 1 was staged"),
         ([HYP, HYP], {"a": HYP, "b": HYP}, ValueError, "only in an order"),
-        ({"a": HYP, "A": HYP}, {"a": HYP, "b": HYP}, ValueError, "'a' and 'A' may be one night"),
+        ({"a": HYP, "A": HYP}, {"a_raw": HYP}, ValueError, "'a_raw' may be the night of 'A' or"),
         ([], [HYP], ValueError, "reference has no hypnograms"),
         (3, HYP, TypeError, "reference must be"),
         ([3], [HYP], TypeError, "each hypnogram of reference must be"),
@@ -165,3 +166,134 @@ def test_recordings_beside_their_stages_are_not_nights_of_their_own(tmp_path):
         "p1": ("p1_hypnogram.txt", "p1.json"),
         "p2_raw": ("p2_hypnogram.txt", "p2_raw.json"),
     }
+
+
+def make_tree(folder, *names):
+    """Make a folder of empty files in folders."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("scored", "staged", "expected"),
+    [
+        # Each side has nights that the other lacks.
+        ("p1/n1 p2/n1 p2/n2", "p1/n1 p1/n2 p2/n1", {"p1/n1": "p1/n1", "p2/n1": "p2/n1"}),
+        ("p1/n1 p2/n2", "p1/n1 p1/n2", {"p1/n1": "p1/n1"}),
+        ("p1/n1 x", "p2/n1 x", {"x": "x"}),
+        # One side has no folders.
+        ("p1/night", "p1_night p2_night", {"p1/night": "p1_night"}),
+        ("p1_night p2_night", "p2/night", {"p2_night": "p2/night"}),
+        ("n1 n2", "p1/n1 p2/n2", {"n1": "p1/n1", "n2": "p2/n2"}),
+        ("n1 x", "p1/n1 p2/n1 x", {"x": "x"}),
+        ("n1 p1/n1", "p1/n1 p2/n1", {"p1/n1": "p1/n1"}),
+        ("n1_scored x", "p1/n1 p2/n1 x", {"x": "x"}),
+        ("n1_scored", "p1/n1 p2/x", {"n1_scored": "p1/n1"}),
+        # Folders in folders, and additions to names.
+        ("s/p1/n1 s/p2/n1", "p1/n1 p2/x", {"s/p1/n1": "p1/n1"}),
+        ("s/p1/n1 t/p1/n1 x", "p1/n1 x", {"x": "x"}),
+        ("p1/n_scored p2/n_scored", "p1/n p3/n", {"p1/n_scored": "p1/n"}),
+        ("p1/n_scored x", "p2/n x", {"x": "x"}),
+        ("a/sub-1_n1 a/sub-2_n1", "sub-1/eeg/sub-1_n1", {"a/sub-1_n1": "sub-1/eeg/sub-1_n1"}),
+        # Exact names come first.
+        ("n(1) n[1]", "n[1] n(1)", {"n(1)": "n(1)", "n[1]": "n[1]"}),
+        ("n(1)", "n_1", {"n(1)": "n_1"}),
+        (f"{'n' * 130}a {'n' * 130}b", f"{'n' * 130}b x", {f"{'n' * 130}b": f"{'n' * 130}b"}),
+        (f"{'n' * 130}a x", f"{'n' * 130}b x", {"x": "x"}),
+        (f"p/{'n' * 130}a q/n x", f"p/{'n' * 130}b q/n x", {"q/n": "q/n", "x": "x"}),
+        (f"{'n' * 130}", f"{'n' * 120} x", {"n" * 130: "n" * 120}),
+        (f"p/{'n' * 130}", f"{'n' * 120} x", {f"p/{'n' * 130}": "n" * 120}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* night.* but not:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.* matched although:RuntimeWarning")
+def test_nights_are_those_of_their_folders(scored, staged, expected, tmp_path):
+    folders = [
+        make_tree(tmp_path / side, *(f"{name}.json" for name in names.split()))
+        for side, names in (("A", scored), ("B", staged))
+    ]
+    found = match_nights(*folders)
+    paths = [
+        {night: path.relative_to(folder).as_posix()[:-5] for night, path in nights.items()}
+        for folder, nights in zip(folders, (found.references[""], found.staged), strict=True)
+    ]
+    assert {paths[0][night]: name for night, name in paths[1].items()} == expected
+
+
+def test_nights_that_no_other_belongs_to_are_named(tmp_path):
+    scored = make_tree(tmp_path / "A", "p1/n1.json", "p2/n1.json", "p2/n2.json")
+    staged = make_tree(tmp_path / "B", "p1/n1.json", "p1/n2.json", "p2/n1.json")
+    with pytest.warns(RuntimeWarning) as caught:
+        match_nights(scored, staged)
+    texts = " ".join(str(one.message) for one in caught)
+    assert "1 night is scored but not staged: p2/n2." in texts
+    assert "1 night is staged but not scored: p1/n2." in texts
+
+
+def make_cohort(folder, **nights):
+    """Make the files of a cohort that matching needs: names with subjects and recordings."""
+    make_tree(folder, *(f"hypnograms/{name}.json" for name in nights))
+    table = pd.DataFrame(nights.values(), columns=["subject", "recording"])
+    table = table.assign(night=list(nights), dataset="d", hypnogram="", reason="", status="staged")
+    table.to_csv(folder / "nights.csv", index=False)
+    return load_cohort(folder)
+
+
+@pytest.mark.filterwarnings("ignore:.* night.* but not:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.* are the same, compared with:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["p01/night", "x"], ["p01_night"]),  # only one of the scorer's has this name
+        (["p01_night", "x"], ["p01_night"]),
+        (["p3/nap", "p04/nap", "late"], ["nap", "late"]),  # the subject is not a path
+        (["d/other", "p9/night", "late"], ["other", "late"]),  # the folder of the recording
+        (["a/d/p01/night", "d/p02/night"], ["p01_night", "p02_night"]),
+        (["memory", "p01/nap"], ["memory"]),
+    ],
+)
+def test_nights_of_a_cohort_have_the_folders_of_its_subjects(names, expected, tmp_path):
+    cohort = make_cohort(
+        tmp_path / "out",
+        p01_night=("p01/night", "/d/p01/night.edf"),
+        p02_night=("p02/night", "/d/p02/night.edf"),
+        nap=("p3", "/d/nap.edf"),
+        other=("p5", "/x/d/other.edf"),
+        late=(None, "/d/late_raw.fif"),
+        memory=("p6", None),
+    )
+    scored = make_tree(tmp_path / "A", *(f"{name}.json" for name in names))
+    assert sorted(match_nights(scored, cohort).staged) == sorted(expected)
+    assert len(match_nights(cohort, cohort.folder).staged) == 6
+
+
+def test_nights_of_two_datasets_may_have_one_path(tmp_path):
+    nights = {f"n-{i}": ("p1/n", f"/{i}/p1/n.edf") for i in "ab"}
+    one, another = (make_cohort(tmp_path / name, **nights) for name in ("one", "another"))
+    found = match_nights(one, another)
+    assert {n: path.stem for n, path in found.references[""].items()} == {n: n for n in nights}
+    with pytest.raises(ValueError, match="'n' may be the night of 'n-a' or 'n-b'"):
+        match_nights(make_tree(tmp_path / "A", "p1/n.json"), one)
+
+
+def test_tables_and_notes_of_both_are_not_nights(tmp_path):
+    folders = [make_folder(tmp_path / one, "n1.json") for one in "AB"]
+    for folder in folders:
+        (folder / "participants.tsv").write_text("participant_id\tage\nn1\t30\n")
+        (folder / "readme.txt").write_text("Scored in 2024\n")
+    with pytest.warns(RuntimeWarning) as caught:
+        assert match_files(*folders) == {"n1": ("n1.json", "n1.json")}
+    texts = [str(one.message) for one in caught]
+    assert len(texts) == 2
+    for has, text in zip(("scored", "staged"), texts, strict=True):
+        assert text.startswith(f"2 files beside what is {has} have no stages that can be read")
+        assert "participants.tsv, readme.txt" in text
+    (folders[0] / "n1.json").unlink()
+    with (
+        pytest.warns(RuntimeWarning, match="no stages that can be read"),
+        pytest.warns(RuntimeWarning, match="1 night is staged but not scored: n1"),
+        pytest.raises(ValueError, match=r"reference has \['participants\.tsv', 'readme\.txt'\]"),
+    ):
+        match_nights(*folders)

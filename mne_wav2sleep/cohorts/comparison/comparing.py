@@ -117,9 +117,11 @@ def compare(
 
     Notes
     -----
-    Hypnograms are matched by the names of the nights, without regard to case; a name may have an
-    addition after a separator (``night1_scored.csv`` and ``night1.json``). Only a hypnogram or a
-    file that is given by itself belongs to any night. They are placed by the clock
+    Hypnograms are matched by the names of the nights and their folders (of a cohort, those of its
+    recordings, or the subjects): exact names first, then without regard to case. ``p1/night`` is
+    ``p1_night``, and never ``p2/night``; ``night`` is either of them if it is the only one. A name
+    may have an addition after a separator (``night1_scored.csv`` and ``night1.json``). Only a
+    hypnogram or a file that is given by itself belongs to any night. They are placed by the clock
     (:func:`~mne_wav2sleep.align_hypnogram`). Epochs that have no stage in either hypnogram do not
     count, neither in the agreement nor in the sleep statistics, which are of the time from the
     first to the last epoch that has a stage in both. If a cohort was staged that knows lights off
@@ -297,6 +299,8 @@ def _tabulate(
     agreement = compare_nights(pairs, people if n_people < len(people) else None)
     by_night = score_nights(pairs, agreement)[0]
     by_night = by_night.drop(columns=[c for c in _FILES if not by_night[c].any()])
+    if "in_bed" in by_night:  # unknown of some nights
+        by_night["in_bed"] = by_night["in_bed"].astype("Int64")
     if n_people < FEW_SUBJECTS:
         warn(
             "There are no intervals by subject, because there is only one subject."

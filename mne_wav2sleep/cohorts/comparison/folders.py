@@ -11,9 +11,10 @@ from ...hypnograms.names import is_stage
 from ...hypnograms.reading import FILE_SUFFIXES
 from ...hypnograms.tables import has_stages
 from ..finding import find_recordings, pair_hypnograms, walk_files
-from ..naming import clean_name, name_nights
+from ..naming import name_nights
 from ..nights import Night
 from ..results import HYPNOGRAMS, PERIODS, TABLE
+from .names import fold_case
 from .result import TABLE_FILES
 
 _ANNOTATIONS = ("-annot.fif", "_annot.fif", "-annot.fif.gz", "_annot.fif.gz")
@@ -21,28 +22,6 @@ _ANNOTATIONS = ("-annot.fif", "_annot.fif", "-annot.fif.gz", "_annot.fif.gz")
 _PROVENANCE = ".provenance.json"
 _TABLES = {TABLE, PERIODS, *TABLE_FILES}
 """Names of tables that this package writes, of which some have a column of stages."""
-
-
-def to_key(name: str) -> str:
-    """Give the name of a night as it is compared.
-
-    Parameters
-    ----------
-    name : str
-        The name, of a file or as given.
-
-    Returns
-    -------
-    key : str
-        The name as a cohort would write it, without regard to case, and without the ``_raw`` that
-        MNE adds to the names of recordings.
-
-    Examples
-    --------
-    >>> to_key("Night 1_raw"), to_key("night_1")
-    ('night_1', 'night_1')
-    """
-    return re.sub("(?<=.)[-_]raw$", "", clean_name(name).casefold())
 
 
 def find_stem(path: Path) -> str:
@@ -62,7 +41,7 @@ def find_stem(path: Path) -> str:
     return path.name.removesuffix(path.name[-len(ends[0]) :])
 
 
-def list_folder(folder: Path) -> dict[str, Path]:
+def list_folder(folder: Path) -> dict[str, tuple[Path, str]]:
     """List the hypnograms in a folder and in the folders in it, by the names of their nights.
 
     Parameters
@@ -72,9 +51,10 @@ def list_folder(folder: Path) -> dict[str, Path]:
 
     Returns
     -------
-    found : dict of str to Path
-        Name of the night, as :func:`~mne_wav2sleep.cohorts.naming.name_nights` gives it -> file.
-        Left out are recordings without stages, staged cohorts, and hidden files.
+    found : dict of str to tuple of (Path, str)
+        Name of the night, as :func:`~mne_wav2sleep.cohorts.naming.name_nights` gives it -> its
+        file, and the path of the night below the folder, without the suffix (``p01/night1``). Left
+        out are recordings without stages, staged cohorts, and hidden files.
 
     Raises
     ------
@@ -90,7 +70,7 @@ def list_folder(folder: Path) -> dict[str, Path]:
         above = path.parents[: path.parents.index(folder)]
         if paired.get(path) or not _is_hypnogram(path) or any(map(is_cohort, above)):
             continue
-        key = path.parent, to_key(find_stem(recordings.get(path, path)))
+        key = path.parent, fold_case(find_stem(recordings.get(path, path)))
         by_key.setdefault(key, []).append(path)
     chosen = [one for paths in by_key.values() if (one := _choose(paths)) is not None]
     if not chosen:
@@ -103,7 +83,8 @@ def list_folder(folder: Path) -> dict[str, Path]:
         name = find_stem(recordings.get(path, path))
         subject = (path.parent.relative_to(folder) / name).as_posix()
         nights.append(Night(path.with_name(f"{name}.edf"), None, subject))
-    return dict(zip(name_nights(nights), chosen, strict=True))
+    found = zip(chosen, (night.subject for night in nights), strict=True)
+    return dict(zip(name_nights(nights), found, strict=True))
 
 
 def _is_hypnogram(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Hypnograms of nights as they are given: files, folders, lists, mappings, cohorts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,7 +10,8 @@ import yasa
 
 from ...verbosity import check_type
 from ..results import HYPNOGRAMS, TABLE, Cohort, hypnogram_path, load_cohort
-from .folders import find_stem, list_folder, name_table, to_key
+from .folders import find_stem, is_other, list_folder, name_table
+from .names import to_key
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,19 @@ class Nights:
         Whether it is one hypnogram that was given by itself, which belongs to any one night.
     cohort : Cohort or None
         The cohort that they are of.
+    paths : dict of str to tuple of str
+        Name of the night -> paths by which it is known, as :class:`~.names.Name` has them. Nights
+        that are not there are known by their names alone.
+    others : tuple of str
+        Names of files beside them that have no stages that can be read.
     """
 
     found: dict[str, Source]
     are_named: bool
     is_single: bool = False
     cohort: Cohort | None = None
+    paths: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 def find_path(source: Path | ScoredFile) -> Path:
@@ -162,7 +170,7 @@ def list_nights(given: Any, what: str) -> Nights:
         path = Path(given).expanduser()
         _check_exists(path)
         if path.is_dir():
-            return Nights({**list_folder(path)}, are_named=True)
+            return _list_files(path)
         if (table := name_table(path)) is not None:
             raise ValueError(
                 f"{path} is {table}, not a hypnogram. Give a file of stages, a folder of them, or "
@@ -180,6 +188,19 @@ def list_nights(given: Any, what: str) -> Nights:
     if not found:
         raise ValueError(f"{what} has no hypnograms. Give at least one.")
     return Nights(found, are_named=isinstance(given, Mapping), is_single=is_single)
+
+
+def _list_files(folder: Path) -> Nights:
+    """List the hypnograms of a folder, and apart from them the files without stages."""
+    listed = list_folder(folder)
+    others = {name: path for name, (path, _) in listed.items() if is_other(path)}
+    kept = {name: one for name, one in listed.items() if name not in others}
+    return Nights(
+        {name: path for name, (path, _) in kept.items()},
+        are_named=True,
+        paths={name: (known_as,) for name, (_, known_as) in kept.items()},
+        others=tuple(path.name for path in others.values()),
+    )
 
 
 def _check_source(one: Any, what: str) -> Source:
@@ -236,7 +257,22 @@ def list_cohort(cohort: Cohort) -> Nights:
     }
     if not found:
         raise ValueError(f"No night of {cohort.folder} was staged. See its {TABLE}.")
-    return Nights(found, are_named=True, cohort=cohort)
+    paths = {night: _list_paths(cohort, night) for night in found}
+    return Nights(found, are_named=True, cohort=cohort, paths=paths)
+
+
+def _list_paths(cohort: Cohort, night: str) -> tuple[str, ...]:
+    """List the paths by which a night of a cohort is known: of its subject, and its recording."""
+    recording, subject = cohort.table.loc[night, ["recording", "subject"]]
+    if pd.isna(recording):
+        return (night,)
+    path = Path(recording)
+    path = path.with_name(find_stem(path))
+    if pd.isna(subject):
+        return path.as_posix(), night
+    # Of a folder, the subject is the path of the recording in it.
+    is_path = f"/{subject}".endswith(f"/{path.name}")
+    return subject if is_path else f"{subject}/{path.name}", path.as_posix()
 
 
 def list_scored(cohort: Cohort) -> Nights:

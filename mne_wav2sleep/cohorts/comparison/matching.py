@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,6 @@ import yasa
 from ...cautions import warn
 from ...errors import quote, shorten
 from ...verbosity import logger, pluralize
-from .folders import is_other, to_key
 from .in_bed import read_in_bed
 from .listing import (
     Nights,
@@ -25,9 +23,8 @@ from .listing import (
     open_cohort,
     split_scorers,
 )
+from .names import Name, Pairing, list_names
 
-_SEPARATOR = re.compile(r"[-_.]")
-"""What comes before something that is added to the name of a night."""
 _OTHER_NIGHT = re.compile(
     r"\d|(?<![^\W_])(night|nacht|nuit|noche|notte|noite|visit|session|ses|nap|day|week|month"
     r"|baseline|follow|retest|repeat)"
@@ -85,7 +82,8 @@ def match_nights(reference: Any, staged: Any) -> Matched:
                 "not a cohort. Give reference and staged, or the folder of a staged cohort whose "
                 "table names scorers' hypnograms."
             )
-        scorers, nights = {"": list_scored(cohort)}, list_cohort(cohort)
+        # Of one table, whose names are enough.
+        scorers, nights = {"": list_scored(cohort)}, replace(list_cohort(cohort), paths={})
     else:
         nights = list_nights(staged, "staged")
         given = split_scorers(reference, is_single=nights.is_single)
@@ -110,14 +108,8 @@ def match_nights(reference: Any, staged: Any) -> Matched:
 
 
 def _give_examples(nights: Nights) -> list[str]:
-    """Give the names of some nights, rather than of files without stages."""
-    names = [name for name, one in nights.found.items() if not _is_of_no_night(one)]
-    return (names or list(nights.found))[:3]
-
-
-def _is_of_no_night(source: Source) -> bool:
-    """Whether a source is a file without stages."""
-    return isinstance(source, Path) and is_other(source)
+    """Give the names of some nights, or else of files without stages."""
+    return [*nights.found, *nights.others][:3]
 
 
 def _warn_of_same(scorers: Mapping[str, Mapping[str, Source]]) -> None:
@@ -143,20 +135,13 @@ def _match(reference: Nights, staged: Nights, scorer: str) -> dict[str, Source]:
     """Match a scorer's hypnograms with those that were staged, by the names of the latter."""
     if not (reference.are_named and staged.are_named):
         return _match_unnamed(reference, staged)
-    keys = _index(reference), _index(staged)
-    pairs = {keys[1][key]: name for key, name in keys[0].items() if key in keys[1]}
-    scored = {key: name for key, name in keys[0].items() if key not in keys[1]}
-    others = {key: name for key, name in keys[1].items() if key not in keys[0]}
-    longer = _match_longer(scored, others)
-    _tell_of_longer(longer)
-    used = set(longer.values())
+    names = [list_names(one.found, one.paths) for one in (reference, staged)]
+    found = Pairing(*names)
+    _tell_of_longer(found)
     by = f"scored by {scorer}" if scorer else "scored"
-    lone = {name: reference.found[name] for name in scored.values() if name not in used}
-    _warn_unmatched(lone, by, "staged")
-    lone = {name: staged.found[name] for name in others.values() if name not in longer}
-    _warn_unmatched(lone, "staged", by)
-    pairs |= longer
-    return {night: reference.found[name] for night, name in pairs.items()}
+    _warn_unmatched(reference, found.scored, by, "staged")
+    _warn_unmatched(staged, found.staged, "staged", by)
+    return {night: reference.found[name] for night, name in found.pairs.items()}
 
 
 def _match_unnamed(reference: Nights, staged: Nights) -> dict[str, Source]:
@@ -188,49 +173,17 @@ def _match_unnamed(reference: Nights, staged: Nights) -> dict[str, Source]:
     )
 
 
-def _index(nights: Nights) -> dict[str, str]:
-    """Index the names of nights as they are compared."""
-    index: dict[str, str] = {}
-    for name in nights.found:
-        if (other := index.setdefault(to_key(name), name)) != name:
-            raise ValueError(f"{other!r} and {name!r} may be one night. Rename one of them.")
-    return index
-
-
-def _match_longer(reference: Mapping[str, str], staged: Mapping[str, str]) -> dict[str, str]:
-    """Match names to which something was added, such as ``night1_scored`` to ``night1``."""
-    candidates: dict[str, set[str]] = {}
-    backwards: dict[str, set[str]] = {}
-    for longer, shorter, are_staged in ((reference, staged, False), (staged, reference, True)):
-        for key, name in longer.items():
-            ends = [key[: match.start()] for match in _SEPARATOR.finditer(key)]
-            for other in (shorter[end] for end in ends if end in shorter):
-                night, scored = (name, other) if are_staged else (other, name)
-                candidates.setdefault(night, set()).add(scored)
-                backwards.setdefault(scored, set()).add(night)
-    for found in (candidates, backwards):
-        for name, others in found.items():
-            if len(others) > 1:
-                raise ValueError(
-                    f"{name!r} may be the night of {' or '.join(map(repr, sorted(others)[:3]))}. "
-                    "Rename the files, or give mappings of names to hypnograms."
-                )
-    return {night: others.pop() for night, others in candidates.items()}
-
-
-def _tell_of_longer(longer: Mapping[str, str]) -> None:
+def _tell_of_longer(found: Pairing) -> None:
     """Tell of names that were matched with an addition, which may be that of another night."""
-    if not longer:
+    if not found.additions:
         return
-    examples = [f"{scored!r} with {night!r}" for night, scored in longer.items()]
-    n = len(longer)
-    logger.info(
-        f"{n} night{pluralize(n)} matched although one name is longer, such as {examples[0]}."
-    )
+    examples = {night: f"{found.pairs[night]!r} with {night!r}" for night in found.additions}
+    n, first = len(examples), next(iter(examples.values()))
+    logger.info(f"{n} night{pluralize(n)} matched although one name is longer, such as {first}.")
     doubtful = [
-        example
-        for example, (night, scored) in zip(examples, longer.items(), strict=True)
-        if _OTHER_NIGHT.search(_find_addition(to_key(night), to_key(scored)))
+        examples[night]
+        for night, addition in found.additions.items()
+        if _OTHER_NIGHT.search(addition)
     ]
     if doubtful:
         n = len(doubtful)
@@ -241,30 +194,24 @@ def _tell_of_longer(longer: Mapping[str, str]) -> None:
         )
 
 
-def _find_addition(one: str, another: str) -> str:
-    """Find what is added to one of two names."""
-    shorter, longer = sorted((one, another), key=len)
-    return longer[len(shorter) :]
-
-
 def _join(names: Sequence[str]) -> str:
     """Join the first of some names, and count the rest."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{shorten(', '.join(names[:_NAMED]))}{more}"
 
 
-def _warn_unmatched(lone: Mapping[str, Source], has: str, lacks: str) -> None:
+def _warn_unmatched(nights: Nights, lone: Sequence[Name], has: str, lacks: str) -> None:
     """Warn of nights that have only one of the hypnograms, and of files without stages."""
-    others = {name: source for name, source in lone.items() if _is_of_no_night(source)}
-    if files := [source.name for source in others.values() if isinstance(source, Path)]:
-        n = len(files)
+    if nights.others:
+        n = len(nights.others)
         warn(
             f"{n} file{pluralize(n)} beside what is {has} {'has' if n == 1 else 'have'} no stages "
-            f"that can be read, and {'is' if n == 1 else 'are'} left out: {_join(files)}."
+            f"that can be read, and {'is' if n == 1 else 'are'} left out: {_join(nights.others)}."
         )
-    if names := [name for name in lone if name not in others]:
+    if lone:
+        names = [one.name if nights.cohort else one.paths[0] for one in lone]
         n = len(names)
         warn(
             f"{n} night{pluralize(n)} {'is' if n == 1 else 'are'} {has} but not {lacks}: "
-            f"{_join(names)}. Check the names of the files."
+            f"{_join(names)}. Check the names of the files and folders."
         )

@@ -38,8 +38,9 @@ class Comparison:
         ``precision``, ``specificity`` and ``npv`` in %, each with ``_low`` and ``_high``.
     by_night : pandas.DataFrame
         One row per ``night``: ``subject``, names of the files, the columns of ``by``, ``n_scored``
-        (epochs with a stage by the reference), ``in_bed`` (epochs in bed that are compared, if a
-        cohort knows lights off and on), ``epochs`` (all that are compared),
+        (epochs with a stage by the reference), ``in_bed`` (epochs in bed that are compared, NA
+        where lights off and on are not known; only if a cohort knows any), ``epochs`` (all that are
+        compared),
         ``kappa``, ``accuracy`` (%) and the F1 (%) of each stage.
     by_subject : pandas.DataFrame
         One row per ``subject``: ``nights``, ``epochs``, and the mean of its nights.
@@ -219,10 +220,8 @@ class Comparison:
         tables = {name: getattr(self, name) for name in _TABLES}
         tables = {f"{name}.csv": table for name, table in tables.items() if len(table)}
         drawn = self._draw()
-        pictures = [f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
-        paths = [folder / name for name in (*tables, *pictures, REPORT)]
-        for path in paths:
-            check_output(path, overwrite=overwrite)
+        pictures = [f"{name}.{kind}" for name in drawn for kind in _KINDS]
+        paths = _check_files(folder, (*tables, *pictures, REPORT), overwrite=overwrite)
         for name in (*TABLE_FILES, *_PICTURES):
             if overwrite and name not in (*tables, *pictures):  # of an earlier comparison
                 (folder / name).unlink(missing_ok=True)
@@ -235,8 +234,11 @@ class Comparison:
         return paths
 
 
-_PICTURES = ("bland_altman.png", "bland_altman.pdf")
-"""Figures that not all comparisons have."""
+_KINDS = ("png", "pdf")
+_PICTURES = tuple(
+    f"{name}.{kind}" for name in ("confusion", "by_subject", "bland_altman") for kind in _KINDS
+)
+"""Names of the files of figures, of which not all comparisons have the last."""
 REPORT = "report.html"
 """Name of the file of the report."""
 _TABLES = (
@@ -295,6 +297,36 @@ def make_folder(out_dir: str | Path) -> Path:
             "earlier comparison. Choose a new folder."
         )
     return folder
+
+
+def check_folder(out_dir: str | Path, *, overwrite: bool) -> Path:
+    """Check that a comparison can be saved to a folder, before it is made.
+
+    Parameters
+    ----------
+    out_dir : str or Path
+        The folder, as :func:`make_folder` takes it, which makes it.
+    overwrite : bool
+        Whether existing files may be overwritten.
+
+    Returns
+    -------
+    folder : Path
+        Its absolute path.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError, OSError
+        As :meth:`Comparison.save`, for any file that a comparison may have.
+    """
+    folder = make_folder(out_dir)
+    _check_files(folder, (*TABLE_FILES, *_PICTURES, REPORT), overwrite=overwrite)
+    return folder
+
+
+def _check_files(folder: Path, names: Sequence[str], *, overwrite: bool) -> list[Path]:
+    """Check that files of a folder can be written."""
+    return [check_output(folder / name, overwrite=overwrite) for name in names]
 
 
 def _flatten(table: pd.DataFrame) -> pd.DataFrame:

@@ -222,7 +222,7 @@ def make_pairs(
     pairs : list of Pair
         The nights. ``n_scored`` among their facts is the number of epochs that the reference
         scored, of which those that are compared are a part. If any time in bed is known,
-        ``in_bed`` is the number of epochs in bed that are compared.
+        ``in_bed`` is the number of epochs in bed that are compared, NA where it is not known.
     """
     pairs = []
     awake = []
@@ -234,6 +234,7 @@ def make_pairs(
         span = slice(known[0], known[-1] + 1)
         bed = (in_bed or {}).get(night, slice(None))
         inside = known[np.isin(known, np.arange(hyps[0].n_epochs)[bed])]
+        n_in_bed = inside.size if night in (in_bed or {}) else pd.NA
         if not inside.size:
             awake.append(night)
             inside = known
@@ -242,7 +243,7 @@ def make_pairs(
             for hyp, name in zip(hyps, names, strict=True)
         ]
         counts = {"n_scored": int((~hyps[0].hypno.isin(UNKNOWN)).sum())}
-        counts |= {"in_bed": inside.size} if in_bed else {}
+        counts |= {"in_bed": n_in_bed} if in_bed else {}
         slept = slice(inside[0] - known[0], inside[-1] + 1 - known[0])
         pairs.append(Pair(dict(facts[night]) | counts, cut[0], cut[1], slept))
     if awake:
