@@ -165,6 +165,8 @@ def test_lights_without_a_clock_are_in_seconds(staged):
     table = load_cohort(staged).table
     assert table["lights_off_s"].to_dict() == {"p0": 0.0, "p1": 30.0, "q0": 0.0}
     assert table["lights_on_s"].to_dict() == {"p0": 120.0, "p1": 90.0, "q0": 120.0}
+    assert table["first_epoch"].to_dict() == {"p0": 0, "p1": 1, "q0": 0}
+    assert table["epochs_in_bed"].to_dict() == {"p0": 4, "p1": 2, "q0": 4}
 
 
 def test_a_night_by_another_name_is_said(staged, small_folder, tmp_path, caplog):
