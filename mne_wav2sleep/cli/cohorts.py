@@ -72,6 +72,13 @@ def _check_scores(out: Path, table: Path) -> None:
                 )
 
 
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, which need not exist."""
+    if one.resolve() == other.resolve():
+        return True
+    return one.exists() and other.exists() and one.samefile(other)
+
+
 def _split_signals(added: Sequence[str] | None) -> dict[str, str | None]:
     """Split NAME or NAME=SOURCE; a signal without a source begins with random values."""
     pairs = [one.partition("=") for one in added or []]
@@ -170,6 +177,10 @@ def evaluate_command(
             if path is not None:
                 _check_scores(path, table)
                 check_output(path, overwrite=overwrite)
+        if out is not None and summary is not None and _is_same(out, summary):
+            raise typer.BadParameter(
+                f"is the file of --out, {out}. Give them different names.", param_hint="--summary"
+            )
         nights = prepare_nights(
             read_nights(table),
             cache,
@@ -178,13 +189,16 @@ def evaluate_command(
             on_error=choose_on_error(skip_broken),
         )
         found = evaluate(nights, weights, subsets=subsets, device=device)
-        if out is not None:
-            with write_whole(out, overwrite=overwrite) as unfinished:
-                _tabulate_scores(found, confusion).to_csv(unfinished, index=False)
-        if summary is not None:
-            with write_whole(summary, overwrite=overwrite) as unfinished:
-                found.pooled.to_csv(unfinished)
-    show_table(found.pooled.round(3))
+    try:
+        show_table(found.pooled.round(3))  # before a file that cannot be written
+    finally:  # also if what reads the output has ended, as head does
+        with clean_errors(debug=debug, table=table):
+            if out is not None:
+                with write_whole(out, overwrite=overwrite) as unfinished:
+                    _tabulate_scores(found, confusion).to_csv(unfinished, index=False)
+            if summary is not None:
+                with write_whole(summary, overwrite=overwrite) as unfinished:
+                    found.pooled.to_csv(unfinished)
 
 
 @commands.command("train")

@@ -82,7 +82,7 @@ def nsrr_command(
     """List the nights of NSRR's cohorts, and who is for training.
 
     Beside NAME.csv, --out, are NAME-split.csv, for train --split, and
-    NAME-test.csv, for evaluate.
+    NAME-test.csv, for evaluate, if there are nights for it.
 
     Example: mne-wav2sleep dataset nsrr nsrr --cohort shhs --out shhs.csv
     """
@@ -100,10 +100,16 @@ def nsrr_command(
         found = [night for name in names for night in read_nsrr(folder, name, n_jobs=jobs)]
         parts = draw_parts(found, sizes, seed=seed) if split is None else read_parts(split, found)
         kept = {night.name for some in parts.values() for night in some}
-        write_nights([one for one in found if one.name in kept], out, overwrite=overwrite)
-        write_parts(parts, beside["split"], overwrite=overwrite)
+        # The table of nights last, so that the others are there, and of the same draw.
+        is_stale = not parts["test"] and overwrite and beside["test"].is_file()
         if parts["test"]:
             write_nights(parts["test"], beside["test"], overwrite=overwrite)
+        elif is_stale:  # its nights may be for training now
+            beside["test"].unlink()
+        write_parts(parts, beside["split"], overwrite=overwrite)
+        write_nights([one for one in found if one.name in kept], out, overwrite=overwrite)
     _show_counts(found, parts)
     shown = [out, beside["split"], *([beside["test"]] if parts["test"] else [])]
     show_text(f"{', '.join(map(str, shown))} written")
+    if is_stale:
+        show_text(f"{beside['test']} of an earlier run removed, as there are no test nights")

@@ -1,5 +1,6 @@
 """Whether the table of a cohort has what was staged."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,56 @@ import numpy as np
 import pandas as pd
 
 from ..cautions import warn
+from ..network.files import read_file
+from ..output import write_whole
 from ..verbosity import pluralize
-from .notes import ROWS, Row, read_row, row_path
+from .checksums import hash_whole
+from .notes import ROWS, Row, read_row
+
+_RECORD = "complete.json"
+"""Name of the record of a run that was finished: the hash of the table that it wrote."""
+_LARGEST = 2**16
+"""Size in bytes of the record at most."""
 
 _CHANGING = ("n_warnings",)
 """Numbers to which more is added when the table is written."""
 _MOST_NAMES = 5
 """Number of nights that a message names at most."""
+
+
+def write_record(folder: Path, path: Path) -> None:
+    """Record that a run was finished, after all its other files.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the cohort.
+    path : Path
+        The file of the table.
+    """
+    with write_whole(folder / _RECORD, overwrite=True, is_result=False) as unfinished:
+        text = json.dumps({"complete": True, "sha256": hash_whole(path)}, indent=1)
+        unfinished.write_text(f"{text}\n", encoding="utf-8")
+
+
+def remove_record(folder: Path) -> None:
+    """Remove the record of the last run, before nights are staged.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the cohort.
+    """
+    (folder / _RECORD).unlink(missing_ok=True)
+
+
+def _read_record(folder: Path) -> str | None:
+    """Read the hash of the table of a run that was finished; None without it, or if damaged."""
+    try:
+        record = json.loads(read_file(folder / _RECORD, _LARGEST))
+        return str(record["sha256"]) if record["complete"] is True else None
+    except (RuntimeError, ValueError, TypeError, KeyError, RecursionError, OSError):
+        return None
 
 
 def check_against_notes(table: pd.DataFrame, folder: Path, path: Path) -> None:
@@ -27,29 +71,26 @@ def check_against_notes(table: pd.DataFrame, folder: Path, path: Path) -> None:
     folder : Path
         The folder of the cohort. Without notes in it, nothing is compared.
     path : Path
-        The file of the table, whose age tells a run that was stopped from a change of the table.
+        The file of the table. If it is as the last run wrote it, the notes are not read.
     """
     notes = folder / ROWS
-    if not notes.is_dir():
+    record = _read_record(folder)
+    if not notes.is_dir() or record == hash_whole(path):
         return
-    there = {one.stem for one in notes.glob("*.json")}
-    written = path.stat().st_mtime_ns
-    stopped: list[str] = []
-    changed: list[str] = []
-    for name, values in zip(table.index, table.to_dict("records"), strict=True):
-        row = read_row(folder, name)
-        if row is None or not _is_alike(values, row):
-            is_newer = row is not None and row_path(folder, name).stat().st_mtime_ns > written
-            (stopped if is_newer else changed).append(name)
-    for name in sorted(there - set(table.index)):
-        if row_path(folder, name).stat().st_mtime_ns > written:
-            stopped.append(name)
-    if stopped:
+    changed = [
+        name
+        for name, values in zip(table.index, table.to_dict("records"), strict=True)
+        if (row := read_row(folder, name)) is None or not _is_alike(values, row)
+    ]
+    if record is None:
+        changed += sorted({one.stem for one in notes.glob("*.json")} - set(table.index))
+    if changed and record is None:
         warn(
-            f"The last run in {folder} was not finished: {path.name} does not have "
-            f"{_name(stopped)} as staged since. Run stage_cohort again, which finishes it."
+            f"The last run in {folder} was not finished, or is still running, or {path.name} was "
+            f"changed since: it does not have {_name(changed)} as staged. Run stage_cohort again, "
+            "which writes it anew."
         )
-    if changed:
+    elif changed:
         warn(
             f"{path} was changed since it was written: {_name(changed)} {_be(changed)} not as "
             "staged, or not known. Correct it, or run stage_cohort again, which writes it anew."

@@ -1,8 +1,9 @@
-"""Checksums of prepared nights."""
+"""Checksums of prepared nights, and hashes of files."""
 
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,20 @@ def compute_checksum(header: Mapping[str, Any], tensors: Mapping[str, NDArray]) 
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def hash_whole(path: Path) -> str:
+    """Hash a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    digest : str
+        Its SHA-256, in hexadecimal digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

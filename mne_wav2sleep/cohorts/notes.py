@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,61 @@ def read_row(folder: Path, name: str) -> Row | None:
 def list_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Sequence[str]:
     """List what has changed of what a result depends on."""
     return [name for name in new if old.get(name) != new[name]]
+
+
+def list_others(named: Mapping[str, Night], folder: Path) -> list[str]:
+    """List the nights of earlier runs that are not among these.
+
+    Parameters
+    ----------
+    named : mapping of str to Night
+        Name -> night.
+    folder : Path
+        The folder of the cohort.
+
+    Returns
+    -------
+    others : list of str
+        Names of the other nights that have a note, in alphabetical order.
+    """
+    return sorted(path.stem for path in (folder / ROWS).glob("*.json") if path.stem not in named)
+
+
+def find_renamed(
+    named: Mapping[str, Night],
+    contents: Mapping[str, str],
+    folder: Path,
+    before: Collection[str],
+) -> dict[str, str]:
+    """Find the nights that the last run had in its table by another name.
+
+    Parameters
+    ----------
+    named : mapping of str to Night
+        Name -> night.
+    contents : mapping of str to str
+        Name -> hash of the contents of the recording, of each night that was staged.
+    folder : Path
+        The folder of the cohort.
+    before : collection of str
+        The nights in the table of the last run.
+
+    Returns
+    -------
+    renamed : dict of str to str
+        New name -> old name. The new name was not in that table, and the old one is not among the
+        nights any longer; otherwise, the recordings are copies.
+    """
+    olds = {
+        row.key.get("recording"): name
+        for name in list_others(named, folder)
+        if name in before and (row := read_row(folder, name)) is not None and row.is_staged
+    }
+    return {
+        name: olds[digest]
+        for name, digest in contents.items()
+        if name not in before and digest in olds
+    }
 
 
 def describe_lost_hypnogram(night: Night) -> str | None:

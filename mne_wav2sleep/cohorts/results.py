@@ -158,7 +158,8 @@ def load_cohort(out_dir: str | Path) -> Cohort:
     Notes
     -----
     A warning names the nights whose rows are not as they were staged, because a run was stopped
-    before it wrote the table, or the table was changed since.
+    before it wrote the table or is still running, or the table was changed since. If it is as it
+    was written, by the hash in ``complete.json``, the notes on the nights are not read.
     """
     check_type(out_dir, "path-like", "out_dir")
     cohort = open_cohort(Path(out_dir).expanduser())

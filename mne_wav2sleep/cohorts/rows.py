@@ -88,6 +88,8 @@ def describe_night(
         "lights_on": in_bed["lights_on"],
         "lights_off_s": in_bed["off_s"],
         "lights_on_s": in_bed["on_s"],
+        "first_epoch": in_bed["first_epoch"],
+        "epochs_in_bed": in_bed["epochs"],
     }
     for name in dict.fromkeys([*CARDIO_RESPIRATORY, *channels.index]):
         channel = channels.get(name)

@@ -26,14 +26,16 @@ from ..reports.html import write_report
 from ..signals import Validity
 from ..staging.epochs import check_table_path, write_table
 from ..verbosity import Verbosity, check_option, check_type, logger, pluralize, verbose
+from .checking import remove_record, write_record
+from .checksums import hash_whole
 from .collecting import collect
 from .locking import lock_file
 from .nights import Night
-from .notes import FAILED, ROWS, Row, list_changes, read_row, write_row
+from .notes import FAILED, ROWS, Row, find_renamed, list_changes, list_others, read_row, write_row
 from .parallel import LostProcessError, check_n_jobs, run_tasks
 from .results import EPOCHS, HYPNOGRAMS, PERIODS, TABLE, Cohort, open_cohort
 from .rows import describe_failure, tabulate_rows
-from .worker import Settings, hash_whole, make_fingerprint, make_key, stage_night
+from .worker import Settings, make_fingerprint, make_key, stage_night
 
 LOG = "log.txt"
 _LOCK = ".lock"
@@ -65,7 +67,8 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
         Folder to write, which is created: ``nights.csv``, a row for each night; ``report.html``, an
         overview; ``hypnograms/``, a hypnogram in YASA's format and its provenance for each night;
         ``periods.csv``, the sleep periods of recordings that are longer than a night; ``log.txt``;
-        and ``rows/`` and ``sources/``, from which an interrupted run is resumed.
+        ``rows/`` and ``sources/``, from which an interrupted run is resumed; and ``complete.json``,
+        which is written last.
     weights : str, Path or LoadedWeights
         Name of weights, a model folder, or loaded weights. Each process loads a name or a folder
         once; loaded weights are sent with each night.
@@ -183,6 +186,8 @@ def stage_cohort(  # noqa: PLR0913 (keywords that users set)
         todo = _plan(named, settings, retry_failed=retry_failed)
         _say_plan(named, todo, log)
         _say_others(named, folder, log)
+        if todo:
+            remove_record(folder)
         with _serve(loaded, settings, n_jobs) as served:
             _stage_all({name: named[name] for name in todo}, served, n_jobs, log)
         return _finish(named, settings, loaded, log)
@@ -252,14 +257,9 @@ def _say_plan(named: Mapping[str, Night], todo: Mapping[str, str], log: logging.
         _say(log, f"Again, as {reason}: {_count(names)} ({_name_some(names)}).")
 
 
-def _list_others(named: Mapping[str, Night], folder: Path) -> list[str]:
-    """List the nights of earlier runs that are not among these."""
-    return sorted(path.stem for path in (folder / ROWS).glob("*.json") if path.stem not in named)
-
-
 def _say_others(named: Mapping[str, Night], folder: Path, log: logging.Logger) -> None:
     """Say which nights of earlier runs are not among these."""
-    if others := _list_others(named, folder):
+    if others := list_others(named, folder):
         text = (
             f"{_count(others)} of earlier runs in {folder} ({_name_some(others)}) "
             f"{'are' if len(others) > 1 else 'is'} not among these, and left out of the table. "
@@ -349,6 +349,7 @@ def _finish(
     made = tabulate_rows(named, settings.folder, weights.stage_names)
     table, periods = made.nights, made.periods
     nights = settings.folder / TABLE
+    before = _list_tabulated(settings.folder)
     tables = {
         nights: table,
         nights.with_suffix(".parquet"): table if settings.epochs == "parquet" else None,
@@ -359,7 +360,8 @@ def _finish(
             path.unlink(missing_ok=True)
         else:
             write_table(one, path, overwrite=True)
-    _say_renamed(named, made.contents, settings.folder, log)
+    for name, old in find_renamed(named, made.contents, settings.folder, before).items():
+        _say(log, f"{name}: new name of the recording that was staged as {old} before.")
     del made, table, periods, tables
     cohort = open_cohort(settings.folder)
     report = make_overview(
@@ -369,6 +371,7 @@ def _finish(
         parameters=_describe(settings, weights),
     )
     write_report(report, settings.folder / "report.html", overwrite=True)
+    write_record(settings.folder, nights)
     failed = list(cohort.table.index[cohort.table["status"] == FAILED])
     n_staged = len(named) - len(failed)
     _say(log, f"{n_staged} staged, {len(failed)} failed: {settings.folder / TABLE}")
@@ -381,18 +384,12 @@ def _finish(
     return cohort
 
 
-def _say_renamed(
-    named: Mapping[str, Night], contents: Mapping[str, str], folder: Path, log: logging.Logger
-) -> None:
-    """Say which nights earlier runs have staged by another name."""
-    before = {
-        row.key.get("recording"): name
-        for name in _list_others(named, folder)
-        if (row := read_row(folder, name)) is not None and row.is_staged
-    }
-    for name, digest in contents.items():
-        if (old := before.get(digest)) is not None:
-            _say(log, f"{name}: new name of the recording that was staged as {old} before.")
+def _list_tabulated(folder: Path) -> Collection[str]:
+    """List the nights in the table of the last run; none without one, or if it was damaged."""
+    try:
+        return set(open_cohort(folder).table.index)
+    except (OSError, ValueError):
+        return set()
 
 
 def _warn_of_copies(cohort: Cohort) -> None:

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +142,11 @@ def read_rows(path: Path, kind: TableKind) -> list[tuple[int, dict[str, str]]]:
         raise FileNotFoundError(
             f"There is no {kind.what.partition(' ')[2]} at {path}. Check the path."
         )
-    text = read_text(path, kind)
+    return _parse_rows(read_text(path, kind), path, kind)
+
+
+def _parse_rows(text: str, path: Path, kind: TableKind) -> list[tuple[int, dict[str, str]]]:
+    """Parse the text of a table; as :func:`read_rows`."""
     header = text.split("\n", 1)[0]
     separator = next((mark for mark in ";\t" if mark in header), ",")
     # Not pandas, which takes a subject "NA" and a channel "None" for missing, names a repeated
@@ -222,9 +226,37 @@ def read_nights(table: str | Path) -> list[Night]:
         If the table does not exist.
     """
     table = Path(table).expanduser()
-    rows = read_rows(table, describe_nights())
-    if not rows:
+    nights = _make_nights(read_rows(table, describe_nights()), table)
+    if not nights:
         raise ValueError(f"{table} lists no nights. Add a line for each.")
+    return nights
+
+
+def parse_nights(text: str, table: Path) -> list[Night]:
+    """Parse the text of a table of nights.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    table : Path
+        Where the table is, or will be.
+
+    Returns
+    -------
+    nights : list of Night
+        One night per row.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`read_nights`.
+    """
+    return _make_nights(_parse_rows(text, table, describe_nights()), table)
+
+
+def _make_nights(rows: Iterable[tuple[int, Mapping[str, str]]], table: Path) -> list[Night]:
+    """Make nights of the rows of a table."""
     nights = []
     for number, row in rows:
         recording, subject = row["recording"], row["subject"].strip()

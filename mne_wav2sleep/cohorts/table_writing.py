@@ -3,11 +3,27 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import shorten
+from ..errors import put_on_line, quote, shorten
 from ..hypnograms.lights import Lights
 from ..output import write_whole
+from ..recordings.channels import ChannelName
 from .nights import Night, make_absolute
-from .table import describe_nights, format_csv
+from .table import describe_nights, format_csv, parse_nights
+
+_WRITABLE = {
+    "recording": "the path of a file",
+    "hypnogram": "the path of a file, or None for the annotations of the recording",
+    "subject": "a text without spaces around it",
+    "dataset": "a text without spaces around it",
+    "ch_names": "for each signal the name of a channel other than 'none', or None to leave it out",
+    "onsets_from": "None",
+    "meas_date_is_local": "None",
+    "lights": (
+        "'auto', or a pair of times as texts or None, such as ('22:45', None), and (None, None) "
+        "for the whole recording"
+    ),
+}
+"""What a table can hold of a night."""
 
 
 def write_nights(nights: Sequence[Night], table: str | Path, *, overwrite: bool = False) -> None:
@@ -28,7 +44,8 @@ def write_nights(nights: Sequence[Night], table: str | Path, *, overwrite: bool 
     ValueError
         If there are no nights, or one has what a table cannot hold: a Raw or a hypnogram in memory,
         a pair of channels, ``onsets_from`` or ``meas_date_is_local``, other lights than times of
-        day, or a name that is not text in UTF-8.
+        day, a name that is not text in UTF-8, or a value that would be read as another one, such
+        as a subject with spaces around it, or a channel that is called "None".
     OSError
         If the file cannot be written, or exists and must not be overwritten.
 
@@ -56,6 +73,7 @@ def write_nights(nights: Sequence[Night], table: str | Path, *, overwrite: bool 
             f"{shorten(repr(error.object[error.start - 20 : error.end]))} is in the name of a "
             "night, which is not text in UTF-8. Rename its files."
         ) from error
+    _check_read_back(nights, text, table.absolute())
     with write_whole(table, overwrite=overwrite) as unfinished:
         unfinished.write_bytes(content)
 
@@ -63,34 +81,72 @@ def write_nights(nights: Sequence[Night], table: str | Path, *, overwrite: bool 
 def _to_row(night: Night, folder: Path) -> dict[str, str]:
     """Give the values of a night in a table."""
     lights = _format_lights(night.lights)
-    in_memory = not isinstance(night.recording, str | Path) or not isinstance(
-        night.hypnogram, str | Path | None
-    )
-    is_paired = any(not isinstance(name, str | None) for name in night.ch_names.values())
-    extra = night.onsets_from, night.meas_date_is_local
-    if lights is None or in_memory or is_paired or extra != (None, None):
-        raise ValueError(
-            f"{night.name} has what a table of nights cannot hold: something in memory, a pair of "
-            "channels, onsets_from, meas_date_is_local, or lights other than times. Save its "
-            "recording and its hypnogram to files, and leave the rest out."
-        )
-    night = make_absolute(night)
+    is_writable = {
+        "recording": isinstance(night.recording, str | Path),
+        "hypnogram": isinstance(night.hypnogram, str | Path | None),
+        "ch_names": all(isinstance(one, str | None) for one in _list_channels(night).values()),
+        "onsets_from": night.onsets_from is None,
+        "meas_date_is_local": night.meas_date_is_local is None,
+        "lights": lights is not None,
+    }
+    for name, is_fine in is_writable.items():
+        if not is_fine:
+            raise _refuse(night, name, getattr(night, name))
+    night, (off, on) = make_absolute(night), lights or ("", "")
     return {
         "recording": _relate(night.recording, folder),
         "subject": night.subject,
         "dataset": night.dataset,
         "hypnogram": "" if night.hypnogram is None else _relate(night.hypnogram, folder),
-        "lights_off": lights[0],
-        "lights_on": lights[1],
-        **{m: "none" if name is None else str(name) for m, name in night.ch_names.items()},
+        "lights_off": off,
+        "lights_on": on,
+        **{m: "none" if one is None else str(one) for m, one in _list_channels(night).items()},
     }
+
+
+def _refuse(night: Night, name: str, value: object, read: str = "") -> ValueError:
+    """Make an error that says which value of a night a table cannot hold, and what it can."""
+    return ValueError(
+        f"A table of nights cannot hold {name}={quote(value)} of "
+        f"{put_on_line(night.name)}{read}. Give {_WRITABLE[name]}."
+    )
+
+
+def _list_channels(night: Night) -> dict[str, ChannelName]:
+    """List the channels that are named for a night."""
+    return dict(night.ch_names or {})
+
+
+def _check_read_back(nights: Sequence[Night], text: str, table: Path) -> None:
+    """Refuse nights that would be read as others."""
+    try:
+        found = parse_nights(text.replace("\0", ""), table)  # tables have no null bytes
+    except ValueError as error:
+        raise ValueError(
+            f"These nights cannot be written to a table, as it could not be read: {error}"
+        ) from error
+    for night, read in zip(nights, found, strict=True):
+        given = make_absolute(night)
+        for name in ("recording", "hypnogram", "subject", "dataset"):
+            if getattr(given, name) != (other := getattr(read, name)):
+                value = getattr(night, name)
+                raise _refuse(night, name, value, f", which would be read as {quote(other)}")
+        channels = _list_channels(night)
+        for modality, channel in channels.items():
+            if modality not in read.ch_names or read.ch_names[modality] != channel:
+                other = quote(read.ch_names.get(modality, "auto"))
+                reading = f", which would be read as {other}"
+                raise _refuse(night, "ch_names", {modality: channel}, reading)
+        if night.lights != "auto" and tuple(night.lights or ()) != read.lights:
+            reading = f", which would be read as {quote(read.lights)}"
+            raise _refuse(night, "lights", night.lights, reading)
 
 
 def _format_lights(lights: Lights) -> tuple[str, str] | None:
     """Format lights as :func:`read_lights` reads them; None if it cannot."""
     if lights == "auto":
         return "", ""
-    if not isinstance(lights, tuple) or not all(isinstance(at, str | None) for at in lights):
+    if not isinstance(lights, tuple | list) or not all(isinstance(at, str | None) for at in lights):
         return None
     off, on = ("none" if at is None else str(at) for at in lights)
     return off, on

@@ -30,6 +30,7 @@ from ..stager import SleepStagerW2S
 from ..staging.epochs import write_table
 from ..staging.provenance import provenance_path, write_provenance
 from ..verbosity import use_log_level
+from .checksums import hash_whole
 from .nights import Night
 from .notes import Row, read_row, write_row
 from .results import EPOCHS, hypnogram_path
@@ -295,9 +296,3 @@ def _stage(
     files[provenance_path(path).relative_to(settings.folder).as_posix()] = ""
     values = describe_night(stager, hyp, statistics, cautions)
     return Row({}, values, files, periods=describe_periods(stager, hyp))
-
-
-def hash_whole(path: Path) -> str:
-    """Hash a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -279,9 +279,10 @@ def find_unusual(table: pd.DataFrame) -> list[Unusual]:
     """
     hours, starts = get_numbers(table, "hours"), get_texts(table, "start")
     staged = ~is_failed(table)
-    clocks = [pd.to_datetime(text, errors="coerce") for text in starts]
+    # Clocks have no zone; tables that others have changed may have several.
+    clocks = pd.to_datetime(starts, errors="coerce", format="mixed", utc=True)
     by_day = [
-        not pd.isna(clock) and bool(is_by_day(clock, 3600 * n)) if n == n else False
+        pd.notna(clock) and pd.notna(n) and is_by_day(clock, 3600 * n)
         for clock, n in zip(clocks, hours, strict=True)
     ]
     copies = get_texts(table, "copies").map(lambda text: shorten(text, 60))

@@ -1,3 +1,4 @@
+import errno
 import sys
 
 import numpy as np
@@ -29,6 +30,21 @@ def test_the_output_is_checked_before_the_work(no_work, table, tmp_path, invoke)
         assert result.exit_code == code
         assert message in " ".join(result.stderr.split())
     assert there.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "none/../scores.csv", "link.csv", "hard.csv"])
+def test_two_tables_in_one_file_are_refused(name, no_work, table, tmp_path, invoke):
+    out = tmp_path / "scores.csv"
+    out.write_text("old")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "link.csv").symlink_to(out)
+    (tmp_path / "hard.csv").hardlink_to(out)
+    options = ("--out", out, "--summary", tmp_path / name, "--overwrite")
+    result = invoke("evaluate", table, *options)
+    assert result.exit_code == 2
+    message = " ".join(result.stderr.split())
+    assert f"--summary: is the file of --out, {out}. Give them different names." in message
+    assert out.read_text() == "old"
 
 
 def test_a_name_that_is_too_long_is_refused_in_a_sentence(invoke, table, tmp_path):
@@ -155,7 +171,7 @@ def test_missing_tables_and_wrong_subsets(tmp_path, invoke):
 
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
-def test_scores_name_each_night_with_f1_and_confusion(invoke, small_folder, tmp_path):
+def test_scores_name_each_night_with_f1_and_confusion(invoke, small_folder, tmp_path, monkeypatch):
     lines = ["recording,subject"]
     for seed, subject in enumerate(("=cmd()", "bea")):
         raw = simulate_night(
@@ -187,6 +203,15 @@ def test_scores_name_each_night_with_f1_and_confusion(invoke, small_folder, tmp_
     result = invoke("evaluate", table, "--confusion")
     assert result.exit_code == 2
     assert "Invalid value for --confusion: needs a file, --out." in result.stderr
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mne_wav2sleep.cli.cohorts.write_whole", fail)
+    result = invoke("evaluate", table, *options, "--overwrite")
+    assert result.exit_code == 1
+    assert "No space left" in result.stderr
+    assert "kappa" in result.stdout  # hours of work are not lost
 
 
 @pytest.mark.parametrize("name", ["p01.csv", "link.csv", "./p01.csv"])

@@ -1,3 +1,5 @@
+import errno
+
 import pandas as pd
 import pytest
 from builders import toy_recordings
@@ -85,6 +87,30 @@ def test_parts_are_drawn_without_lists_and_files_are_kept(tmp_path, invoke):
     result = invoke(*arguments, "--overwrite", "--sizes", "paper")
     assert result.exit_code == 1
     assert "mesa has 3 nights, too few for the paper's 100" in " ".join(result.stderr.split())
+
+
+def test_test_nights_of_an_earlier_run_do_not_stay(tmp_path, invoke):
+    ids = list(write_cohort(tmp_path, "mesa"))
+    arguments = ("dataset", "nsrr", tmp_path, "--cohort", "mesa", "--out", tmp_path / "nights.csv")
+    assert invoke(*arguments).exit_code == 0
+    assert (tmp_path / "nights-test.csv").exists()
+    write_lists(tmp_path / "lists", {"train": ids[:2], "val": ids[2:]})
+    result = invoke(*arguments, "--split", tmp_path / "lists", "--overwrite")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.stdout.split())
+    assert "nights-test.csv of an earlier run removed, as there are no test nights" in words
+    assert not (tmp_path / "nights-test.csv").exists()
+
+
+def test_the_table_of_nights_is_written_last(tmp_path, invoke, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_cohort(tmp_path, "mesa")
+    monkeypatch.setattr("mne_wav2sleep.cohorts.nsrr.parts.format_csv", fail)
+    arguments = ("dataset", "nsrr", tmp_path, "--cohort", "mesa", "--out", tmp_path / "nights.csv")
+    assert invoke(*arguments).exit_code == 1
+    assert [path.name for path in tmp_path.glob("nights*")] == ["nights-test.csv"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from builders import make_raw, toy_recordings, write_edf
 
 from mne_wav2sleep.cohorts import Night, find_nights, load_cohort, stage_cohort
-from mne_wav2sleep.cohorts.notes import row_path
+from mne_wav2sleep.cohorts.notes import read_row, row_path
 
 pytestmark = toy_recordings
 SECONDS = 120
@@ -37,14 +37,13 @@ def cohort(staged, tmp_path):
     return shutil.copytree(staged, tmp_path / "cohort")
 
 
-def change_note(cohort, name, *, seconds, **values):
-    """Change a note as a later run would, that many seconds after the table was written."""
+def change_note(cohort, name, **values):
+    """Change a note as a later run would, which first removes the record of the one before."""
+    (cohort / "complete.json").unlink(missing_ok=True)
     path = row_path(cohort, name)
     note = json.loads(path.read_text())
     note["values"] |= values
     path.write_text(json.dumps(note))
-    at = (cohort / "nights.csv").stat().st_mtime + seconds
-    os.utime(path, (at, at))
 
 
 def replace_in_table(cohort, old, new):
@@ -62,14 +61,60 @@ def test_a_cohort_as_it_was_staged_gives_no_warning(cohort):
 
 
 def test_a_run_that_was_not_finished_is_noticed(cohort):
-    change_note(cohort, "p1", seconds=5, certainty=0.123)
+    change_note(cohort, "p1", certainty=0.123)
     shutil.copy(row_path(cohort, "p1"), row_path(cohort, "new"))
-    os.utime(row_path(cohort, "new"), (4e9, 4e9))
+    message = (
+        r"was not finished, or is still running, or nights\.csv was changed since: it does not "
+        r"have 2 nights \(p1, new\) as staged"
+    )
+    for record in (None, "[1", '{"complete": false}', "[" * 100_000):
+        if record is not None:
+            (cohort / "complete.json").write_text(record)
+        with pytest.warns(RuntimeWarning, match=message):
+            load_cohort(cohort)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_copy_of_a_cohort_gives_no_warning(is_recorded, cohort):
+    for path in cohort.rglob("*"):  # as git and cp write them, in any order
+        os.utime(path, (1e9, 1e9) if path.name == "nights.csv" else (2e9, 2e9))
+    if not is_recorded:
+        (cohort / "complete.json").unlink()
+    assert list(load_cohort(cohort).table.index) == ["p0", "p1", "q0"]
+
+
+def test_the_notes_are_read_only_if_the_table_is_not_as_it_was_written(cohort, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "mne_wav2sleep.cohorts.checking.read_row",
+        lambda folder, name: read.append(name) or read_row(folder, name),
+    )
     shutil.copy(row_path(cohort, "p1"), row_path(cohort, "of_an_earlier_run"))
-    os.utime(row_path(cohort, "of_an_earlier_run"), (1e9, 1e9))
-    message = r"was not finished: nights\.csv does not have 2 nights \(p1, new\) as staged since"
-    with pytest.warns(RuntimeWarning, match=message):
-        load_cohort(cohort)
+    load_cohort(cohort)
+    assert read == []
+    replace_in_table(cohort, "\nq0,", "\n\nq0,")
+    load_cohort(cohort)
+    assert read == ["p0", "p1", "q0"]
+
+
+@pytest.mark.filterwarnings("ignore:1 night of earlier runs")
+def test_the_record_is_there_only_after_a_run_that_was_finished(
+    cohort, staged, small_folder, monkeypatch
+):
+    record = (cohort / "complete.json").read_bytes()
+    nights = [Night(staged.parent / f"{name}.edf", None, name) for name in ("p0", "p1")]
+    with monkeypatch.context() as patch:
+        patch.setattr("mne_wav2sleep.cohorts.staging.stage_night", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            stage_cohort(nights, cohort, weights=small_folder, ci=0.5)
+    assert not (cohort / "complete.json").exists()
+    stage_cohort(nights, cohort, weights=small_folder, ci=0.5)
+    assert (cohort / "complete.json").read_bytes() != record
+    load_cohort(cohort)
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
@@ -120,6 +165,8 @@ def test_lights_without_a_clock_are_in_seconds(staged):
     table = load_cohort(staged).table
     assert table["lights_off_s"].to_dict() == {"p0": 0.0, "p1": 30.0, "q0": 0.0}
     assert table["lights_on_s"].to_dict() == {"p0": 120.0, "p1": 90.0, "q0": 120.0}
+    assert table["first_epoch"].to_dict() == {"p0": 0, "p1": 1, "q0": 0}
+    assert table["epochs_in_bed"].to_dict() == {"p0": 4, "p1": 2, "q0": 4}
 
 
 def test_a_night_by_another_name_is_said(staged, small_folder, tmp_path, caplog):
@@ -131,6 +178,21 @@ def test_a_night_by_another_name_is_said(staged, small_folder, tmp_path, caplog)
     text = "renamed: new name of the recording that was staged as p1 before."
     assert text in caplog.text
     assert text in (out / "log.txt").read_text()
+    with pytest.warns(RuntimeWarning, match="3 nights of earlier runs"):
+        stage_cohort(nights, out, weights=small_folder)
+    assert (out / "log.txt").read_text().count(text) == 1
+
+
+def test_a_copy_is_not_a_new_name(staged, small_folder, tmp_path):
+    out = shutil.copytree(staged, tmp_path / "out")
+    shutil.copy(staged.parent / "p1.edf", tmp_path / "copy.edf")
+    files = [staged.parent / "p1.edf", staged.parent / "q0.edf", tmp_path / "copy.edf"]
+    nights = [Night(file, None, file.stem) for file in files]
+    # Of the copies p0 and q0, one is left; p1 has a new copy.
+    message = "2 nights have a recording|1 night of earlier runs"
+    with pytest.warns(RuntimeWarning, match=message):
+        stage_cohort(nights, out, weights=small_folder)
+    assert "new name" not in (out / "log.txt").read_text()
 
 
 @pytest.mark.filterwarnings("ignore:1 of 1 night could not be staged")

@@ -188,6 +188,7 @@ def test_nights_are_written_as_they_are_read(tmp_path):
         Night(tmp_path / "in" / "a.edf", tmp_path / "in" / "a.xml", "01", "first"),
         Night(tmp_path / " ~b, c.edf", None, 'the "other"', "second", {"ECG": "E 1", "PPG": None}),
         Night(tmp_path.parent / "d.edf", None, "NA", lights=("22:45", None)),
+        Night(tmp_path / "e.edf", None, "e", ch_names={"ECG": " E "}, lights=(None, None)),
     ]
     table = tmp_path / "nights.csv"
     write_nights(nights, table)
@@ -200,19 +201,40 @@ def test_nights_are_written_as_they_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "night",
+    ("values", "message"),
     [
-        Night(make_raw(["ECG"], seconds=60), None, "a"),
-        Night("a.edf", make_hypnogram(), "a"),
-        Night("a.edf", None, "a", ch_names={"ECG": ("a", "b")}),
-        Night("a.edf", None, "a", onsets_from="raw"),
-        Night("a.edf", None, "a", lights=(0.0, 60.0)),
-        Night("a.edf", None, "a", lights=None),
+        ({"recording": make_raw(["ECG"], seconds=60)}, "recording=<Raw.* Give the path of a file"),
+        ({"hypnogram": make_hypnogram()}, "hypnogram=<Hypnogram.* the path of a file, or None for"),
+        ({"hypnogram": "NA"}, "hypnogram='NA' .* would be read as None. Give the path"),
+        ({"ch_names": {"PPG": "P", "ECG": ("a", "b")}}, "ch_names=.* the name of a channel other"),
+        (
+            {"ch_names": {"PPG": "P", "ECG": "None"}},
+            "ch_names={'ECG': 'None'}.* read as None. Give",
+        ),
+        ({"ch_names": {"ECG": ""}}, "ch_names={'ECG': ''} .*, which would be read as 'auto'. Give"),
+        (
+            {"ch_names": {"ECG": "E\0"}},
+            r"ch_names={'ECG': 'E\\x00'} .*, which would be read as 'E'. Give",
+        ),
+        ({"onsets_from": "raw"}, "onsets_from='raw' of cohort/a .* Give None"),
+        ({"meas_date_is_local": True}, "meas_date_is_local=True of cohort/a .* Give None"),
+        ({"lights": (0.0, 60.0)}, "lights=.* Give 'auto', or a pair of times as texts"),
+        ({"lights": None}, r"lights=None .* and \(None, None\) for the whole recording"),
+        ({"lights": ("22:45 ", None)}, r"lights=\('22:45 ', None\) .* as \('22:45', None\)"),
+        ({"subject": " a"}, "subject=' a' .*, which would be read as 'a'. Give a text without"),
+        (
+            {"dataset": "b\n"},
+            r"dataset='b\\n' of b.*, which would be read as 'b'. Give a text without",
+        ),
+        ({"subject": "s" * 5000}, "as it could not be read: .* line 3: a value has 5000 char"),
     ],
 )
-def test_what_a_table_cannot_hold_is_refused(tmp_path, night):
-    with pytest.raises(ValueError, match="what a table of nights cannot hold"):
-        write_nights([night], tmp_path / "nights.csv")
+def test_what_a_table_cannot_hold_is_named(tmp_path, values, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    night = Night(**{"recording": "a.edf", "hypnogram": None, "subject": "a"} | values)
+    with pytest.raises(ValueError, match=message):
+        write_nights([Night("b.edf", None, "b"), night], tmp_path / "nights.csv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_nights_and_names_that_are_not_text_are_refused(tmp_path):

@@ -88,6 +88,22 @@ def test_each_reason_to_look_at_a_night(columns, points, text):
     assert find_texts(make_table(**columns)) == {"n0": [(points, text)]}
 
 
+def test_clocks_in_other_forms_are_read_one_by_one():
+    starts = [
+        "2024-03-01T13:00",
+        "01.03.2024 13:00",
+        "x",
+        "2024-03-01 13:00+00:00",
+        "2024-03-01 13",
+    ]
+    table = make_table(start=[*starts, *["2024-03-01 22:00:00"] * 7], hours=[4] * 4)
+    assert {night: points for night, [(points, _)] in find_texts(table).items()} == {
+        "n0": 1,
+        "n1": 1,
+        "n3": 1,
+    }  # n4 has no duration
+
+
 def test_nights_are_ranked_by_their_points():
     table = make_table(
         certainty=[0.9, 0.5, 0.4, 0.9, 0.9],

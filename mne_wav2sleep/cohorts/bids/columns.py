@@ -29,6 +29,8 @@ _OTHERS = {
     "lights_on": ("Lights on, by the clock of the recording", ""),
     "lights_off_s": ("Lights off, from the start of the recording", "s"),
     "lights_on_s": ("Lights on, from the start of the recording", "s"),
+    "first_epoch": ("First epoch in bed, counted from 0", ""),
+    "epochs_in_bed": ("Number of 30-s epochs in bed", ""),
     "n_warnings": ("Number of warnings about the recording", ""),
     "warnings": ("Warnings about the recording", ""),
 }
