@@ -39,7 +39,8 @@ def _show_preview(preview: "pd.DataFrame") -> None:
 
     n, problems = len(preview), preview["problem"].dropna()
     empty = [name for name in ("lights_off", "lights_on") if preview[name].isna().all()]
-    show_table(preview.drop(columns=["problem", "warnings", *empty]).fillna(""))
+    shown = preview.drop(columns=["problem", "warnings", *empty])
+    show_table(shown.mask(shown.isna(), ""))
     for name, problem in problems.items():
         show_text(f"{name}: {problem}")
     n_warned = _show_warnings(preview)
