@@ -8,7 +8,7 @@ import typer
 from ..modalities import PRECISIONS
 from ..output import TABLE_SUFFIXES
 from .ch_names import read_ch_names
-from .options import check_jobs
+from .options import make_jobs_option
 from .shared import (
     ChannelOption,
     DebugOption,
@@ -94,14 +94,7 @@ def cohort_command(
     weights: WeightsOption = "wav2sleep",
     ch_name: ChannelOption = None,
     diary: Annotated[Path | None, typer.Option(help="Table of lights_off and lights_on.")] = None,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Nights staged at once; -1: all CPUs, -2: but one.",
-            callback=check_jobs,
-        ),
-    ] = 1,
+    jobs: Annotated[int, make_jobs_option("Nights staged")] = 1,
     epochs: Annotated[
         str | None, typer.Option(metavar="KIND", help="Tables of epochs: csv, tsv, parquet.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..output import check_output
-from .options import check_jobs
+from .options import make_jobs_option
 from .shared import (
     DebugOption,
     OverwriteOption,
@@ -68,14 +68,7 @@ def nsrr_command(
         str, typer.Option(help="Of parts drawn without --split: shares or paper.")
     ] = "shares",
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of this draw.", min=0)] = 0,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Scorings read at once; -1: all CPUs, -2: but one.",
-            callback=check_jobs,
-        ),
-    ] = 1,
+    jobs: Annotated[int, make_jobs_option("Scorings read")] = 1,
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.models import OptionInfo
 
 if TYPE_CHECKING:
     from .configs import Config
@@ -15,24 +16,26 @@ _DEVICES = r"auto|(cpu|cuda|mps|xpu|hpu|mtia|xla)(:\d+)?"
 """Devices that networks may run on; the last four are of torch's other backends."""
 
 
-def check_jobs(jobs: int) -> int:
-    """Check the value of ``--jobs``.
+def make_jobs_option(what: str) -> OptionInfo:
+    """Make the option ``--jobs``, which refuses 0.
 
     Parameters
     ----------
-    jobs : int
-        The value.
+    what : str
+        What is done at once.
 
     Returns
     -------
-    jobs : int
-        The same.
-
-    Raises
-    ------
-    typer.BadParameter
-        If it is 0.
+    option : typer.models.OptionInfo
+        The option, for ``Annotated[int, ...]``.
     """
+    text = f"{what} at once; -1: all CPUs, -2: but one."
+    option: OptionInfo = typer.Option("--jobs", metavar="N", help=text, callback=_check_jobs)
+    return option
+
+
+def _check_jobs(jobs: int) -> int:
+    """Check the value of ``--jobs``."""
     if jobs == 0:
         raise typer.BadParameter(
             "must be 1 or more, or -1 for all CPUs, -2 for all but one, and so on, got 0."
@@ -75,15 +78,7 @@ CacheOption = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Folder of prepared nights, to share."),
 ]
-JobsOption = Annotated[
-    int,
-    typer.Option(
-        "--jobs",
-        metavar="N",
-        help="Nights prepared at once; -1: all CPUs, -2: but one.",
-        callback=check_jobs,
-    ),
-]
+JobsOption = Annotated[int, make_jobs_option("Nights prepared")]
 SkipBrokenOption = Annotated[
     bool, typer.Option("--skip-broken", help="Skip nights that cannot be used.")
 ]

@@ -1,7 +1,7 @@
 """What staging a cohort leaves in a folder, read back."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,12 @@ PERIODS = "periods.csv"
 """Name of the table of sleep periods in recordings of days."""
 
 
+def _check_staged(night: str, staged: Container[str]) -> None:
+    """Refuse a night that was not staged."""
+    if night not in staged:
+        raise KeyError(f"No night {night!r} was staged. See the table of the cohort.")
+
+
 class Hypnograms(Mapping[str, yasa.Hypnogram]):
     """The hypnograms of a cohort, each read from its file when it is asked for.
 
@@ -44,8 +50,7 @@ class Hypnograms(Mapping[str, yasa.Hypnogram]):
 
     def __getitem__(self, night: str) -> yasa.Hypnogram:
         """Read the hypnogram of a night."""
-        if night not in self._nights:
-            raise KeyError(f"No night {night!r} was staged. See the table of the cohort.")
+        _check_staged(night, self._nights)
         return read_hypnogram(hypnogram_path(self._folder, night))
 
     def __iter__(self) -> Iterator[str]:
@@ -99,8 +104,7 @@ class Cohort:
         KeyError
             If no such night was staged.
         """
-        if night not in self.hypnograms:
-            raise KeyError(f"No night {night!r} was staged. See the table of the cohort.")
+        _check_staged(night, self.hypnograms)
         path = provenance_path(hypnogram_path(self.folder, night))
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
