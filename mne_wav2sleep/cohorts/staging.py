@@ -18,7 +18,7 @@ from ..hypnograms.statistics import UNCALIBRATED, check_ci
 from ..modalities import PRECISIONS
 from ..network import Engine, LoadedWeights, load_weights
 from ..network.backends import choose_device
-from ..network.registry import describe_weights
+from ..network.registry import describe_weights, resolve_weights
 from ..network.serving import EngineServer
 from ..output import TABLE_SUFFIXES, remove_leftovers
 from ..progress import track
@@ -215,8 +215,8 @@ def _create(folder: Path) -> None:
 
 def _locate(weights: str | Path) -> str | Path:
     """Make a model folder absolute, as other processes may work in another folder."""
-    path = Path(weights).expanduser()
-    return path.absolute() if path.is_dir() else weights
+    found = resolve_weights(weights)  # by which a name comes before a folder of that name
+    return found.absolute() if isinstance(found, Path) else weights
 
 
 def _plan(named: Mapping[str, Night], settings: Settings, *, retry_failed: bool) -> dict[str, str]:

@@ -431,6 +431,14 @@ def test_a_night_that_was_not_staged_is_named(whole):
             call("broken")
 
 
+def test_a_name_of_weights_comes_before_a_folder_of_that_name(tmp_path, monkeypatch):
+    (tmp_path / "mini").mkdir()
+    monkeypatch.chdir(tmp_path)
+    night = Night(make_raw(["Thor"], seconds=SECONDS), None, "p0")
+    cohort = stage_cohort([night], "out", weights="mini", verbose="error")
+    assert cohort.table.loc["p0", "status"] == "staged"
+
+
 def test_a_single_recording_is_a_cohort_of_one(recordings, tmp_path, monkeypatch):
     (tmp_path / "p0.xml").touch()
     (tmp_path / "p0.edf").symlink_to(recordings / "p0.edf")
