@@ -3,7 +3,9 @@
 import signal
 
 import golden_recipe
+import hypothesis
 import matplotlib
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +14,8 @@ from mne_wav2sleep.modalities import MODALITIES, is_built_in
 from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
 
 matplotlib.use("agg")
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # In the background of a shell, Ctrl-C is ignored, also by the processes that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -65,6 +69,13 @@ def small_folder(tmp_path_factory):
         initial_channels=4, max_channels=8, feature_dim=16, mixer_heads=2, mixer_dim_ff=32
     )
     return save_weights(Wav2Sleep(config), tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    """Draw the same random numbers in each run of a test, alone or after others."""
+    np.random.seed(0)  # noqa: NPY002 (which libraries draw from)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

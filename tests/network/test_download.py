@@ -174,8 +174,9 @@ def test_bundled_weights_warn_whenever_they_are_loaded(bundled):
 
 
 def test_bundled_weights_have_their_own_scorer(bundled):
+    raw = simulate_night(duration=3600, modalities=["THX"], seed=0)
     with pytest.warns(RuntimeWarning, match="never for results"):
-        stager = SleepStagerW2S(simulate_night(duration=3600, modalities=["THX"]), weights="mini")
+        stager = SleepStagerW2S(raw, weights="mini")
     assert stager.predict().scorer == "wav2sleep-mini"
 
 

@@ -115,7 +115,9 @@ def test_the_methods_paragraph_describes_what_was_done(small_folder):
 
 
 def test_the_methods_paragraph_says_where_weights_and_calibration_come_from():
-    raw = simulate_night(duration=3600, modalities=["ECG", "THX"], sfreq=64, verbose="error")
+    raw = simulate_night(
+        duration=3600, modalities=["ECG", "THX"], sfreq=64, seed=0, verbose="error"
+    )
     mini = load_weights("mini", verbose="error")
     base = BaseWeights("old <model>", "ab" * 32)
     sources = {"ECG+THX": Source("scored nights", 1, 700)}
@@ -138,7 +140,9 @@ def test_the_methods_paragraph_says_where_weights_and_calibration_come_from():
 
 
 def test_a_report_names_only_what_was_used():
-    raw = simulate_night(duration=3600, modalities=["ECG", "PPG"], sfreq=64, verbose="error")
+    raw = simulate_night(
+        duration=3600, modalities=["ECG", "PPG"], sfreq=64, seed=0, verbose="error"
+    )
     raw._data[raw.ch_names.index("Pleth")] = 0.0
     stager = SleepStagerW2S(raw, weights="mini", verbose="error")
     html = "".join(stager.report().html)
