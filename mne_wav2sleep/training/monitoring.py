@@ -146,9 +146,10 @@ class PassMonitor(Callback):
         self._reset()
 
     def _reset(self) -> None:
-        """Forget the stages of the last validation."""
+        """Forget the stages and losses of the last validation."""
         shape = len(self._datasets), len(self._subsets), self._n_stages, self._n_stages
         self._counts: _Counts = np.zeros(shape, dtype=np.int64)
+        self._losses = np.zeros(len(self._subsets))  # sums over the epochs that are counted
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the rows in checkpoints."""
@@ -186,6 +187,9 @@ class PassMonitor(Callback):
         """Count the stages of some nights by the scorer and by the network."""
         for one, staged in zip(batch, outputs["staged"], strict=True):
             self.count(one, staged)
+        for one in outputs["losses_alone"]:
+            for name, total in one.items():
+                self._losses[self._subsets.index(name)] += float(total)
 
     def count(self, batch: dict[str, Any], staged: dict[str, torch.Tensor]) -> None:
         """Count stages by the scorer and by the network.
@@ -214,9 +218,14 @@ class PassMonitor(Callback):
                     )
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add up the counts of all processes."""
-        counts: Any = torch.from_numpy(self._counts).to(pl_module.device)
-        self._counts = trainer.strategy.reduce(counts, reduce_op="sum").cpu().numpy()
+        """Add up the counts and losses of all processes."""
+
+        def add_up(values: np.ndarray) -> np.ndarray:
+            here: Any = torch.from_numpy(values).to(pl_module.device)
+            return np.asarray(trainer.strategy.reduce(here, reduce_op="sum").cpu())
+
+        self._counts = add_up(self._counts)
+        self._losses = add_up(self._losses.astype(np.float32))  # some devices have no doubles
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the pass; this comes before its checkpoint."""
@@ -230,6 +239,7 @@ class PassMonitor(Callback):
                 "learning_rate": self._learning_rate,
                 "training_loss": float(losses["train_loss"]),
                 "validation_loss": float(losses["val_loss"]),
+                **self._compute_losses(),
                 **kappas,
                 "seconds": round(seconds, 1),
             }
@@ -243,6 +253,15 @@ class PassMonitor(Callback):
             one.log_metrics(
                 known | {"learning_rate": self._learning_rate}, step=trainer.global_step
             )
+
+    def _compute_losses(self) -> dict[str, float]:
+        """Compute the validation loss from each signal alone, over the epochs that have it."""
+        n_epochs = self._counts.sum((0, 2, 3))
+        return {
+            f"validation_loss_{name}": float(total / count)
+            for name, total, count in zip(self._subsets, self._losses, n_epochs, strict=True)
+            if name != RECORDED and count
+        }
 
     def _compute_kappas(self) -> dict[str, float | None]:
         """Compute kappa of all nights, and by dataset, from all signals and from each alone."""

@@ -12,11 +12,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from builders import START, make_hypnogram, make_raw, toy_recordings
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
-from mne_wav2sleep import save_weights
+from mne_wav2sleep import load_weights, save_weights
 from mne_wav2sleep.cohorts import evaluate
+from mne_wav2sleep.cohorts.batches import collate, read_item
 from mne_wav2sleep.network import Wav2Sleep
 from mne_wav2sleep.training.curve import plot_curve
 from mne_wav2sleep.training.monitoring import PassBar, compute_kappa
@@ -53,6 +55,18 @@ def test_the_logged_kappas_are_those_of_an_evaluation(nights, train_tiny, quick,
             ]
             assert last[f"kappa{name}"] == pytest.approx(compute_kappa(sum(counts)), abs=1e-5)
     assert "kappa_PPG (first)" not in last  # its nights have no PPG
+    network = load_weights(folder).network.eval()
+    for (name,) in alone:
+        total = count = 0
+        for night in (one for one in validation if name in one.modalities):
+            item = read_item(night, [name], 4, first=0, last=night.n_epochs, length=night.n_epochs)
+            batch = collate([item])
+            with torch.no_grad():
+                logits = network.mix(network.encode(batch["x"]), batch["available"])
+            scored = batch["stages"] >= 0
+            chosen = -logits.log_softmax(-1)[scored].gather(1, batch["stages"][scored][:, None])
+            total, count = total + float(chosen.sum()), count + len(chosen)
+        assert last[f"validation_loss_{name}"] == pytest.approx(total / count, rel=1e-4)
 
 
 def test_there_is_a_line_and_a_row_for_each_pass(nights, train_tiny, quick, tmp_path, capsys):
