@@ -1,7 +1,8 @@
 """Sleep statistics of a comparison are of the time in bed that the cohort knows."""
 
-import json
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import yasa
@@ -60,8 +61,9 @@ def test_a_time_in_bed_that_cannot_be_used_is_warned_of(staged):
     assert found.sleep_stats_by_night["TIB"].tolist() == [15, 15]
     assert found.by_night["in_bed"].tolist() == [0]
     assert "where known (0 of 1 nights)" in str(found.report()._content[-1].html)
-    path = cohort.folder / "hypnograms" / "p0.json.provenance.json"
-    path.write_text(json.dumps({"time_in_bed": {"first_epoch": -1, "epochs": "x"}}))
-    with pytest.warns(RuntimeWarning, match="time in bed of 1 night, such as 'p0', is not known"):
-        found = compare(truth, cohort)
-    assert "in_bed" not in found.by_night
+    for first, n_epochs in ((-1, 5), (0, np.nan), ("x", 5), (0, np.inf)):
+        table = cohort.table.astype({"first_epoch": object, "epochs_in_bed": object})
+        table.loc["p0", ["first_epoch", "epochs_in_bed"]] = [first, n_epochs]
+        with pytest.warns(RuntimeWarning, match="bed of 1 night, such as 'p0', is not known"):
+            found = compare(truth, replace(cohort, table=table))
+        assert "in_bed" not in found.by_night

@@ -8,9 +8,12 @@ from ...hypnograms.lights import WHOLE_RECORDING
 from ...verbosity import pluralize
 from ..results import Cohort
 
+_EPOCHS = ("first_epoch", "epochs_in_bed")
+"""Columns of the table of a cohort."""
+
 
 def read_in_bed(cohort: Cohort, nights: Iterable[str]) -> dict[str, slice]:
-    """Read the epochs in bed of the nights of a cohort, from their provenance.
+    """Read the epochs in bed of the nights of a cohort, from its table.
 
     Parameters
     ----------
@@ -23,18 +26,19 @@ def read_in_bed(cohort: Cohort, nights: Iterable[str]) -> dict[str, slice]:
     -------
     in_bed : dict of str to slice
         Night -> its epochs from lights off to lights on. Nights of which only the whole recording
-        is known are left out; those whose provenance cannot be read are warned of.
+        is known are left out; those whose epochs are not valid are warned of.
     """
     in_bed: dict[str, slice] = {}
     lacking = []
+    known = {"time_in_bed", *_EPOCHS} <= set(cohort.table.columns)
+    table = cohort.table if known else cohort.table.iloc[:0]
     for night in nights:
-        source = cohort.table["time_in_bed"].get(night) if "time_in_bed" in cohort.table else None
+        source = table["time_in_bed"].get(night)
         if not isinstance(source, str) or source == WHOLE_RECORDING:
             continue
         try:
-            found = cohort.provenance(night)["time_in_bed"]
-            first, n_epochs = int(found["first_epoch"]), int(found["epochs"])
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            first, n_epochs = (int(table.at[night, name]) for name in _EPOCHS)
+        except (ValueError, TypeError, OverflowError):
             first = n_epochs = 0
         if first >= 0 and n_epochs > 0:
             in_bed[night] = slice(first, first + n_epochs)
@@ -44,7 +48,7 @@ def read_in_bed(cohort: Cohort, nights: Iterable[str]) -> dict[str, slice]:
         n = len(lacking)
         warn(
             f"The time in bed of {n} night{pluralize(n)}, such as {quote(lacking[0])}, is not "
-            "known, because the provenance beside the hypnogram cannot be read. Sleep statistics "
-            "are of all epochs that are compared. Stage the cohort again."
+            "known, because nights.csv has no valid epochs of it. Sleep statistics are of all "
+            "epochs that are compared. Stage the cohort again."
         )
     return in_bed
