@@ -9,12 +9,13 @@ the layers of an encoder at several rates, since a network finds beats first, an
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from mne_wav2sleep.network import Wav2Sleep, Wav2SleepConfig
 from mne_wav2sleep.network.model import ResidualBlock, SignalEncoder
 from mne_wav2sleep.output import write_whole
 from mne_wav2sleep.progress import track
+from mne_wav2sleep.signals.grid import interpolate_to_grid
 from mne_wav2sleep.simulation import (
     Population,
     draw_subject,
@@ -214,7 +216,6 @@ def simulate_piece(seed: int, number: int, n_epochs: int) -> Piece:
         pulse_damping=float(rng.uniform(0.9, 1.6)),
     )
     stages = _draw_stages(rng, n_epochs)
-    duration = n_epochs * EPOCH_S
     subject = draw_subject(rng, population=population)
     index = float(rng.choice([0.0, rng.exponential(20)]))
     breathing = simulate_breathing(stages, rng=rng, subject=subject, apnea_index=index)
@@ -223,6 +224,52 @@ def simulate_piece(seed: int, number: int, n_epochs: int) -> Piece:
     beat_times, kinds = simulate_beats(
         stages, rng=rng, subject=subject, breathing=breathing, activity=activity, rhythm=rhythm
     )
+    return render_piece(
+        beat_times,
+        kinds,
+        breathing,
+        activity,
+        n_epochs=n_epochs,
+        population=population,
+        rng=rng,
+    )
+
+
+def render_piece(
+    beat_times: NDArray[np.float64],
+    kinds: NDArray[np.str_],
+    breathing: Breathing,
+    activity: Activity,
+    *,
+    n_epochs: int,
+    population: Population,
+    rng: np.random.Generator,
+    sfreq: float | None = None,
+) -> Piece:
+    """Render the signals of a piece, and compute what is predicted of them.
+
+    Parameters
+    ----------
+    beat_times, kinds : array, shape (n_beats,)
+        Times of beats in s, and what kind of beats they are.
+    breathing, activity : Breathing, Activity
+        Breathing and movements.
+    n_epochs : int
+        Number of 30-s epochs.
+    population : Population
+        The sensors.
+    rng : numpy.random.Generator
+        Random number generator.
+    sfreq : float or None
+        Rate in Hz at which ECG and PPG are recorded, before they are interpolated to the grid of
+        the network; None for the rate of the grid.
+
+    Returns
+    -------
+    piece : Piece
+        The piece.
+    """
+    duration = n_epochs * EPOCH_S
     common: dict[str, Any] = {"duration": duration, "rng": rng, "activity": activity}
     common["population"] = population
     belt = partial(render_belt, breathing, beat_times=beat_times, **common)
@@ -234,15 +281,29 @@ def simulate_piece(seed: int, number: int, n_epochs: int) -> Piece:
         "PPG": partial(render_ppg, beat_times, **heart),
         "THX": partial(belt, place="thorax"),
     }.items():
-        wave = render(sfreq=MODALITIES[name].samples_per_epoch / EPOCH_S)
+        per_epoch = MODALITIES[name].samples_per_epoch
+        if sfreq is None or name in ("ABD", "THX"):
+            wave = render(sfreq=per_epoch / EPOCH_S)
+        else:
+            wave = interpolate_to_grid(render(sfreq=sfreq), sfreq, per_epoch, n_epochs)
         signals[name] = ((wave - wave.mean()) / (wave.std() or 1.0)).astype(np.float32)
     return Piece(signals, *compute_targets(beat_times, breathing, activity, n_epochs))
 
 
 class Heads(nn.Module):
-    """Linear heads that read the layers of an encoder at three rates."""
+    """Linear heads that read the layers of an encoder at three rates.
 
-    def __init__(self, encoder: SignalEncoder) -> None:
+    Parameters
+    ----------
+    encoder : SignalEncoder
+        The encoder.
+    in_pairs : bool
+        Whether a property of an epoch is the difference of two features of the encoder, the same
+        for all signals, so that mixers find it in the same place; otherwise what features mean is
+        learnt.
+    """
+
+    def __init__(self, encoder: SignalEncoder, *, in_pairs: bool = False) -> None:
         super().__init__()
         by_rate, per_epoch = {}, encoder.samples_per_epoch
         for block in encoder.cnn:
@@ -254,6 +315,12 @@ class Heads(nn.Module):
             self.beats = nn.Conv1d(by_rate[_BEATS_PER_EPOCH], 1, 1)
         self.rates = nn.Conv1d(by_rate[_RATES_PER_EPOCH], 2, 1)
         self.epochs = nn.Linear(encoder.linear.out_features, len(TARGETS))
+        if in_pairs:
+            weight = torch.zeros_like(self.epochs.weight)
+            for i in range(len(TARGETS)):
+                weight[i, 2 * i], weight[i, 2 * i + 1] = 1.0, -1.0
+            self.epochs.weight = nn.Parameter(weight, requires_grad=False)
+            self.epochs.bias = nn.Parameter(torch.zeros(len(TARGETS)), requires_grad=False)
 
     def forward(self, encoder: SignalEncoder, x_BT: Tensor) -> dict[str, Tensor]:
         """Predict beats, rates and properties of epochs from a signal."""
@@ -303,14 +370,19 @@ def _draw_batches(
 
 
 def _fit(
-    network: Wav2Sleep, data: dict[str, Tensor], n_training: int, settings: PretrainingSettings
+    network: Wav2Sleep,
+    data: dict[str, Tensor],
+    n_training: int,
+    settings: PretrainingSettings,
+    *,
+    in_pairs: bool,
 ) -> dict[str, dict[str, float]]:
     """Train the encoders in place; give the explained variance on pieces that were held out."""
     encoders: dict[str, Any] = {
         n: network.signal_encoders.encoders[e] for n, e in network.config.signals.items()
     }
     names = sorted(encoders)
-    heads = {name: Heads(encoders[name]) for name in names}
+    heads = {name: Heads(encoders[name], in_pairs=in_pairs) for name in names}
     parts = nn.ModuleList([*network.signal_encoders.encoders.values(), *heads.values()])
     optimizer = torch.optim.AdamW(
         parts.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -350,7 +422,14 @@ def _describe(config: Wav2SleepConfig, settings: PretrainingSettings) -> dict[st
 
 
 def pretrain_encoders(
-    config: Wav2SleepConfig, settings: PretrainingSettings, folder: Path
+    config: Wav2SleepConfig,
+    settings: PretrainingSettings,
+    folder: Path,
+    make_piece: Callable[[int, int, int], Piece] = simulate_piece,
+    origin: str | None = None,
+    *,
+    in_pairs: bool = False,
+    n_jobs: int = 1,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Pretrain the encoders of a network, unless that was done.
 
@@ -362,6 +441,14 @@ def pretrain_encoders(
         The settings.
     folder : Path
         Where encoders are kept.
+    make_piece : callable
+        Makes a piece from the seed, the number of the piece, and its number of epochs.
+    origin : str or None
+        What pieces are made from, which encoders depend on; None for simulated ones.
+    in_pairs : bool
+        Whether properties of epochs are differences of two features, as in :class:`Heads`.
+    n_jobs : int
+        Number of pieces that are made in parallel.
 
     Returns
     -------
@@ -372,19 +459,23 @@ def pretrain_encoders(
         on pieces that were held out.
     """
     described = _describe(config, settings)
+    if origin is not None or in_pairs:
+        described |= {"origin": origin, "in_pairs": in_pairs}
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
     path, notes = folder / f"encoders-{key}.pt", folder / f"encoders-{key}.json"
     if path.exists() and notes.exists():
         return torch.load(path, weights_only=True), json.loads(notes.read_text("utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     start = time.process_time()
-    numbers = track(range(settings.n_pieces), "Simulating pieces", "piece")
-    data = _stack([simulate_piece(settings.seed, i, settings.n_epochs) for i in numbers])
+    make = joblib.delayed(make_piece)
+    tasks = (make(settings.seed, i, settings.n_epochs) for i in range(settings.n_pieces))
+    made = joblib.Parallel(n_jobs, return_as="generator")(tasks)
+    data = _stack(list(track(made, "Simulating pieces", "piece", settings.n_pieces)))
     _standardize(data)
     n_training = max(int(settings.n_pieces * (1 - _HELD_OUT)), 1)
     torch.manual_seed(settings.seed)
     network = Wav2Sleep(config)
-    explained = _fit(network, data, n_training, settings)
+    explained = _fit(network, data, n_training, settings, in_pairs=in_pairs)
     report = {"cpu_s": time.process_time() - start, "explained": explained, **described}
     state = {name: tensor.detach() for name, tensor in network.signal_encoders.state_dict().items()}
     with write_whole(path, overwrite=True) as unfinished:
