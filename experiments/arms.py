@@ -25,6 +25,7 @@ from mne_wav2sleep import load_weights, save_weights
 from mne_wav2sleep.calibration import Calibration
 from mne_wav2sleep.cohorts import Evaluation, evaluate
 from mne_wav2sleep.cohorts.comparison.intervals import score_counts
+from mne_wav2sleep.modalities import describe_added
 from mne_wav2sleep.network import LoadedWeights, Wav2Sleep, Wav2SleepConfig
 from mne_wav2sleep.network.info import describe_config
 from mne_wav2sleep.output import write_whole
@@ -129,17 +130,19 @@ def make_start(
     network = Wav2Sleep(config)
     if scale.pretraining is not None:
         settings = make(PretrainingSettings, scale.pretraining, "pretraining")
-        # Networks that read fewer signals take their encoders from the same ones.
+        # Networks that read fewer signals take their encoders from the same ones; those of signals
+        # of a study's own stay random.
         every = replace(config, signals=Wav2SleepConfig().signals)
         state, report = pretrain_encoders(every, settings, folder / "encoders")
         own = network.signal_encoders.state_dict()
-        network.signal_encoders.load_state_dict({name: state[name] for name in own})
+        network.signal_encoders.load_state_dict({n: state.get(n, own[n]) for n in own})
     info = describe_config(config, name="start")
     weights = LoadedWeights(**vars(info), network=network, calibration=Calibration())
     weights = replace(weights, preprocessing=scale.preprocessing)
     key = compute_key(
         {"config": asdict(config), "pretraining": scale.pretraining, "seed": seed}
         | {"padded": scale.padded_epochs}
+        | describe_added(config.signals)
     )
     path = folder / "starts" / key
     if not (path / "model.safetensors").exists():
@@ -166,12 +169,14 @@ def describe_trainings(place: Place, arm: str, seed: int) -> list[dict[str, Any]
         For each training run, what it and those before depend on.
     """
     study, scale = place.study, place.scale
+    config = scale.make_config(study.arms[arm])
     start = {
-        "config": asdict(scale.make_config(study.arms[arm])),
+        "config": asdict(config),
         "padded_epochs": scale.padded_epochs,
         "pretraining": scale.pretraining
         and asdict(make(PretrainingSettings, scale.pretraining, "pretraining")),
         "seed": seed,
+        **describe_added(config.signals),
     }
     described: list[dict[str, Any]] = []
     trainings: list[dict[str, Any]] = []

@@ -1,6 +1,6 @@
 """Scores of arms on the same nights, their differences, and intervals of both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,28 @@ def claim(low: float, high: float) -> str:
     return HIGHER if low > 0 else LOWER if high < 0 else SAME
 
 
+def format_difference(row: Mapping[str, Any]) -> str:
+    """Format a difference with its interval.
+
+    Parameters
+    ----------
+    row : mapping
+        ``difference``, ``difference low`` and ``difference high``.
+
+    Returns
+    -------
+    text : str
+        The difference and its interval.
+
+    Examples
+    --------
+    >>> format_difference({"difference": 0.1, "difference low": 0, "difference high": 0.2})
+    '+0.100, +0.000 to +0.200'
+    """
+    low, high = row["difference low"], row["difference high"]
+    return f"{row['difference']:+.3f}, {low:+.3f} to {high:+.3f}"
+
+
 def collect_scores(results: Sequence[Result]) -> pd.DataFrame:
     """Collect the scores of all runs.
 
@@ -112,8 +134,27 @@ def find_seeds(results: Sequence[Result], study: Study) -> list[int]:
     return seeds
 
 
-def _spread(scores: pd.DataFrame, arm: str, column: str, seeds: Sequence[int]) -> pd.DataFrame:
-    """Spread the scores of an arm: a row for each seed, a column for each subject."""
+def spread_scores(
+    scores: pd.DataFrame, arm: str, column: str, seeds: Sequence[int]
+) -> pd.DataFrame:
+    """Spread the scores of an arm from one subset.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        From :func:`collect_scores`, of one subset.
+    arm : str
+        The arm.
+    column : str
+        The score.
+    seeds : sequence of int
+        The seeds.
+
+    Returns
+    -------
+    spread : pandas.DataFrame
+        A row for each seed, a column for each subject.
+    """
     some = scores[(scores["arm"] == arm) & scores["seed"].isin(seeds)]
     # The mean of a subject's nights, so that each subject counts the same.
     means = some.groupby(["seed", "cohort", "subject"])[column].mean()
@@ -123,7 +164,7 @@ def _spread(scores: pd.DataFrame, arm: str, column: str, seeds: Sequence[int]) -
 def _compare_arms(scores: pd.DataFrame, study: Study, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Compare the arms on nights of one subset."""
     arms = [name for name in study.arms if name in set(scores["arm"])]
-    kappas = {arm: _spread(scores, arm, "kappa", seeds) for arm in arms}
+    kappas = {arm: spread_scores(scores, arm, "kappa", seeds) for arm in arms}
     # Kappa is not defined for some nights of a single stage: they are left out for all arms.
     kept = pd.concat(kappas.values()).dropna(axis=1, how="any").columns
     rows = []
@@ -135,7 +176,7 @@ def _compare_arms(scores: pd.DataFrame, study: Study, seeds: Sequence[int]) -> l
             "kappa": values.mean() if values.size else np.nan,
             "low": low,
             "high": high,
-            "accuracy": _spread(scores, arm, "accuracy", seeds)[kept].to_numpy().mean(),
+            "accuracy": spread_scores(scores, arm, "accuracy", seeds)[kept].to_numpy().mean(),
             "sd of seeds": values.mean(1).std(ddof=1) if len(seeds) > 1 else np.nan,
         }
         if arm != study.reference and study.reference in arms:

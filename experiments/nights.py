@@ -13,10 +13,12 @@ import numpy as np
 import yasa
 from numpy.typing import NDArray
 from scales import CohortSize, Scale
+from sensors import add_sensors
 from study import make
 
 from mne_wav2sleep import simulate_night
 from mne_wav2sleep.cohorts import Night, PreparedNight, open_night, prepare_nights, read_nights
+from mne_wav2sleep.modalities import CARDIO_RESPIRATORY, Modality, list_added
 from mne_wav2sleep.progress import track
 from mne_wav2sleep.simulation import Population
 
@@ -95,7 +97,9 @@ def _read_file(path: Path) -> NDArray[np.int64]:
 def assign_stages(
     scale: Scale, hypnograms: Sequence[NDArray[np.int64]]
 ) -> dict[str, list[NDArray[np.int64]]]:
-    """Assign a hypnogram to each night of the cohorts, none to two nights.
+    """Assign a hypnogram to each night of the cohorts.
+
+    None is assigned to two nights, but for cohorts that share those of another one.
 
     Parameters
     ----------
@@ -114,16 +118,21 @@ def assign_stages(
     ValueError
         If they are too few.
     """
-    needed = sum(size.n_nights for size in scale.cohorts.values())
+    own = {name: size for name, size in scale.cohorts.items() if size.stages_of is None}
+    needed = sum(size.n_nights for size in own.values())
     if len(hypnograms) < needed:
         raise ValueError(
             f"The cohorts have {needed} nights, but only {len(hypnograms)} hypnograms are given. "
             "Give more of them, or make the cohorts of the scale smaller."
         )
     left = iter(hypnograms)
-    return {
-        name: [next(left) for _ in range(size.n_nights)] for name, size in scale.cohorts.items()
+    assigned = {name: [next(left) for _ in range(size.n_nights)] for name, size in own.items()}
+    shared = {
+        name: assigned[size.stages_of][: size.n_nights]
+        for name, size in scale.cohorts.items()
+        if size.stages_of is not None
     }
+    return assigned | shared
 
 
 def simulate(
@@ -154,24 +163,31 @@ def simulate(
     hyp = None
     if stages is not None:
         hyp = yasa.Hypnogram([STAGES[stage] for stage in stages], n_stages=5)
-    return simulate_night(
-        hyp,
-        duration=3600 * float(rng.uniform(*size.hours)),
-        modalities=size.modalities,
-        sfreq=size.sfreq,
-        seed=int(rng.integers(2**31)),
-        apnea_index=float(rng.exponential(size.apnea_index)),
-        population=replace(population, noise=noise),
-        verbose="error",
-    )
+    made_from: dict[str, Any] = {
+        "duration": 3600 * float(rng.uniform(*size.hours)),
+        "seed": int(rng.integers(2**31)),
+        "apnea_index": float(rng.exponential(size.apnea_index)),
+        "population": replace(population, noise=noise),
+    }
+    simulated = [name for name in size.modalities if name in CARDIO_RESPIRATORY]
+    others = [name for name in size.modalities if name not in CARDIO_RESPIRATORY]
+    raw = simulate_night(hyp, modalities=simulated, sfreq=size.sfreq, verbose="error", **made_from)
+    return add_sensors(raw, others, stages, made_from)
 
 
 def _prepare(
-    size: CohortSize, cohort: str, number: int, stages: NDArray[np.int64] | None, folder: Path
+    size: CohortSize,
+    cohort: str,
+    number: int,
+    stages: NDArray[np.int64] | None,
+    folder: Path,
+    added: Sequence[Modality],
 ) -> PreparedNight:
-    """Simulate and prepare a night, unless its file exists."""
+    """Simulate and prepare a night, unless its file exists; signals add themselves (``added``)."""
     mne.set_log_level("error")  # in each process
     described = size.model_dump(mode="json", exclude={"about", *_SIZES})
+    if added:
+        described["added"] = [one.to_dict() for one in added]
     scored = b"" if stages is None else stages.tobytes()
     # Not of the size of its cohort, which may grow.
     here = folder / f"{cohort}{number:03d}-{_hash(described, cohort, number, scored)}"
@@ -181,7 +197,8 @@ def _prepare(
         except ValueError:  # damaged, or of another version of the package
             done.unlink()
     raw = simulate(size, cohort, number, stages)
-    return prepare_nights([Night(raw, None, f"{cohort}{number:03d}", cohort)], here)[0]
+    night = Night(raw, None, f"{cohort}{number:03d}", cohort)
+    return prepare_nights([night], here, modalities=size.modalities)[0]
 
 
 def _hash(*values: Any) -> str:
@@ -220,8 +237,9 @@ def simulate_cohort(
         Its nights.
     """
     given = [None] * size.n_nights if stages is None else list(stages)
+    added = list_added(size.modalities)
     tasks = [
-        joblib.delayed(_prepare)(size, cohort, number, one, folder)
+        joblib.delayed(_prepare)(size, cohort, number, one, folder, added)
         for number, one in enumerate(given)
     ]
     results = joblib.Parallel(n_jobs, return_as="generator")(tasks)
@@ -286,7 +304,7 @@ def read_cohort(
         replace(night, dataset=cohort, subject=f"{night.dataset}/{night.subject}")
         for night in read_nights(table)
     ]
-    prepared = prepare_nights(nights, folder / cohort, n_jobs=n_jobs)
+    prepared = prepare_nights(nights, folder / cohort, modalities=size.modalities, n_jobs=n_jobs)
     persons = sorted({night.person for night in prepared})
     if len(persons) < len(PARTS):
         raise ValueError(

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from differences import HIGHER, LOWER, SAME, compare_arms, find_seeds
+from differences import HIGHER, LOWER, SAME, compare_arms, find_seeds, format_difference
 from figures import plot_subsets, plot_sweep
+from gains import compare_gains, describe_gains, format_gains, name_random_encoders
 from results import Result, check_comparable
 from study import Study
 
@@ -25,13 +26,6 @@ _FEW_SEEDS = 3
 def _format(share: float | None) -> str:
     """Format a number that may not be known, as the share explained of what did not vary."""
     return format_number(np.nan if share is None else share, 2)
-
-
-def _signed(row: Mapping[str, Any]) -> str:
-    """Format a difference with its interval."""
-    return (
-        f"{row['difference']:+.3f}, {row['difference low']:+.3f} to {row['difference high']:+.3f}"
-    )
 
 
 def describe_claims(table: pd.DataFrame, study: Study) -> list[str]:
@@ -58,7 +52,9 @@ def describe_claims(table: pd.DataFrame, study: Study) -> list[str]:
             some = rows[rows["claim"] == kind]
             if some.empty:
                 continue
-            shown = "; ".join(f"{row['subset']} ({_signed(row)})" for _, row in some.iterrows())
+            shown = "; ".join(
+                f"{row['subset']} ({format_difference(row)})" for _, row in some.iterrows()
+            )
             sentences.append(
                 f"**{study.arms[str(arm)].label}**: kappa is **{kind}** "
                 f"{'from' if kind == SAME else 'than'} that of {reference}{where}, when staged "
@@ -79,8 +75,8 @@ def _format_results(table: pd.DataFrame, study: Study) -> str:
                 study.arms[row["arm"]].label,
                 f"{row['kappa']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
                 f"{row['accuracy']:.1f}",
-                _signed(row) if has_difference else "",
-                row["claim"] if has_difference else "reference",
+                format_difference(row) if has_difference else "",
+                row["claim"] if has_difference else "reference" * (row["arm"] == study.reference),
                 row["subjects"],
             ]
         )
@@ -202,7 +198,8 @@ def _describe_pretraining(results: Sequence[Result]) -> str:
     return (
         "All arms and seeds began with the same encoders, which were pretrained on simulated "
         f"pieces without stages ({known['cpu_s'] / _MINUTE:.1f} CPU min, once). Seeds vary the "
-        "initial mixers, the order and crops of nights, masking and dropout. Share of the variance "
+        "initial mixers, the order and crops of nights, masking and dropout."
+        f"{name_random_encoders(results)} Share of the variance "
         "that the encoders explained on pieces that they were not trained on:\n\n"
         + format_table(["property of an epoch", *known["explained"]], rows)
     )
@@ -242,7 +239,9 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
     figure = (plot_subsets if study.x_label is None else plot_sweep)(table, study)
     with write_whole(folder / f"{name}.png", overwrite=True) as unfinished:
         figure.savefig(unfinished, dpi=100, metadata={"Software": None})
-    claims = "\n".join(f"- {sentence}" for sentence in describe_claims(table, study))
+    gains = compare_gains(results, study)
+    sentences = describe_gains(gains, study) + describe_claims(table, study)
+    claims = "\n".join(f"- {sentence}" for sentence in sentences)
     describe = _describe_training if study.weights is None else _describe_rhythms
     paper = ""
     if study.paper is not None:
@@ -268,7 +267,7 @@ trained on. Differences are paired: the same nights and seeds. Intervals are by 
 bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if its interval does \
 not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
 
-{paper}{describe(results, study)}
+{format_gains(gains, results, study)}{paper}{describe(results, study)}
 
 ---
 

@@ -8,6 +8,7 @@ from pretraining import PretrainingSettings
 from pydantic import Field, model_validator
 from study import CONFIGS, Arm, Name, Section, Study, Values, make, merge, read_section
 
+from mne_wav2sleep.modalities import MODALITIES, adding
 from mne_wav2sleep.network import Preprocessing, Wav2SleepConfig
 from mne_wav2sleep.simulation import Population
 from mne_wav2sleep.training import TrainingSettings
@@ -15,6 +16,7 @@ from mne_wav2sleep.training import TrainingSettings
 SCALES = CONFIGS / "scales"
 """Folder of the scales' configurations."""
 
+_Signal = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9-]{0,15}$")]
 _Part = Literal["signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"]
 
 
@@ -31,6 +33,11 @@ class Step(Section):
 
     settings: Values = Field(default_factory=dict)
     trainable: list[_Part] = Field(default_factory=lambda: list(get_args(_Part)))
+
+    @property
+    def freezes(self) -> bool:
+        """Whether pretrained encoders are frozen; those that are random are not."""
+        return "signal_encoders" not in self.trainable
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class CohortSize(Section):
     about : str
         What it stands for, on pages.
     modalities : list of str
-        Its signals.
+        Its signals, some of which only studies that define them may know.
     n_training, n_validation, n_test : int
         Number of subjects, with a night each, in the parts. Of real nights, the parts have these
         shares of the subjects.
@@ -72,10 +79,13 @@ class CohortSize(Section):
         Sampling rate in Hz.
     hours : tuple of float
         Shortest and longest night, without given hypnograms.
+    stages_of : str or None
+        Another cohort whose hypnograms it shares where they are given, as they are few; a study
+        cannot have both. Nights depend on the hypnograms themselves, and not on this name.
     """
 
     about: str
-    modalities: Annotated[list[Literal["ABD", "ECG", "PPG", "THX"]], Field(min_length=1)]
+    modalities: Annotated[list[_Signal], Field(min_length=1)]
     n_training: Annotated[int, Field(ge=1)]
     n_validation: Annotated[int, Field(ge=1)]
     n_test: Annotated[int, Field(ge=1)]
@@ -83,6 +93,7 @@ class CohortSize(Section):
     apnea_index: Annotated[float, Field(ge=0)] = 0.0
     sfreq: Annotated[float, Field(ge=2)] = 64.0
     hours: tuple[float, float] = (7.0, 8.5)
+    stages_of: Name | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _check_population(self) -> "CohortSize":
@@ -130,6 +141,15 @@ class Scale(Section):
         for step in self.steps:
             make(TrainingSettings, merge(self.settings, step.settings), "settings")
         make(PretrainingSettings, self.pretraining or {}, "pretraining")
+        for name, size in self.cohorts.items():
+            if size.stages_of is None:
+                continue
+            other = self.cohorts.get(size.stages_of)
+            if other is None or other.stages_of is not None or other.n_nights < size.n_nights:
+                raise ValueError(
+                    f"stages_of of {name} should be another cohort, with hypnograms of its own and "
+                    f"as many nights, got {size.stages_of}"
+                )
         return self
 
     @property
@@ -141,16 +161,23 @@ class Scale(Section):
         """Make the architecture of an arm."""
         return make(Wav2SleepConfig, merge(self.network, arm.network), "network")
 
+    def _list_random(self, arm: Arm) -> list[str]:
+        """List the encoders of an arm for which there is no pretraining."""
+        own = {*self.make_config(arm).signals.values()} - {*Wav2SleepConfig().signals.values()}
+        return [f"signal_encoders.{name}" for name in sorted(own)]
+
     def list_trainings(self, study: Study, arm: str, seed: int) -> list[Training]:
         """List the training runs of an arm, each of which starts from the weights before."""
         trainings = []
+        random = self._list_random(study.arms[arm])
         for phase in study.list_phases(arm):
             for step in self.steps:
                 values = merge(self.settings, step.settings)
                 values = merge(merge(values, study.arms[arm].settings), phase.settings)
                 values["seed"] = seed
                 settings = make(TrainingSettings, values, "settings")
-                cohorts, trainable = sorted(phase.cohorts), sorted(step.trainable)
+                cohorts = sorted(phase.cohorts)
+                trainable = sorted([*step.trainable, *random] if step.freezes else step.trainable)
                 trainings.append(Training(tuple(cohorts), settings, tuple(trainable)))
         return trainings
 
@@ -189,16 +216,37 @@ def check_study(study: Study, scale: Scale) -> None:
     Raises
     ------
     ValueError
-        If an arm has settings that do not exist, or a cohort is not known.
+        If an arm has settings that do not exist, or a cohort or signal is not known.
+
+    Notes
+    -----
+    The signals that the study defines are known afterwards.
     """
     if missing := [name for name in study.all_cohorts if name not in scale.cohorts]:
         raise ValueError(
             f"The study needs the cohort {missing[0]}, but the scale has "
             f"{', '.join(scale.cohorts)}. Add it to the scale."
         )
-    for name, arm in study.arms.items():
-        try:
-            scale.make_config(arm)
-            scale.list_trainings(study, name, 0)
-        except ValueError as error:
-            raise ValueError(f"The arm {name} is not valid: {error}. Correct it.") from error
+    with adding(study.modalities, "The study cannot be run: "):
+        _check_signals(study, scale)
+        for name, arm in study.arms.items():
+            try:
+                scale.make_config(arm)
+                scale.list_trainings(study, name, 0)
+            except ValueError as error:
+                raise ValueError(f"The arm {name} is not valid: {error}. Correct it.") from error
+
+
+def _check_signals(study: Study, scale: Scale) -> None:
+    """Check that the signals of all cohorts are known, and that no two have the same stages."""
+    for name in study.all_cohorts:
+        size = scale.cohorts[name]
+        if unknown := [signal for signal in size.modalities if signal not in MODALITIES]:
+            raise ValueError(
+                f"The cohort {name} has the signal {unknown[0]}, which is not built in. Define it "
+                "in the section modalities of the study."
+            )
+        if size.stages_of in study.all_cohorts:
+            raise ValueError(
+                f"The cohorts {name} and {size.stages_of} share their hypnograms. Use one of them."
+            )

@@ -5,10 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from mne_wav2sleep.errors import shorten, summarize_validation
-from mne_wav2sleep.modalities import CARDIO_RESPIRATORY
+from mne_wav2sleep.modalities import MODALITIES, Modality, is_built_in, read_modalities
 from mne_wav2sleep.network.files import MAX_TEXT_BYTES, read_file
 from mne_wav2sleep.network.plain_yaml import read_yaml
 
@@ -18,6 +27,11 @@ CONFIGS = Path(__file__).parent / "configs"
 Values = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 _Kind = TypeVar("_Kind")
+_Modalities = Annotated[
+    tuple[InstanceOf[Modality], ...],
+    BeforeValidator(lambda given: given if isinstance(given, tuple) else read_modalities(given)),
+]
+"""Signals of a study's own, as :func:`~mne_wav2sleep.add_modality` takes them."""
 
 
 class Section(BaseModel):
@@ -123,6 +137,8 @@ class Study(Section):
         Weights that are studied as they are: arms are rhythms, and nothing is trained.
     sum_others : bool
         Whether the costs of all arms but the reference are added up, as they are needed together.
+    modalities : tuple of Modality
+        Signals that are not built in, which are defined as in a configuration of the commands.
     paper : Paper or None
         What the paper says.
     """
@@ -138,6 +154,7 @@ class Study(Section):
     x_label: str | None = None
     weights: str | None = None
     sum_others: bool = False
+    modalities: _Modalities = ()
     paper: Paper | None = None
 
     @model_validator(mode="after")
@@ -152,12 +169,14 @@ class Study(Section):
                 raise ValueError(
                     f"the arm {name} should have a rhythm if the study has weights, and only then"
                 )
+        known = {name for name in MODALITIES if is_built_in(name)}
+        known |= {one.name for one in self.modalities}
         for subset in [
             *(self.subsets or ()),
             *(s for a in self.arms.values() for s in a.subsets or ()),
         ]:
             names = subset.split("+")
-            if names != sorted(names) or not set(names) <= set(CARDIO_RESPIRATORY):
+            if names != sorted(names) or not set(names) <= known:
                 raise ValueError(
                     f"subsets should be signals in alphabetical order, joined by +, got {subset}"
                 )

@@ -85,6 +85,20 @@ def test_too_few_hypnograms_are_said(size, hypnograms):
         nights.read_stages(hypnograms.parent / "none")
 
 
+def test_a_cohort_shares_the_hypnograms_of_another(size, hypnograms):
+    """So that it needs none of its own, and those of the others stay the same."""
+    same = size.model_copy(update={"stages_of": "A", "n_training": 1})
+    scale = Scale(about="tiny", cohorts={"A": size, "D": same})
+    found = nights.assign_stages(scale, nights.read_stages(hypnograms))
+    alone = nights.assign_stages(
+        Scale(about="tiny", cohorts={"A": size}), nights.read_stages(hypnograms)
+    )
+    assert [one.tolist() for one in found["A"]] == [one.tolist() for one in alone["A"]]
+    assert [one.tolist() for one in found["D"]] == [one.tolist() for one in found["A"][:3]]
+    # Nights and results depend on the hypnograms, not on the name of the other cohort.
+    assert "stages_of" not in same.model_dump()
+
+
 @pytest.fixture
 def table(tmp_path):
     lines = ["recording,hypnogram,subject"]

@@ -36,6 +36,9 @@ def change(tmp_path):
         (lambda v: v.update(arm={}), "not a valid study: arm: .*not permitted"),
         (lambda v: v.update(reference="other"), "one of the arms none, masking, got other"),
         (lambda v: v.update(subsets=["THX+ECG"]), "alphabetical order, joined by +, got THX"),
+        (lambda v: v.update(subsets=["EEG"]), "alphabetical order, joined by +, got EEG"),
+        (lambda v: v.update(modalities=[{"name": "EEG"}]), "modalities: .*has no description"),
+        (lambda v: v.update(modalities=7), "modalities: .*should be a list"),
         (lambda v: v.update(cohorts=[]), "cohorts"),
         (lambda v: v.update(weights="mini"), "arm none should have a rhythm if the study has weig"),
         (lambda v: v["arms"].pop("none"), "arms"),
@@ -53,7 +56,10 @@ def test_a_wrong_study_says_what_is_wrong(change, edit, message):
         (lambda v: v["settings"].update(crop=0), "settings: crop: .* got 0"),
         (lambda v: v["network"].update(feature_dim=30), "multiple of mixer_heads"),
         (lambda v: v["cohorts"]["A"].update(population={"ages": 1}), "population has 'ages'"),
-        (lambda v: v["cohorts"]["A"].update(modalities=["EEG"]), "modalities"),
+        (lambda v: v["cohorts"]["A"].update(modalities=["eeg"]), "modalities"),
+        (lambda v: v["cohorts"]["D"].update(stages_of="D"), "stages_of of D should be another"),
+        (lambda v: v["cohorts"]["D"].update(stages_of="Z"), "stages_of of D should be another"),
+        (lambda v: v["cohorts"]["D"].update(n_test=90), "as many nights, got A"),
         (lambda v: v["pretraining"].update(n_steps=0), "pretraining: n_steps"),
     ],
 )
@@ -65,6 +71,7 @@ def test_a_wrong_scale_says_what_is_wrong(change, edit, message):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
+        (lambda v: v.update(cohorts=["D"]), "cohort D has the signal ACT, which is not built in"),
         (lambda v: v.update(cohorts=["Z"]), "needs the cohort Z, but the scale has A, B, C"),
         (
             lambda v: v["arms"]["masking"].update(settings={"masking": {"drop": {"EEG": 0.5}}}),
@@ -87,3 +94,21 @@ def test_an_arm_changes_only_what_it_names(change):
     assert made["masking"].masking.drop["ABD"] == 0.7
     assert made["masking"].seed == 7
     assert made["none"].crop == made["masking"].crop == scale.settings["crop"]
+
+
+def test_cohorts_with_the_same_hypnograms_are_not_in_one_study():
+    scale = scales.read_scale(scales.SCALES / "small.yaml")
+    study = studies.read_study(studies.CONFIGS / "more_signals.yaml")
+    with pytest.raises(ValueError, match="D and A share their hypnograms"):
+        scales.check_study(study.model_copy(update={"cohorts": ["A", "D"]}), scale)
+
+
+def test_only_encoders_without_pretraining_are_trained_while_others_are_frozen():
+    scale = scales.read_scale(scales.SCALES / "small.yaml")
+    study = studies.read_study(studies.CONFIGS / "more_signals.yaml")
+    scales.check_study(study, scale)
+    trainable = {arm: scale.list_trainings(study, arm, 0) for arm in study.arms}
+    mixers = ("classifier", "epoch_mixer", "sequence_mixer")
+    assert trainable["without"][0].trainable == mixers
+    assert trainable["eeg"][0].trainable == (*mixers, "signal_encoders.EEG")
+    assert trainable["eeg"][1].trainable == (*mixers, "signal_encoders")

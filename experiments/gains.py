@@ -1,0 +1,182 @@
+"""What signals of a study's own add: arms that read them against the reference without them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import yaml
+from differences import (
+    bootstrap_mean,
+    claim,
+    collect_scores,
+    find_seeds,
+    format_difference,
+    spread_scores,
+)
+from results import Result
+from study import Study
+
+from mne_wav2sleep.training.card import format_table
+
+
+def compare_gains(results: Sequence[Result], study: Study) -> pd.DataFrame:
+    """Compare staging with added signals to that of the reference without them.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        The results of a study.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        A row for each arm and subset that has ``added`` signals and others: mean ``kappa`` of the
+        arm from the subset, and of the reference ``without`` them, on the same nights with the same
+        seeds; their ``difference`` with its interval, and what that shows (``claim``).
+        Empty if the study adds none.
+    """
+    own = {one.name for one in study.modalities}
+    seeds = find_seeds(results, study)
+    scores = collect_scores(results)
+    known = set(map(tuple, scores[["arm", "subset"]].drop_duplicates().to_numpy()))
+    rows = []
+    for arm in study.arms:
+        for subset in study.subsets or sorted(set(scores["subset"])):
+            names = subset.split("+")
+            added = [name for name in names if name in own]
+            rest = "+".join(name for name in names if name not in own)
+            pairs = {"kappa": (arm, subset), "without": (study.reference, rest)}
+            if not added or arm == study.reference or not set(pairs.values()) <= known:
+                continue
+            kappas = {
+                key: spread_scores(
+                    scores[(scores["arm"] == one) & (scores["subset"] == some)], one, "kappa", seeds
+                )
+                for key, (one, some) in pairs.items()
+            }
+            kept = pd.concat(kappas.values()).dropna(axis=1, how="any").columns
+            values = {key: kappa[kept].to_numpy() for key, kappa in kappas.items()}
+            difference = values["kappa"] - values["without"]
+            low, high = bootstrap_mean(difference)
+            rows.append(
+                {"arm": arm, "added": " and ".join(added), "to": rest}
+                | {key: value.mean() if value.size else np.nan for key, value in values.items()}
+                | {"difference": difference.mean() if difference.size else np.nan}
+                | {"difference low": low, "difference high": high, "claim": claim(low, high)}
+                | {"subjects": len(kept)}
+            )
+    return pd.DataFrame(rows)
+
+
+def describe_gains(gains: pd.DataFrame, study: Study) -> list[str]:
+    """Say what the intervals of the gains show.
+
+    Parameters
+    ----------
+    gains : pandas.DataFrame
+        From :func:`compare_gains`.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    sentences : list of str
+        A sentence for each arm, added signals and kind of claim.
+    """
+    sentences: list[str] = []
+    if gains.empty:
+        return sentences
+    reference = study.arms[study.reference].label
+    told = gains[gains["claim"] != ""]
+    for (arm, added, kind), rows in told.groupby(["arm", "added", "claim"], sort=False):
+        shown = "; ".join(f"{row['to']} ({format_difference(row)})" for _, row in rows.iterrows())
+        comparison = f"**{kind}** than" if kind in ("higher", "lower") else f"**{kind}** from"
+        sentences.append(
+            f"**{study.arms[str(arm)].label}**: with {added}, kappa is {comparison} that of "
+            f"{reference} without, when the other signals are {shown}."
+        )
+    return sentences
+
+
+def format_gains(gains: pd.DataFrame, results: Sequence[Result], study: Study) -> str:
+    """Format the section of a page on added signals.
+
+    Parameters
+    ----------
+    gains : pandas.DataFrame
+        From :func:`compare_gains`.
+    results : sequence of Result
+        The results of the study.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    text : str
+        What each added, and how it was added; empty if the study adds none.
+    """
+    definitions = {
+        one["name"]: one for r in results for one in r.described["start"].get("modalities", ())
+    }
+    if not definitions:
+        return ""
+    rows = [
+        [
+            row["added"],
+            row["to"],
+            study.arms[row["arm"]].label,
+            f"{row['kappa']:.3f}",
+            f"{row['without']:.3f}",
+            format_difference(row),
+            row["claim"],
+            row["subjects"],
+        ]
+        for _, row in gains.iterrows()
+    ]
+    columns = ["added", "to", "arm", "kappa with", "kappa without", "difference (95% interval)"]
+    text = yaml.safe_dump(
+        {"modalities": list(definitions.values())},
+        sort_keys=False,
+        width=90,
+        default_flow_style=None,
+    )
+    return f"""## What they add
+
+{format_table([*columns, "which is", "subjects"], rows)}
+
+"Without" is the arm "{study.arms[study.reference].label}", staged from the other signals alone.
+
+## How they were added
+
+As data, in the configuration of the study, without a change of the package (see
+{{doc}}`../modalities`). Weights of these arms carry the definitions.
+
+```yaml
+{text}```
+
+"""
+
+
+def name_random_encoders(results: Sequence[Result]) -> str:
+    """Say which encoders were not pretrained.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        The results of a study whose encoders were pretrained.
+
+    Returns
+    -------
+    text : str
+        A sentence; empty if all were.
+    """
+    read = {e for r in results for e in r.described["start"]["config"].get("signals", {}).values()}
+    random = sorted(read - set(results[0].pretraining["explained"]))
+    if not random:
+        return ""
+    return (
+        f" There is no pretraining for {' and '.join(random)}: these encoders began with random "
+        "weights, which the seed varies as well, and were trained from the first step."
+    )
