@@ -82,6 +82,7 @@ CONFIG = Wav2SleepConfig(
     mixer_heads=4,
     mixer_dim_ff=128,
     sequence_dilations=7,
+    relative_features=True,  # people differ more than stages do, and few were trained on
 )
 PREPROCESSING = Preprocessing(padded_epochs=0)
 PRETRAINING = PretrainingSettings(n_pieces=4000, n_epochs=20, n_steps=4000, seed=SEED)

@@ -112,6 +112,10 @@ class Wav2SleepConfig:
         Whether the convolutions of the encoders are causal.
     chunk_causal : bool
         Whether each epoch is encoded separately. Requires ``encoder_causal``.
+    relative_features : bool
+        Whether the features of each signal are relative to their mean over the epochs of the
+        recording that have it. Mixers then see how an epoch differs from the rest of the night, and
+        not how people differ, which helps if few people were trained on. Not for a causal network.
     epoch_mixer : str
         ``"attention"``, as released, or ``"concat"``, the alternative in the paper: a linear layer
         on the concatenated features of all signals, with zeros for missing signals.
@@ -163,6 +167,7 @@ class Wav2SleepConfig:
     encoder_norm_eps: Annotated[float, Field(gt=0, le=1)] = 1e-2
     encoder_causal: bool = False
     chunk_causal: bool = False
+    relative_features: bool = False
     epoch_mixer: Literal["attention", "concat"] = "attention"
     mixer_layers: _Depth = 2
     mixer_heads: _Width = 8
@@ -342,6 +347,11 @@ class Wav2SleepConfig:
             raise ValueError(
                 "chunk_causal is true, but encoder_causal is false; set both (causal: true in a "
                 "released config) or neither"
+            )
+        if self.relative_features and self.sequence_causal:
+            raise ValueError(
+                "relative_features need the whole recording, but sequence_causal is true; set one "
+                "of them"
             )
         if self.sequence_kernel % 2 == 0 and not self.sequence_causal:
             raise ValueError(

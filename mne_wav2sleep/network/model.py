@@ -14,6 +14,7 @@ from torch.nn import functional
 from ..modalities import MODALITIES
 from .attention import WindowMixer
 from .config import VECTORS_PER_EPOCH, Wav2SleepConfig
+from .relative import subtract_means
 
 
 class Conv(nn.Module):
@@ -378,6 +379,8 @@ class Wav2Sleep(nn.Module):
             name: mask.reshape(n_recordings, -1).expand(n_recordings, n_epochs)
             for name, mask in (available or {}).items()
         }
+        if self.config.relative_features:
+            z = subtract_means(z, available_BS)
         return self.classifier(self.sequence_mixer(self.epoch_mixer(z, available_BS)))
 
     def _check(self, x: Mapping[str, Tensor], available: Mapping[str, Tensor]) -> None:

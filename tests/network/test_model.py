@@ -150,6 +150,7 @@ def test_unsuitable_batch_is_rejected(x, message, golden_model):
         ({"feature_dim": 130}, "multiple"),
         ({"chunk_causal": True}, "causal: true"),
         ({"sequence_kernel": 4}, "should be odd"),
+        ({"sequence_causal": True, "relative_features": True}, "need the whole recording"),
         ({"mixer_layers": 0}, r"mixer_layers\n  Input should be greater than or equal to 1"),
         (
             {"mixer_heads": 0},
