@@ -416,7 +416,7 @@ def _fit(
 
 def _describe(config: Wav2SleepConfig, settings: PretrainingSettings) -> dict[str, Any]:
     """Describe what encoders depend on: those of all mixers are the same."""
-    mixers = ("epoch_mixer", "mixer_", "sequence_", "n_classes")
+    mixers = ("epoch_mixer", "mixer_", "relative_", "sequence_", "n_classes")
     network = {k: v for k, v in asdict(config).items() if not k.startswith(mixers)}
     return {"network": network, "settings": asdict(settings)}
 
