@@ -11,6 +11,7 @@ from mne_wav2sleep.errors import shorten, summarize_validation
 from mne_wav2sleep.modalities import CARDIO_RESPIRATORY
 from mne_wav2sleep.network.files import MAX_TEXT_BYTES, read_file
 from mne_wav2sleep.network.plain_yaml import read_yaml
+from mne_wav2sleep.training.signatures import SEEDS, TOGETHER
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the studies' configurations."""
@@ -18,6 +19,10 @@ CONFIGS = Path(__file__).parent / "configs"
 Values = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 _Kind = TypeVar("_Kind")
+RECORDED = "recorded_ectopy"
+"""The rhythm of an ECG that was recorded, in place of the simulated one."""
+SIGNS = (*(f"{name} alone" for name in CARDIO_RESPIRATORY), TOGETHER, SEEDS)
+"""Names of the signs that training failed."""
 
 
 class Section(BaseModel):
@@ -47,12 +52,14 @@ class Rhythm(Section):
     Attributes
     ----------
     name : str
-        ``"sinus"``, ``"atrial_fibrillation"``, ``"ectopy"`` or ``"paced"``.
+        ``"sinus"``, ``"atrial_fibrillation"``, ``"ectopy"`` or ``"paced"``; or
+        ``"recorded_ectopy"`` for an ECG that was recorded in place of the simulated one, in which
+        the other signals stay in sinus rhythm.
     burden : float
         Share of the night with it; the rest is sinus rhythm.
     """
 
-    name: Literal["sinus", "atrial_fibrillation", "ectopy", "paced"]
+    name: Literal["sinus", "atrial_fibrillation", "ectopy", "paced", "recorded_ectopy"]
     burden: Annotated[float, Field(ge=0, le=1)]
 
 
@@ -74,6 +81,9 @@ class Arm(Section):
         Subsets of the signals that it is meant for; None for all that it can read.
     rhythm : Rhythm or None
         Rhythm of the nights, in a study of weights as they are.
+    expects : list of str or None
+        Signs of failed training (:data:`SIGNS`) that it is made to have; None if the study is not
+        about them.
     """
 
     label: str
@@ -83,6 +93,7 @@ class Arm(Section):
     x: float | None = None
     subsets: list[str] | None = None
     rhythm: Rhythm | None = None
+    expects: list[str] | None = None
 
 
 class Paper(Section):
@@ -152,6 +163,10 @@ class Study(Section):
                 raise ValueError(
                     f"the arm {name} should have a rhythm if the study has weights, and only then"
                 )
+            if unknown := [sign for sign in arm.expects or () if sign not in SIGNS]:
+                raise ValueError(
+                    f"the arm {name} should expect some of {', '.join(SIGNS)}, got {unknown[0]}"
+                )
         for subset in [
             *(self.subsets or ()),
             *(s for a in self.arms.values() for s in a.subsets or ()),
@@ -162,6 +177,18 @@ class Study(Section):
                     f"subsets should be signals in alphabetical order, joined by +, got {subset}"
                 )
         return self
+
+    @property
+    def recorded(self) -> dict[str, Arm]:
+        """The arms that need a recorded ECG."""
+        return {
+            n: arm for n, arm in self.arms.items() if arm.rhythm and arm.rhythm.name == RECORDED
+        }
+
+    def leave_out_recorded(self) -> "Study":
+        """Leave out the arms that need a recorded ECG."""
+        kept = {name: arm for name, arm in self.arms.items() if name not in self.recorded}
+        return self.model_copy(update={"arms": kept})
 
     def list_phases(self, arm: str) -> list[Phase]:
         """List the phases of an arm."""
