@@ -4,17 +4,10 @@ import doctest
 
 import pytest
 import same_loss
+from experiment_results import make_result, make_training
 from pages import write_page
 from study import CONFIGS, read_study
-from test_pages import make_results
 
-SIGNALS = {
-    "unified": ["ABD", "ECG", "PPG", "THX"],
-    "ecg": ["ECG"],
-    "ppg": ["PPG"],
-    "belts": ["ABD", "THX"],
-    "every": ["ABD", "ECG", "PPG", "THX"],
-}
 UNIFIED = {
     "validation_loss": [1.2, 1.0, 0.9],
     "validation_loss_ECG": [1.4, 1.2, 1.1],
@@ -30,21 +23,16 @@ def study():
 
 @pytest.fixture
 def results(study):
-    """Make results of which each pass takes a CPU minute, in two training runs."""
+    """Make results with the losses of two training runs."""
     made = []
-    for one in make_results(study, dict.fromkeys(study.arms, 0.2)):
-        losses = UNIFIED if one.arm == "unified" else {"validation_loss": LOSSES[one.arm]}
-        passes = [
-            dict(zip(losses, some, strict=True)) for some in zip(*losses.values(), strict=True)
-        ]
-        trainings = [
-            one.trainings[0].model_copy(update={"passes": some, "cpu_s": 60.0 * len(some)})
-            for some in (passes[:1], passes[1:])
-            if some
-        ]
-        start = {"config": {"signals": dict.fromkeys(SIGNALS[one.arm])}}
-        described = one.described | {"start": start}
-        made.append(one.model_copy(update={"trainings": trainings, "described": described}))
+    for arm in study.arms:
+        losses = UNIFIED if arm == "unified" else {"validation_loss": LOSSES[arm]}
+        rows = zip(*losses.values(), strict=True)
+        passes = [dict(zip(losses, row, strict=True)) for row in rows]
+        for seed in range(3):
+            trainings = [make_training(some) for some in (passes[:1], passes[1:]) if some]
+            means = dict.fromkeys(study.arms[arm].subsets or [arm.upper()], 0.2)
+            made.append(make_result(study, arm, seed, means, trainings))
     return made
 
 

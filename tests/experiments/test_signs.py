@@ -1,31 +1,27 @@
 """Signs of failed training: where they are raised, and what a page says of it."""
 
-import numpy as np
 import pytest
 import run
 import signs
 from builders import toy_recordings
+from experiment_results import make_result
 from pages import write_page
-from results import FOLDER, NightResult, Result, ResultStore, TrainingResult
+from results import FOLDER, ResultStore
 from scales import SCALES, read_scale
 from study import CONFIGS, read_study
 
 from mne_wav2sleep.training import signatures
 
-ORIGIN = {
-    "kind": "simulated",
-    "modalities": ["ABD", "ECG", "PPG", "THX"],
-    "subjects": {"training": 4, "validation": 3, "test": 12},
-    "key": "k",
-}
 SOUND = {"ECG": 0.5, "PPG": 0.49, "ABD": 0.4, "THX": 0.4, "ABD+ECG+PPG+THX": 0.53}
+SEEDS = range(3)
 FAULTS = {
-    "unmasked": dict.fromkeys(range(3), {"PPG": 0.05}),
-    "ppg_dropped": {0: {"PPG": 0.05}, 1: {"PPG": 0.05}},  # not with the third seed
-    "too_hard": dict.fromkeys(range(3), {"ABD+ECG+PPG+THX": 0.4}),
-    "too_hard_concat": dict.fromkeys(range(3), {"PPG": 0.02}),
-    "unstable": {0: dict.fromkeys(SOUND, 0.1)},
+    "unmasked": [{"PPG": 0.05} for _ in SEEDS],
+    "ppg_dropped": [{"PPG": 0.05}, {"PPG": 0.05}, {}],
+    "too_hard": [{"ABD+ECG+PPG+THX": 0.4} for _ in SEEDS],
+    "too_hard_concat": [{"PPG": 0.02} for _ in SEEDS],
+    "unstable": [dict.fromkeys(SOUND, 0.1), {}, {}],
 }
+"""How the kappas of arms and seeds differ."""
 
 
 @pytest.fixture
@@ -33,55 +29,12 @@ def study():
     return read_study(CONFIGS / "signatures.yaml")
 
 
-def make_result(study, arm, seed, means, reported=None):
-    """Make a result whose nights vary together."""
-    rng = np.random.default_rng(0)
-    nights = [
-        NightResult(
-            cohort="B",
-            subject=f"B{i:03d}",
-            subset=subset,
-            kappa=round(mean + 0.01 * i + 0.01 * rng.standard_normal(), 4),
-            accuracy=60.0,
-            confusion=[[6, 4], [0, 0]],
-        )
-        for i in range(12)
-        for subset, mean in means.items()
-    ]
-    settings = study.arms[arm].settings | {"seed": seed}
-    trained = {"cohorts": {"B": ORIGIN}, "settings": settings, "trainable": ["classifier"]}
-    config = {"signals": dict.fromkeys(ORIGIN["modalities"])}
-    return Result(
-        study="signatures",
-        arm=arm,
-        seed=seed,
-        key="k",
-        described={
-            "start": {"config": config},
-            "trainings": [trained],
-            "evaluate": {"B": ORIGIN},
-        },
-        scale="small",
-        n_parameters=1,
-        n_bytes=1,
-        pretraining={},
-        trainings=[
-            TrainingResult(
-                cohorts=["B"], n_nights=4, cpu_s=60.0, passes=[{"pass": 1, "validation_loss": 1.0}]
-            )
-        ],
-        nights=nights,
-        versions={"torch": "2"},
-        signs=reported,
-    )
-
-
 @pytest.fixture
 def results(study):
     return [
-        make_result(study, arm, seed, SOUND | FAULTS.get(arm, {}).get(seed, {}))
+        make_result(study, arm, seed, SOUND | FAULTS.get(arm, [{}, {}, {}])[seed])
         for arm in study.arms
-        for seed in range(3)
+        for seed in SEEDS
     ]
 
 
@@ -160,14 +113,14 @@ def test_what_training_reports_is_kept(study, tmp_path, monkeypatch):
     # A network that learns nothing would have no sign of a fault.
     sign = signatures.Sign("seeds", "2 runs disagree.")
     monkeypatch.setattr(signatures, "compare_seeds", lambda *_: [sign])
-    arms = {name: study.arms[name] for name in ("sound", "unstable")}
-    small = study.model_copy(update={"arms": arms})
+    small = study.model_copy(update={"arms": {"unstable": study.arms["unstable"]}})
+    small = small.model_copy(update={"reference": "unstable", "cohorts": ["B"], "evaluate": ["B"]})
     monkeypatch.setattr(run, "read_study", lambda _: small)
     with pytest.warns(RuntimeWarning, match="2 runs disagree"):
         code = run.main(["signatures", "--quick", "--out", str(tmp_path), "--seeds", "1"])
     assert code == 0
     results = ResultStore(tmp_path / "results").read("signatures")
-    assert [one.signs for one in results] == [["2 runs disagree."]] * 2
+    assert [one.signs for one in results] == [["2 runs disagree."]]
     page = (tmp_path / "pages" / "quick-simulated" / "signatures.md").read_text("utf-8")
-    assert "| sound | 1 of 1 |" in page
+    assert f"| {study.arms['unstable'].label} | 1 of 1 |" in page
     assert "the sign “seeds” was **not raised**, although it was made to have it." in page
