@@ -12,6 +12,7 @@ from mne_wav2sleep.network.files import MAX_TEXT_BYTES, read_file
 from mne_wav2sleep.training import Masking
 from mne_wav2sleep.training.card import format_number, format_table
 from mne_wav2sleep.training.signatures import (
+    FEWEST_SUBJECTS,
     SEEDS,
     Sign,
     average_kappa,
@@ -80,14 +81,15 @@ def find_signs(results: Sequence[Result], arm: str) -> dict[str, dict[int, Sign]
         Name -> the sign of each seed that has it; of seeds that disagree, of the first one.
     """
     found: dict[str, dict[int, Sign]] = {}
-    kappas = {}
+    kappas: dict[str, float] = {}
     some = sorted((one for one in results if one.arm == arm), key=lambda one: one.seed)
     for one in some:
         scores = tabulate_scores(one)
         settings = one.described["trainings"][-1]["settings"]
         for sign in find_signatures(scores, make(Masking, settings["masking"], "masking"), _NIGHTS):
             found.setdefault(sign.name, {})[one.seed] = sign
-        kappas[f"seed {one.seed}"] = average_kappa(scores)
+        if scores["subject"].nunique() >= FEWEST_SUBJECTS:
+            kappas[f"seed {one.seed}"] = average_kappa(scores)
     found |= {sign.name: {some[0].seed: sign} for sign in find_unstable(kappas, _NIGHTS)}
     return found
 
@@ -199,7 +201,7 @@ def _describe_reported(results: Sequence[Result], study: Study) -> str:
     validated = ", ".join(f"{n} of {cohort}" for cohort, n in sorted(counts.items()))
     said = "\n\n" + "\n".join(texts) if texts else ""
     return f"""Training itself reports signs on its validation nights, which are of few people \
-here ({validated}): of fewer than four, it reports none, and all signals together are compared \
+here ({validated}): of fewer than {FEWEST_SUBJECTS}, it reports none, and all signals together are compared \
 with one of them in each cohort. It compares seeds only if they start from the same weights; here, \
 each seed has its own.
 

@@ -20,7 +20,7 @@ from ..output import write_whole
 from .masking import Masking
 from .run import FREE, SCORES, TrainingRun, compare_records, read_record
 
-_FEWEST_SUBJECTS = 4
+FEWEST_SUBJECTS = 4
 """Number of validation subjects, or nights, from which scores are compared."""
 _FAR = 0.15
 """Mean kappa by which a signal alone has to be below the others, surely, to be far below them; a
@@ -134,14 +134,14 @@ def _find_unlearned(kappas: pd.DataFrame, masking: Masking, nights: str) -> list
         own, others = kappas[name].dropna(), kappas.drop(columns=name)
         both = own.index.intersection(others.dropna(how="all").index)
         drop = masking.drop.get(name, 0.0)
-        if len(both) >= _FEWEST_SUBJECTS:
+        if len(both) >= FEWEST_SUBJECTS:
             rest = others.loc[both].mean(axis="columns")
             mean, of_rest = own[both].mean(), rest.mean()
             low, _ = _bootstrap((rest - own[both]).to_numpy())
             is_unlearned = mean < _HALF * of_rest and low > _FAR
             versus = f"the other signals alone {of_rest:.2f} on the same nights"
         else:  # alone in its dataset, with nothing to be compared with but chance
-            if len(own) < _FEWEST_SUBJECTS or not (others.mean() > _LEARNED).any():
+            if len(own) < FEWEST_SUBJECTS or not (others.mean() > _LEARNED).any():
                 continue
             mean, (_, high) = own.mean(), _bootstrap(own.to_numpy())
             is_unlearned = high < _CHANCE
@@ -173,7 +173,7 @@ def _find_worse(
         recorded = table[order].bfill(axis="columns").iloc[:, 0].dropna()
         alone = table.loc[recorded.index, list(names)].dropna(axis="columns")
         gains = alone.rsub(recorded, axis="index").groupby("subject").mean()
-        if len(gains) < _FEWEST_SUBJECTS or gains.empty:
+        if len(gains) < FEWEST_SUBJECTS or gains.empty:
             continue
         # The best signal is that of each draw, as which one it is is not known for sure either.
         low, high = _bootstrap(gains.to_numpy(), lambda means: means.min(axis=-1))
@@ -217,7 +217,7 @@ def compare_seeds(folder: Path, record: Mapping[str, Any]) -> list[Sign]:
         A sign if their kappas on the same validation nights differ by more than sound runs do.
     """
     folder = folder.resolve()
-    if len(record.get("validation", ())) < _FEWEST_SUBJECTS:
+    if len(record.get("validation", ())) < FEWEST_SUBJECTS:
         return []
     kappas = {folder.name: _read_kappa(folder)}
     for path in sorted(folder.parent.glob(f"*/{SCORES}"))[:_MOST_RUNS]:

@@ -48,6 +48,13 @@ def test_signs_are_those_of_training(study):
     assert signs.find_signs([make_result(study, "sound", 0, SOUND)], "sound") == {}
 
 
+def test_few_subjects_show_nothing(study):
+    results = [make_result(study, "sound", i, dict.fromkeys(SOUND, 0.3 * i)) for i in range(2)]
+    assert list(signs.find_signs(results, "sound")) == ["seeds"]
+    few = [one.model_copy(update={"nights": one.nights[: 3 * len(SOUND)]}) for one in results]
+    assert signs.find_signs(few, "sound") == {}
+
+
 def test_nights_of_a_subject_stay_apart(study):
     one = make_result(study, "sound", 0, SOUND)
     both = one.model_copy(update={"nights": one.nights + one.nights})
