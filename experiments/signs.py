@@ -201,9 +201,9 @@ def _describe_reported(results: Sequence[Result], study: Study) -> str:
     validated = ", ".join(f"{n} of {cohort}" for cohort, n in sorted(counts.items()))
     said = "\n\n" + "\n".join(texts) if texts else ""
     return f"""Training itself reports signs on its validation nights, which are of few people \
-here ({validated}): of fewer than {FEWEST_SUBJECTS}, it reports none, and all signals together are compared \
-with one of them in each cohort. It compares seeds only if they start from the same weights; here, \
-each seed has its own.
+here ({validated}): of fewer than {FEWEST_SUBJECTS}, it reports none, and all signals together are \
+compared with one of them in each cohort. It compares seeds only if they start from the same \
+weights; here, each seed has its own.
 
 {format_table(["arm", "runs whose training reported a sign"], rows)}
 

@@ -139,9 +139,7 @@ def test_runs_with_other_seeds_beside_it_are_compared(nights, train_tiny, quick,
         scores.assign(kappa=kappa).to_csv(tmp_path / "seed-0" / "validation.csv")
         signs = compare_seeds(folder, record)
         assert len(signs) == n_signs
-    assert signs[0].text.startswith(
-        "2 runs that differ by their seed alone have kappas"
-    )
+    assert signs[0].text.startswith("2 runs that differ by their seed alone have kappas")
     assert "(seed-0 0.70, seed-1 0.50): training is unstable" in signs[0].text
     assert signs[0].name == SEEDS
 
