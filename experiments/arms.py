@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from ectopic import EctopicECG
 from nights import CohortNights
 from numpy.typing import NDArray
 from pretraining import PretrainingSettings, pretrain_encoders
 from results import NightResult, Result, ResultStore, TrainingResult, compute_key, round_or_none
 from scales import Scale, Training
+from signs import read_signs
 from study import Study, make
 
 from mne_wav2sleep import load_weights, save_weights
@@ -57,6 +59,8 @@ class Place:
         Where results are kept.
     stages : dict of str to list of array, or None
         Cohort -> hypnograms of its simulated nights; None if they are simulated as well.
+    ectopic_ecg : EctopicECG or None
+        A recorded ECG with ectopic beats, for the arms that need one.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Place:
     folder: Path
     store: ResultStore
     stages: Mapping[str, list[NDArray[np.int64]]] | None = None
+    ectopic_ecg: EctopicECG | None = None
 
     def hash_stages(self, cohort: str) -> str:
         """Hash the given hypnograms of a cohort."""
@@ -262,18 +267,34 @@ def collect_nights(found: Evaluation) -> list[NightResult]:
     results = []
     for row in found.by_night.itertuples():
         counts = matrices[row.dataset, row.subset, row.night]
-        scores = score_counts(counts.astype(float))
-        results.append(
-            NightResult(
-                cohort=str(row.dataset),
-                subject=str(row.subject),
-                subset=str(row.subset),
-                kappa=round_or_none(scores["kappa"], _DIGITS),
-                accuracy=round_or_none(scores["accuracy"], 2),
-                confusion=counts.tolist(),
-            )
-        )
+        results.append(score_night(str(row.dataset), str(row.subject), str(row.subset), counts))
     return results
+
+
+def score_night(cohort: str, subject: str, subset: str, counts: NDArray[np.int64]) -> NightResult:
+    """Score a night from its confusion matrix.
+
+    Parameters
+    ----------
+    cohort, subject, subset : str
+        The night and the subset.
+    counts : array of int, shape (n_stages, n_stages)
+        Number of epochs of each stage as known (rows) and by the network (columns).
+
+    Returns
+    -------
+    result : NightResult
+        Its agreement.
+    """
+    scores = score_counts(counts.astype(float))
+    return NightResult(
+        cohort=cohort,
+        subject=subject,
+        subset=subset,
+        kappa=round_or_none(scores["kappa"], _DIGITS),
+        accuracy=round_or_none(scores["accuracy"], 2),
+        confusion=counts.tolist(),
+    )
 
 
 def run_arm(place: Place, arm: str, seed: int) -> Result:
@@ -324,6 +345,7 @@ def run_arm(place: Place, arm: str, seed: int) -> Result:
         nights=evaluate_nights(place, weights),
         versions=versions | {"processor": platform.machine()},
         staging_s=_measure_staging(place, weights),
+        signs=read_signs(folder),
     )
     place.store.write(result)
     return result

@@ -10,6 +10,9 @@ from differences import HIGHER, LOWER, SAME, compare_arms, find_seeds, format_di
 from figures import plot_subsets, plot_sweep
 from gains import compare_gains, describe_gains, format_gains, name_random_encoders
 from results import Result, check_comparable
+from rhythm_pages import describe_left_out, describe_warnings
+from same_loss import describe_times
+from signs import describe_signs
 from study import Study
 
 from mne_wav2sleep.cohorts.comparison.intervals import FEW_SUBJECTS
@@ -229,6 +232,10 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
     ValueError
         If results cannot be compared, or there are none of an arm.
     """
+    left_out = ""
+    if study.recorded and not any(one.arm in study.recorded for one in results):
+        left_out = f"{describe_left_out(study)}\n\n"
+        study = study.leave_out_recorded()
     seeds = find_seeds(results, study)
     results = [one for one in results if one.seed in seeds and one.arm in study.arms]
     check_comparable(results)
@@ -256,7 +263,7 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
 
 {_warn_of_scale(results, study)}
 
-![Kappa of the arms]({name}.png)
+{left_out}![Kappa of the arms]({name}.png)
 
 ## Results
 
@@ -267,7 +274,8 @@ trained on. Differences are paired: the same nights and seeds. Intervals are by 
 bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if its interval does \
 not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
 
-{format_gains(gains, results, study)}{paper}{describe(results, study)}
+{format_gains(gains, results, study)}{describe_signs(results, study)}{paper}\
+{describe(results, study)}
 
 ---
 
@@ -322,7 +330,7 @@ def _describe_training(results: Sequence[Result], study: Study) -> str:
 
 {_format_costs(results, study)}
 
-## Cohorts
+{describe_times(results, study) if study.sum_others else ""}## Cohorts
 
 {_format_cohorts(results)}
 
@@ -339,21 +347,9 @@ Numbers of training, validation and test are subjects.
 
 def _describe_rhythms(results: Sequence[Result], study: Study) -> str:
     """Describe nights and rhythms, and in how many of them staging warned of the rhythm."""
-    rows = []
-    for name, arm in study.arms.items():
-        some = [one for one in results if one.arm == name]
-        n_nights = sum(len({night.subject for night in one.nights}) for one in some)
-        n_noticed = sum(len(one.noticed or ()) for one in some)
-        spent = float(np.mean([one.staging_s or np.nan for one in some]))
-        rows.append([arm.label, n_nights, n_noticed, format_number(spent, 1)])
-    columns = ["rhythm", "nights", "with a warning of the rhythm", "CPU time of a night (s)"]
     return f"""## Warnings
 
-{format_table(columns, rows)}
-
-Warnings are those of staging a night (`SleepStagerW2S.cautions`), that the heart beats \
-irregularly, or at a fixed rate. The time includes simulating a night, and staging it from all \
-subsets.
+{describe_warnings(results, study)}
 
 ## Nights
 

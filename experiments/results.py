@@ -107,6 +107,11 @@ class Result(_Section):
         Mean CPU time in s of staging a test night from all signals that the network reads.
     noticed : list of str or None
         Subjects of whose heart rhythm staging warned; None if that was not asked.
+    implausible : dict of str to float, or None
+        Subject -> share of the epochs of the ECG whose beats
+        :meth:`~mne_wav2sleep.SleepStagerW2S.quality` finds implausible; None if that was not asked.
+    signs : list of str or None
+        Signs of failed training that the last training run reported; None if they were not kept.
     """
 
     format: Literal["mne-wav2sleep experiment 1"] = "mne-wav2sleep experiment 1"
@@ -124,6 +129,8 @@ class Result(_Section):
     versions: dict[str, str]
     staging_s: float | None = None
     noticed: list[str] | None = None
+    implausible: dict[str, float] | None = None
+    signs: list[str] | None = None
 
     @property
     def cpu_s(self) -> float:

@@ -2,23 +2,26 @@
 
 import platform
 import time
-from dataclasses import asdict
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 import mne
 import numpy as np
 import yasa
-from arms import PACKAGES, Place, collect_nights
+from arms import PACKAGES, Place, score_night
+from ectopic import EctopicECG, splice
 from nights import STAGES
 from numpy.typing import NDArray
-from results import Result, compute_key
+from results import NightResult, Result, compute_key, round_or_none
 from scales import CohortSize
-from study import make
+from study import RECORDED, make
 
 from mne_wav2sleep import SleepStagerW2S, load_weights
 from mne_wav2sleep.cautions import keep_cautions
-from mne_wav2sleep.cohorts import Night, evaluate
+from mne_wav2sleep.cohorts.comparison.pairs import Pair, count_nights
+from mne_wav2sleep.hypnograms.folding import fold_hypnogram
 from mne_wav2sleep.modalities import EPOCH_S
 from mne_wav2sleep.network import LoadedWeights
 from mne_wav2sleep.simulation import (
@@ -76,6 +79,7 @@ def simulate_rhythm(
     rhythm: str,
     burden: float,
     seed: tuple[int, ...],
+    ecg: EctopicECG | None = None,
 ) -> tuple[mne.io.RawArray, NDArray[np.int64]]:
     """Simulate a night with a rhythm in a share of it.
 
@@ -86,11 +90,14 @@ def simulate_rhythm(
     stages : array of int, shape (n_epochs,), or None
         The stages; None to simulate them.
     rhythm : str
-        Rhythm of the episodes, one of :data:`~mne_wav2sleep.simulation.RHYTHMS`.
+        Rhythm of the episodes, one of :data:`~mne_wav2sleep.simulation.RHYTHMS`; with ``ecg``,
+        that of the other signals.
     burden : float
         Share of the night with the rhythm; the rest is sinus rhythm.
     seed : tuple of int
         The same seed gives the same person, breathing, movements and sensors in any rhythm.
+    ecg : EctopicECG or None
+        A recorded ECG, which replaces the simulated one in the episodes.
 
     Returns
     -------
@@ -99,7 +106,7 @@ def simulate_rhythm(
     stages : array of int, shape (n_epochs,)
         Its stages.
     """
-    body, course, when, *sensors = np.random.default_rng(seed).spawn(3 + len(_LABELS))
+    body, course, when, *sensors, pieces = np.random.default_rng(seed).spawn(4 + len(_LABELS))
     population = make(Population, size.population, "population")
     subject = draw_subject(body, population=population)
     if stages is None:
@@ -121,7 +128,7 @@ def simulate_rhythm(
     pairs = []
     for name, (times, kinds) in beats.items():
         epoch = np.minimum((times // EPOCH_S).astype(int), stages.size - 1)
-        chosen = inside[epoch] if name == rhythm != "sinus" else ~inside[epoch]
+        chosen = (inside[epoch] == (name == rhythm)) | (rhythm == "sinus")
         pairs.append((times[chosen], kinds[chosen]))
     times, kinds = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     order = np.argsort(times)
@@ -148,6 +155,8 @@ def simulate_rhythm(
             if rhythm == "atrial_fibrillation":
                 other = render_ecg(times, rng=draw(), fibrillation=True, **options)
                 wave = np.where(in_samples, other, wave)
+            if ecg is not None:
+                wave = splice(wave, in_samples, ecg, size.sfreq, pieces)
         elif name == "PPG":
             wave = render_ppg(times, rng=draw(), kinds=kinds, breathing=breathing, **common)
         else:
@@ -158,12 +167,70 @@ def simulate_rhythm(
     return mne.io.RawArray(np.array(data, dtype=float), info, verbose="error"), stages
 
 
-def notice_rhythm(raw: mne.io.RawArray, weights: LoadedWeights) -> bool:
-    """Check whether staging a night warns of its heart rhythm."""
+@dataclass(frozen=True)
+class RhythmNight:
+    """What is found of a night.
+
+    Attributes
+    ----------
+    nights : list of NightResult
+        Agreement from each subset.
+    is_noticed : bool
+        Whether staging warned of the heart rhythm.
+    implausible : float or None
+        Share of the measured epochs of the ECG whose beats are implausible; None without an ECG.
+    """
+
+    nights: list[NightResult]
+    is_noticed: bool
+    implausible: float | None
+
+
+def stage_rhythm(
+    raw: mne.io.RawArray,
+    known: NDArray[np.int64],
+    weights: LoadedWeights,
+    subsets: Collection[str] | None,
+    cohort: str,
+    subject: str,
+) -> RhythmNight:
+    """Stage a night once, from subsets of its signals, and compare with the known stages.
+
+    Parameters
+    ----------
+    raw : mne.io.RawArray
+        The night.
+    known : array of int, shape (n_epochs,)
+        Its stages, as five.
+    weights : LoadedWeights
+        The weights.
+    subsets : collection of str or None
+        The subsets to report; None for all.
+    cohort, subject : str
+        The night.
+
+    Returns
+    -------
+    found : RhythmNight
+        What is found.
+    """
+    hyp = yasa.Hypnogram([STAGES[stage] for stage in known], n_stages=5)
+    reference = fold_hypnogram(hyp, len(weights.stage_names))
     with keep_cautions([], show=False):
-        stager = SleepStagerW2S(raw, weights=weights)
-        stager.predict()
-        return any(word in text for text in stager.cautions for word in _WORDS)
+        stager = SleepStagerW2S(raw, weights=weights, verbose="error")
+        staged = stager.audit().hypnograms  # encoders run once, for all subsets
+        quality = None
+        if "ECG" in raw.ch_names:  # beats of the others are not asked for
+            ecg = raw.copy().pick(["ECG"])
+            alone = SleepStagerW2S(ecg, weights=weights, verbose="error")
+            quality = round_or_none(1 - float(alone.quality().loc["ECG", "plausible"]), 4)
+    wanted = [one for one in staged if subsets is None or one in subsets]
+    counts = count_nights([Pair({}, reference, staged[subset]) for subset in wanted])
+    return RhythmNight(
+        [score_night(cohort, subject, *pair) for pair in zip(wanted, counts, strict=True)],
+        any(word in text for text in stager.cautions for word in _WORDS),
+        quality,
+    )
 
 
 def run_rhythm(place: Place, arm: str, seed: int) -> Result:
@@ -204,22 +271,22 @@ def run_rhythm(place: Place, arm: str, seed: int) -> Result:
         "seed": seed,
         "evaluate": origins,
     }
+    ecg = place.ectopic_ecg if wanted.name == RECORDED else None
+    if ecg is not None:
+        described["ectopic_ecg"] = {"sha256": ecg.sha256}
     key = compute_key(described)
     known = place.store.find(place.name, arm, seed, place.scale_name, described)
     if known is not None:
         return known
-    start, nights, noticed = time.process_time(), [], []
+    start, found = time.process_time(), {}
+    simulated = "sinus" if wanted.name == RECORDED else wanted.name
     for name, size in sizes.items():
         for number in range(size.n_test):
             given = None if place.stages is None else place.stages[name][-1 - number]
             seeds = (_SEED, *name.encode(), number, seed)
-            raw, stages = simulate_rhythm(size, given, wanted.name, wanted.burden, seeds)
-            hyp = yasa.Hypnogram([STAGES[stage] for stage in stages], n_stages=5)
+            night = simulate_rhythm(size, given, simulated, wanted.burden, seeds, ecg)
             subject = f"{name}{number:03d}"
-            with keep_cautions([], show=False):
-                found = evaluate([Night(raw, hyp, subject, name)], weights, subsets="all")
-            nights += collect_nights(found)
-            noticed += [subject] * notice_rhythm(raw, weights)
+            found[subject] = stage_rhythm(*night, weights, study.subsets, name, subject)
     versions = {package: version(package) for package in PACKAGES}
     result = Result(
         study=place.name,
@@ -232,12 +299,15 @@ def run_rhythm(place: Place, arm: str, seed: int) -> Result:
         n_bytes=0,
         pretraining={},
         trainings=[],
-        nights=nights,
-        noticed=noticed,
+        nights=[night for one in found.values() for night in one.nights],
+        noticed=[subject for subject, one in found.items() if one.is_noticed],
+        implausible={
+            subject: one.implausible
+            for subject, one in found.items()
+            if one.implausible is not None
+        },
         versions=versions | {"processor": platform.machine()},
-        staging_s=round(
-            (time.process_time() - start) / max(len({n.subject for n in nights}), 1), 1
-        ),
+        staging_s=round((time.process_time() - start) / max(len(found), 1), 1),
     )
     place.store.write(result)
     return result

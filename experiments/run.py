@@ -14,9 +14,11 @@ from pathlib import Path
 import joblib
 import mne
 from arms import Place, make_start, run_arm
+from ectopic import read_ectopic_ecg
 from nights import assign_stages, prepare_cohorts, read_stages
 from pages import write_page
 from results import FOLDER, Result, ResultStore, is_comparable
+from rhythm_pages import describe_left_out
 from rhythms import run_rhythm
 from scales import SCALES, Scale, check_study, read_scale
 from study import CONFIGS, Study, read_study
@@ -56,6 +58,12 @@ def _make_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=TABLE",
         help="recorded nights in place of a simulated cohort; can be repeated",
+    )
+    parser.add_argument(
+        "--ectopic-ecg",
+        type=Path,
+        metavar="FILE.npz",
+        help="a recorded ECG with ectopic beats (rhythm): ecg_mv in mV, sfreq in Hz",
     )
     parser.add_argument("--jobs", type=int, default=1, help="nights, and seeds, in parallel")
     parser.add_argument("--results", type=Path, help="folder of results (default: OUT/results)")
@@ -104,6 +112,16 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> list[R
             f"--cohort names {unknown[0]}, but the study has {', '.join(study.all_cohorts)}. Name "
             "one of them."
         )
+    ectopic_ecg = None
+    if options.ectopic_ecg is not None:
+        if not study.recorded:
+            raise ValueError(
+                "--ectopic-ecg is for a study with arms that need it, such as rhythm. Leave it out."
+            )
+        ectopic_ecg = read_ectopic_ecg(options.ectopic_ecg.expanduser())
+    elif study.recorded:
+        logger.info(describe_left_out(study))
+        study = study.leave_out_recorded()
     out = options.out.expanduser().absolute()
     store = ResultStore(options.results or out / "results")
     store.read_all()  # a damaged one is named before hours of work
@@ -115,7 +133,8 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> list[R
         with show_bars(is_live()):
             names = study.all_cohorts
             cohorts = prepare_cohorts(names, scale, tables, stages, out / "nights", options.jobs)
-    place = Place(options.study, study, options.scale, scale, cohorts, out, store, stages)
+    base = options.study, study, options.scale, scale, cohorts, out, store
+    place = Place(*base, stages, ectopic_ecg)
     n_jobs = min(options.jobs, options.seeds)
     if n_jobs > 1 and study.weights is None:  # encoders are pretrained once, not by each process
         for arm in study.arms.values():

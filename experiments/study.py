@@ -17,9 +17,16 @@ from pydantic import (
 )
 
 from mne_wav2sleep.errors import shorten, summarize_validation
-from mne_wav2sleep.modalities import MODALITIES, Modality, is_built_in, read_modalities
+from mne_wav2sleep.modalities import (
+    CARDIO_RESPIRATORY,
+    MODALITIES,
+    Modality,
+    is_built_in,
+    read_modalities,
+)
 from mne_wav2sleep.network.files import MAX_TEXT_BYTES, read_file
 from mne_wav2sleep.network.plain_yaml import read_yaml
+from mne_wav2sleep.training.signatures import SEEDS, TOGETHER
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the studies' configurations."""
@@ -32,6 +39,10 @@ _Modalities = Annotated[
     BeforeValidator(lambda given: given if isinstance(given, tuple) else read_modalities(given)),
 ]
 """Signals of a study's own, as :func:`~mne_wav2sleep.add_modality` takes them."""
+RECORDED = "recorded_ectopy"
+"""The rhythm of an ECG that was recorded, in place of the simulated one."""
+SIGNS = (*(f"{name} alone" for name in CARDIO_RESPIRATORY), TOGETHER, SEEDS)
+"""Names of the signs that training failed."""
 
 
 class Section(BaseModel):
@@ -61,12 +72,14 @@ class Rhythm(Section):
     Attributes
     ----------
     name : str
-        ``"sinus"``, ``"atrial_fibrillation"``, ``"ectopy"`` or ``"paced"``.
+        ``"sinus"``, ``"atrial_fibrillation"``, ``"ectopy"`` or ``"paced"``; or
+        ``"recorded_ectopy"`` for an ECG that was recorded in place of the simulated one, in which
+        the other signals stay in sinus rhythm.
     burden : float
         Share of the night with it; the rest is sinus rhythm.
     """
 
-    name: Literal["sinus", "atrial_fibrillation", "ectopy", "paced"]
+    name: Literal["sinus", "atrial_fibrillation", "ectopy", "paced", "recorded_ectopy"]
     burden: Annotated[float, Field(ge=0, le=1)]
 
 
@@ -88,6 +101,9 @@ class Arm(Section):
         Subsets of the signals that it is meant for; None for all that it can read.
     rhythm : Rhythm or None
         Rhythm of the nights, in a study of weights as they are.
+    expects : list of str or None
+        Signs of failed training (:data:`SIGNS`) that it is made to have; None if the study is not
+        about them.
     """
 
     label: str
@@ -97,6 +113,7 @@ class Arm(Section):
     x: float | None = None
     subsets: list[str] | None = None
     rhythm: Rhythm | None = None
+    expects: list[str] | None = None
 
 
 class Paper(Section):
@@ -169,6 +186,10 @@ class Study(Section):
                 raise ValueError(
                     f"the arm {name} should have a rhythm if the study has weights, and only then"
                 )
+            if unknown := [sign for sign in arm.expects or () if sign not in SIGNS]:
+                raise ValueError(
+                    f"the arm {name} should expect some of {', '.join(SIGNS)}, got {unknown[0]}"
+                )
         known = {name for name in MODALITIES if is_built_in(name)}
         known |= {one.name for one in self.modalities}
         for subset in [
@@ -181,6 +202,18 @@ class Study(Section):
                     f"subsets should be signals in alphabetical order, joined by +, got {subset}"
                 )
         return self
+
+    @property
+    def recorded(self) -> dict[str, Arm]:
+        """The arms that need a recorded ECG."""
+        return {
+            n: arm for n, arm in self.arms.items() if arm.rhythm and arm.rhythm.name == RECORDED
+        }
+
+    def leave_out_recorded(self) -> "Study":
+        """Leave out the arms that need a recorded ECG."""
+        kept = {name: arm for name, arm in self.arms.items() if name not in self.recorded}
+        return self.model_copy(update={"arms": kept})
 
     def list_phases(self, arm: str) -> list[Phase]:
         """List the phases of an arm."""

@@ -5,6 +5,7 @@ that differ by their seed alone and disagree, and signals that together are wort
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..output import write_whole
 from .masking import Masking
 from .run import FREE, SCORES, TrainingRun, compare_records, read_record
 
-_FEWEST_SUBJECTS = 4
+FEWEST_SUBJECTS = 4
 """Number of validation subjects, or nights, from which scores are compared."""
 _FAR = 0.15
 """Mean kappa by which a signal alone has to be below the others, surely, to be far below them; a
@@ -40,6 +41,25 @@ _MOST_RUNS = 100
 """Number of folders that are looked at."""
 _MOST_SHOWN = 6
 """Number of runs that a message names."""
+TOGETHER, SEEDS = "all together", "seeds"
+"""Names of the signs that all signals are worse than one of them, and that seeds disagree."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A sign that training failed.
+
+    Attributes
+    ----------
+    name : str
+        What is wrong in a word or two: a signal, as ``"PPG alone"``, :data:`TOGETHER`, or
+        :data:`SEEDS`.
+    text : str
+        A sentence or two: what is wrong, the figures, and what to do.
+    """
+
+    name: str
+    text: str
 
 
 def report_signs(
@@ -67,27 +87,33 @@ def report_signs(
     scores = found.by_night.drop(columns=["subject", "recording"])
     with write_whole(folder / SCORES, overwrite=True) as unfinished:
         scores.to_csv(unfinished, index=False)
-    signs = find_signatures(found, run.settings.masking)
+    signs = find_signatures(found.by_night, run.settings.masking)
     signs += [] if run.is_fold else compare_seeds(folder, record)
     for sign in signs:
-        warn(sign)
-    return signs
+        warn(sign.text)
+    return [sign.text for sign in signs]
 
 
-def find_signatures(found: Evaluation, masking: Masking) -> list[str]:
-    """Find signs that masking was wrong, in the agreement on the validation nights.
+def find_signatures(
+    scores: pd.DataFrame, masking: Masking, nights: str = "validation nights"
+) -> list[Sign]:
+    """Find signs that masking was wrong, in the agreement on nights that were not trained on.
 
     Parameters
     ----------
-    found : Evaluation
-        Agreement of the trained weights, from every subset of the signals.
+    scores : pandas.DataFrame
+        Agreement of the trained weights on each night, from every subset of its signals: columns
+        ``dataset``, ``subject``, ``night``, ``subset`` and ``kappa``, as in
+        :attr:`~mne_wav2sleep.cohorts.Evaluation.by_night`.
     masking : Masking
         How signals were dropped.
+    nights : str
+        How messages call the nights.
 
     Returns
     -------
-    signs : list of str
-        A sentence or two for each sign: what is wrong, the figures, and what to do.
+    signs : list of Sign
+        The signs.
 
     Notes
     -----
@@ -95,27 +121,29 @@ def find_signatures(found: Evaluation, masking: Masking) -> list[str]:
     for one that was not learned. Intervals are 95% intervals of a bootstrap over subjects; a
     difference that they do not exclude is no sign.
     """
-    kappas = found.by_night.pivot_table("kappa", ["dataset", "subject", "night"], "subset")
+    kappas = scores.pivot_table("kappa", ["dataset", "subject", "night"], "subset")
     names = [str(name) for name in kappas if "+" not in str(name)]
     alone = kappas[names].groupby(["dataset", "subject"]).mean()
-    return [*_find_unlearned(alone, masking), *_find_worse(kappas, names, masking)]
+    return [*_find_unlearned(alone, masking, nights), *_find_worse(kappas, names, masking, nights)]
 
 
-def _find_unlearned(kappas: pd.DataFrame, masking: Masking) -> list[str]:
+def _find_unlearned(kappas: pd.DataFrame, masking: Masking, nights: str) -> list[Sign]:
     """Find signals that, alone, agree far less than the others alone, or hardly at all."""
     signs = []
     for name in map(str, kappas):
         own, others = kappas[name].dropna(), kappas.drop(columns=name)
         both = own.index.intersection(others.dropna(how="all").index)
         drop = masking.drop.get(name, 0.0)
-        if len(both) >= _FEWEST_SUBJECTS:
+        if len(both) >= FEWEST_SUBJECTS:
             rest = others.loc[both].mean(axis="columns")
             mean, of_rest = own[both].mean(), rest.mean()
             low, _ = _bootstrap((rest - own[both]).to_numpy())
-            is_unlearned = mean < _HALF * of_rest and low > _FAR
+            _, high = _bootstrap(own[both].to_numpy())
+            is_near_chance = high < _CHANCE and others.loc[both].mean().max() > _LEARNED
+            is_unlearned = is_near_chance or (mean < _HALF * of_rest and low > _FAR)
             versus = f"the other signals alone {of_rest:.2f} on the same nights"
         else:  # alone in its dataset, with nothing to be compared with but chance
-            if len(own) < _FEWEST_SUBJECTS or not (others.mean() > _LEARNED).any():
+            if len(own) < FEWEST_SUBJECTS or not (others.mean() > _LEARNED).any():
                 continue
             mean, (_, high) = own.mean(), _bootstrap(own.to_numpy())
             is_unlearned = high < _CHANCE
@@ -124,15 +152,18 @@ def _find_unlearned(kappas: pd.DataFrame, masking: Masking) -> list[str]:
             remedy = "Raise the probabilities of dropping the others"
             if drop:
                 remedy = f"Lower that, or {remedy[0].lower()}{remedy[1:]}"
-            signs.append(
-                f"{name} alone has a kappa of {mean:.2f} on the validation nights, {versus}: the "
+            text = (
+                f"{name} alone has a kappa of {mean:.2f} on the {nights}, {versus}: the "
                 "network may not have learned to use it. It was dropped with a probability of "
                 f"{drop:g} (masking.drop.{name}). {remedy}, so that it is more often the only one."
             )
+            signs.append(Sign(f"{name} alone", text))
     return signs
 
 
-def _find_worse(kappas: pd.DataFrame, names: Sequence[str], masking: Masking) -> list[str]:
+def _find_worse(
+    kappas: pd.DataFrame, names: Sequence[str], masking: Masking, nights: str
+) -> list[Sign]:
     """Find whether all signals of the nights of a dataset agree less than the best of them."""
     signs = []
     for dataset, table in kappas.groupby(level="dataset"):
@@ -144,19 +175,20 @@ def _find_worse(kappas: pd.DataFrame, names: Sequence[str], masking: Masking) ->
         recorded = table[order].bfill(axis="columns").iloc[:, 0].dropna()
         alone = table.loc[recorded.index, list(names)].dropna(axis="columns")
         gains = alone.rsub(recorded, axis="index").groupby("subject").mean()
-        if len(gains) < _FEWEST_SUBJECTS or gains.empty:
+        if len(gains) < FEWEST_SUBJECTS or gains.empty:
             continue
         # The best signal is that of each draw, as which one it is is not known for sure either.
         low, high = _bootstrap(gains.to_numpy(), lambda means: means.min(axis=-1))
         best, gain = str(gains.mean().idxmin()), gains.mean().min()
         if high < 0 and gain <= -_WORSE:
             drops = ", ".join(f"{name} {masking.drop.get(name, 0.0):g}" for name in alone)
-            signs.append(
+            text = (
                 f"All signals together have a kappa that is {-gain:.2f} lower than that of {best} "
-                f"alone on the validation nights of {dataset} (95% interval {-high:.2f} to "
+                f"alone on the {nights} of {dataset} (95% interval {-high:.2f} to "
                 f"{-low:.2f}): they may have been seen together too seldom. Lower the "
                 f"probabilities of dropping signals (masking.drop: {drops})."
             )
+            signs.append(Sign(TOGETHER, text))
     return signs
 
 
@@ -171,7 +203,7 @@ def _bootstrap(
     return float(low), float(high)
 
 
-def compare_seeds(folder: Path, record: Mapping[str, Any]) -> list[str]:
+def compare_seeds(folder: Path, record: Mapping[str, Any]) -> list[Sign]:
     """Compare a run with those in the folders beside it that differ by their seed alone.
 
     Parameters
@@ -183,11 +215,11 @@ def compare_seeds(folder: Path, record: Mapping[str, Any]) -> list[str]:
 
     Returns
     -------
-    signs : list of str
-        A sentence if their kappas on the same validation nights differ by more than sound runs do.
+    signs : list of Sign
+        A sign if their kappas on the same validation nights differ by more than sound runs do.
     """
     folder = folder.resolve()
-    if len(record.get("validation", ())) < _FEWEST_SUBJECTS:
+    if len(record.get("validation", ())) < FEWEST_SUBJECTS:
         return []
     kappas = {folder.name: _read_kappa(folder)}
     for path in sorted(folder.parent.glob(f"*/{SCORES}"))[:_MOST_RUNS]:
@@ -198,20 +230,54 @@ def compare_seeds(folder: Path, record: Mapping[str, Any]) -> list[str]:
                 kappas[other.name] = _read_kappa(other)
         except (ValueError, OSError, KeyError):  # of another program, or damaged
             continue
+    return find_unstable(kappas)
+
+
+def find_unstable(kappas: Mapping[str, float], nights: str = "validation nights") -> list[Sign]:
+    """Find whether runs that differ by their seed alone disagree.
+
+    Parameters
+    ----------
+    kappas : mapping of str to float
+        Name of each run -> its mean kappa on the same nights, from :func:`average_kappa`.
+    nights : str
+        How the message calls the nights.
+
+    Returns
+    -------
+    signs : list of Sign
+        A sign if their standard deviation is larger than that of sound runs.
+    """
     spread = float(np.std(list(kappas.values()), ddof=1)) if len(kappas) > 1 else 0.0
     if not spread > _SEEDS_APART:
         return []
     shown = ", ".join(f"{name} {kappa:.2f}" for name, kappa in sorted(kappas.items())[:_MOST_SHOWN])
-    return [
+    text = (
         f"{len(kappas)} runs that differ by their seed alone have kappas with a standard deviation "
-        f"of {spread:.2f} on the same validation nights ({shown}): training is unstable. Lower the "
+        f"of {spread:.2f} on the same {nights} ({shown}): training is unstable. Lower the "
         "learning rate, clip the gradient, train for longer, and check how signals are normalized."
-    ]
+    )
+    return [Sign(SEEDS, text)]
 
 
 def _read_kappa(folder: Path) -> float:
-    """Read the mean kappa of the validation nights from all signals of each."""
-    scores = pd.read_csv(folder / SCORES)
+    """Read the mean kappa of the validation nights of a model folder."""
+    return average_kappa(pd.read_csv(folder / SCORES))
+
+
+def average_kappa(scores: pd.DataFrame) -> float:
+    """Average the kappas of nights, each from all of its signals.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Columns ``dataset``, ``night``, ``subset`` and ``kappa``.
+
+    Returns
+    -------
+    kappa : float
+        Their mean.
+    """
     n_signals = scores["subset"].str.count(r"\+")
     of_all = n_signals == n_signals.groupby([scores["dataset"], scores["night"]]).transform("max")
     return float(scores.loc[of_all, "kappa"].mean())

@@ -147,7 +147,8 @@ def test_the_figure_of_a_sweep_has_its_numbers():
 
 def test_costs_of_what_is_needed_together_are_added_up(tmp_path):
     study = read_study(CONFIGS / "unified.yaml")
-    results = make_results(study, dict.fromkeys(study.arms, 0.2))
+    start = {"config": {"signals": {"ECG": "ECG"}}}
+    results = [change(r, start=start) for r in make_results(study, dict.fromkeys(study.arms, 0.2))]
     page = pages.write_page("x", results, study, tmp_path).read_text("utf-8")
     assert "| all but the first, together | 3 | 4.0 |  | 4,000 | 8.00 |" in page
     assert "| one network for all | 3 | 1.0 | 1 | 1,000 | 2.00 |" in page

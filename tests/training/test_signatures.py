@@ -8,16 +8,20 @@ import pandas as pd
 import pytest
 from builders import toy_recordings
 
-from mne_wav2sleep.cohorts import Evaluation
 from mne_wav2sleep.training import Masking
 from mne_wav2sleep.training.run import read_record
-from mne_wav2sleep.training.signatures import compare_seeds, find_signatures
+from mne_wav2sleep.training.signatures import (
+    SEEDS,
+    TOGETHER,
+    compare_seeds,
+    find_signatures,
+)
 
 pytestmark = toy_recordings
 SOUND = {"ECG": 0.50, "PPG": 0.49, "ABD": 0.35, "THX": 0.36, "ABD+ECG+PPG+THX": 0.53}
 
 
-def make_evaluation(means, *, n_subjects=8, spread=0.08, dataset="lab"):
+def make_scores(means, *, n_subjects=8, spread=0.08, dataset="lab"):
     """Make scores of nights whose kappas vary together, as those of easy and difficult nights."""
     rng = np.random.default_rng(0)
     rows = []
@@ -35,77 +39,77 @@ def make_evaluation(means, *, n_subjects=8, spread=0.08, dataset="lab"):
             for subset, mean in means.items()
         ]
     table = pd.DataFrame(rows)
-    return Evaluation(pd.DataFrame(), table, {}, pd.DataFrame())
+    return table
 
 
 def test_sound_scores_have_no_signs():
-    assert find_signatures(make_evaluation(SOUND), Masking()) == []
+    assert find_signatures(make_scores(SOUND), Masking()) == []
 
 
 def test_a_signal_that_was_not_learned():
-    found = make_evaluation(SOUND | {"PPG": 0.05})
-    [sign] = find_signatures(found, Masking(drop={"PPG": 0.9, "ECG": 0.1}))
-    assert sign.startswith("PPG alone has a kappa of 0.0")
-    assert "the other signals alone 0.4" in sign
-    assert "on the same nights: the network may not have learned to use it" in sign
-    assert "a probability of 0.9 (masking.drop.PPG)" in sign
+    scores = make_scores(SOUND | {"PPG": 0.05})
+    [found] = find_signatures(scores, Masking(drop={"PPG": 0.9, "ECG": 0.1}))
+    assert found.name == "PPG alone"
+    assert found.text.startswith("PPG alone has a kappa of 0.0")
+    assert "the other signals alone 0.4" in found.text
+    assert "on the same nights: the network may not have learned to use it" in found.text
+    assert "a probability of 0.9 (masking.drop.PPG)" in found.text
 
 
 def test_a_signal_of_another_dataset_that_was_not_learned():
-    lab = make_evaluation({"ECG": 0.5, "THX": 0.4, "ECG+THX": 0.53}).by_night
-    watch = make_evaluation({"PPG": 0.02}, dataset="watch").by_night
-    both = Evaluation(pd.DataFrame(), pd.concat([lab, watch]), {}, pd.DataFrame())
-    [sign] = find_signatures(both, Masking())
-    assert sign.startswith("PPG alone has a kappa of -0.02 on the validation nights, other signals")
-    assert "other signals have more on other nights" in sign
+    lab = make_scores({"ECG": 0.5, "THX": 0.4, "ECG+THX": 0.53})
+    watch = make_scores({"PPG": 0.02}, dataset="watch")
+    both = [lab, watch]
+    [found] = find_signatures(pd.concat(both), Masking())
+    assert found.text.startswith("PPG alone has a kappa of -0.02 on the validation nights, other")
+    assert "other signals have more on other nights" in found.text
 
 
 def test_a_signal_of_a_difficult_dataset_was_learned():
-    lab = make_evaluation({"ECG": 0.68, "THX": 0.5, "ECG+THX": 0.7}).by_night
-    children = make_evaluation({"PPG": 0.28, "ECG": 0.28, "ECG+PPG": 0.3}, dataset="b").by_night
-    both = Evaluation(pd.DataFrame(), pd.concat([lab, children]), {}, pd.DataFrame())
-    assert find_signatures(both, Masking()) == []
+    lab = make_scores({"ECG": 0.68, "THX": 0.5, "ECG+THX": 0.7})
+    children = make_scores({"PPG": 0.28, "ECG": 0.28, "ECG+PPG": 0.3}, dataset="b")
+    both = [lab, children]
+    assert find_signatures(pd.concat(both), Masking()) == []
     alone = children[children["subset"] == "PPG"]  # without an ECG to be compared with
-    both = Evaluation(pd.DataFrame(), pd.concat([lab, alone]), {}, pd.DataFrame())
-    assert find_signatures(both, Masking()) == []
+    both = [lab, alone]
+    assert find_signatures(pd.concat(both), Masking()) == []
 
 
 def test_a_signal_that_was_never_dropped_gets_other_advice():
-    [sign] = find_signatures(make_evaluation(SOUND | {"PPG": 0.05}), Masking.off())
-    assert ". Raise the probabilities of dropping the others, so that" in sign
+    [found] = find_signatures(make_scores(SOUND | {"PPG": 0.05}), Masking.off())
+    assert ". Raise the probabilities of dropping the others, so that" in found.text
 
 
 def test_scores_that_are_not_defined_have_no_signs():
-    found = make_evaluation(SOUND)
-    found.by_night.loc[~found.by_night["subset"].str.contains("+", regex=False), "kappa"] = np.nan
-    assert find_signatures(found, Masking()) == []
-    found.by_night["kappa"] = np.nan
-    assert find_signatures(found, Masking()) == []
+    scores = make_scores(SOUND)
+    scores.loc[~scores["subset"].str.contains("+", regex=False), "kappa"] = np.nan
+    assert find_signatures(scores, Masking()) == []
+    scores["kappa"] = np.nan
+    assert find_signatures(scores, Masking()) == []
 
 
 def test_signals_that_are_worse_together():
-    found = make_evaluation(SOUND | {"ABD+ECG+PPG+THX": 0.42})
-    [sign] = find_signatures(found, Masking(drop={"ABD": 0.9, "ECG": 0.8}))
-    assert sign.startswith("All signals together have a kappa that is 0.0")
-    assert "lower than that of ECG alone" in sign
-    assert "(masking.drop: ABD 0.9, ECG 0.8, PPG 0, THX 0)" in sign
+    scores = make_scores(SOUND | {"ABD+ECG+PPG+THX": 0.42})
+    [found] = find_signatures(scores, Masking(drop={"ABD": 0.9, "ECG": 0.8}))
+    assert found.text.startswith("All signals together have a kappa that is 0.0")
+    assert "lower than that of ECG alone on the validation nights of lab" in found.text
+    assert "(masking.drop: ABD 0.9, ECG 0.8, PPG 0, THX 0)" in found.text
 
 
 @pytest.mark.parametrize("means", [SOUND | {"PPG": 0.05}, SOUND | {"ABD+ECG+PPG+THX": 0.42}])
 def test_few_subjects_show_nothing(means):
-    assert find_signatures(make_evaluation(means, n_subjects=3), Masking()) == []
+    assert find_signatures(make_scores(means, n_subjects=3), Masking()) == []
 
 
 def test_a_difference_that_is_not_sure_is_no_sign():
-    found = make_evaluation(SOUND | {"ABD+ECG+PPG+THX": 0.47})
-    rows = found.by_night
+    scores = make_scores(SOUND | {"ABD+ECG+PPG+THX": 0.47})
     rng = np.random.default_rng(1)
-    rows["kappa"] += 0.3 * rng.standard_normal(len(rows))
-    assert not [s for s in find_signatures(found, Masking()) if s.startswith("All signals")]
+    scores["kappa"] += 0.3 * rng.standard_normal(len(scores))
+    assert TOGETHER not in [sign.name for sign in find_signatures(scores, Masking())]
 
 
 def test_a_single_signal_has_nothing_to_compare_with():
-    assert find_signatures(make_evaluation({"ECG": 0.1}), Masking()) == []
+    assert find_signatures(make_scores({"ECG": 0.1}), Masking()) == []
 
 
 def test_runs_with_other_seeds_beside_it_are_compared(nights, train_tiny, quick, tmp_path):
@@ -135,5 +139,13 @@ def test_runs_with_other_seeds_beside_it_are_compared(nights, train_tiny, quick,
         scores.assign(kappa=kappa).to_csv(tmp_path / "seed-0" / "validation.csv")
         signs = compare_seeds(folder, record)
         assert len(signs) == n_signs
-    assert signs[0].startswith("2 runs that differ by their seed alone have kappas with a standard")
-    assert "(seed-0 0.70, seed-1 0.50): training is unstable" in signs[0]
+    assert signs[0].text.startswith("2 runs that differ by their seed alone have kappas")
+    assert "(seed-0 0.70, seed-1 0.50): training is unstable" in signs[0].text
+    assert signs[0].name == SEEDS
+
+
+def test_messages_name_the_nights():
+    scores = make_scores(SOUND | {"PPG": 0.05, "ABD+ECG+PPG+THX": 0.42})
+    found = find_signatures(scores, Masking(), "test nights")
+    assert [sign.name for sign in found] == ["PPG alone", TOGETHER]
+    assert all("on the test nights" in sign.text for sign in found)
