@@ -74,6 +74,8 @@ class Arm(Section):
         Subsets of the signals that it is meant for; None for all that it can read.
     rhythm : Rhythm or None
         Rhythm of the nights, in a study of weights as they are.
+    network_at : dict of str to dict
+        Scale -> architecture that differs at this scale alone.
     """
 
     label: str
@@ -83,6 +85,35 @@ class Arm(Section):
     x: float | None = None
     subsets: list[str] | None = None
     rhythm: Rhythm | None = None
+    network_at: dict[Name, Values] = Field(default_factory=dict)
+
+
+class Lengths(Section):
+    """Lengths of recordings for which time and memory of the arms' networks are measured.
+
+    Attributes
+    ----------
+    hours : list of float
+        The lengths, from the shortest to the longest.
+    repeats : int
+        Number of times that each measurement is repeated, of which the median is kept.
+    threads : int
+        Number of threads.
+    scales : list of str
+        Scales whose networks are on the page as well, if they were measured.
+    """
+
+    hours: Annotated[list[Annotated[float, Field(gt=0, le=168)]], Field(min_length=2)]
+    repeats: Annotated[int, Field(ge=1, le=100)] = 5
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    scales: list[Name] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "Lengths":
+        """Refuse lengths that are not in order."""
+        if self.hours != sorted(set(self.hours)):
+            raise ValueError(f"hours should rise from one to the next, got {self.hours}")
+        return self
 
 
 class Paper(Section):
@@ -125,6 +156,8 @@ class Study(Section):
         Whether the costs of all arms but the reference are added up, as they are needed together.
     paper : Paper or None
         What the paper says.
+    lengths : Lengths or None
+        Lengths for which time and memory are measured; None to measure none.
     """
 
     title: str
@@ -139,6 +172,7 @@ class Study(Section):
     weights: str | None = None
     sum_others: bool = False
     paper: Paper | None = None
+    lengths: Lengths | None = None
 
     @model_validator(mode="after")
     def _check_names(self) -> "Study":
