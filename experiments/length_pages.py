@@ -183,7 +183,7 @@ def _describe_noise(measured: LengthsResult) -> str:
         return text
     return (
         f"{text} Arms have the same encoders and the same epoch mixer, so that their networks "
-        "differ by no more than their sequence mixers do; what else differs is that of measuring."
+        "differ by no more than their sequence mixers do; all other differences are noise."
     )
 
 

@@ -1,5 +1,6 @@
 """Time and memory by length: measured on tiny networks, kept, resumed, and shown on a page."""
 
+import doctest
 import json
 import sys
 
@@ -258,6 +259,11 @@ def test_the_page_says_what_was_measured(tmp_path, study, scale, monkeypatch):
     rows = (tmp_path / "sequence_mixer-lengths.csv").read_text("utf-8").splitlines()
     assert len(rows) == 1 + 2 * 3 * 4
     assert (tmp_path / "sequence_mixer-lengths.png").stat().st_size > 5000
+
+
+def test_numbers_are_formatted_as_documented():
+    assert doctest.testmod(length_pages).attempted > 0
+    assert doctest.testmod(length_pages).failed == 0
 
 
 def test_other_encoders_are_not_said_to_be_the_same(study, scale):
