@@ -1,6 +1,7 @@
 """Table, figure and page of a study, from its results alone: no number is typed by hand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from signs import describe_signs
 from study import Study
 
 from mne_wav2sleep.cohorts.comparison.intervals import FEW_SUBJECTS
+from mne_wav2sleep.network import Wav2SleepConfig
 from mne_wav2sleep.output import write_whole
 from mne_wav2sleep.showing import flatten
+from mne_wav2sleep.training import TrainingSettings
 from mne_wav2sleep.training.card import format_number, format_table
 from mne_wav2sleep.verbosity import pluralize
 
@@ -170,9 +173,13 @@ def _format_settings(results: Sequence[Result], study: Study) -> str:
     by_arm = {}
     for name in study.arms:
         first = next(one for one in results if one.arm == name).described
-        values: dict[str, Any] = {"network": first["start"]["config"]}
+        # What an older result does not name had its default value.
+        values: dict[str, Any] = {"network": asdict(Wav2SleepConfig()) | first["start"]["config"]}
         values["training on"] = _join_cohorts(first["trainings"])
-        settings = [t["settings"] | {"trainable": t["trainable"]} for t in first["trainings"]]
+        defaults = asdict(TrainingSettings())
+        settings = [
+            defaults | t["settings"] | {"trainable": t["trainable"]} for t in first["trainings"]
+        ]
         is_same = all(one == settings[0] for one in settings)
         for number, one in enumerate(settings[:1] if is_same else settings, start=1):
             place = "training" if is_same else f"training {number}"
@@ -208,7 +215,9 @@ def _describe_pretraining(results: Sequence[Result]) -> str:
     )
 
 
-def write_page(name: str, results: Sequence[Result], study: Study, folder: Path) -> Path:
+def write_page(
+    name: str, results: Sequence[Result], study: Study, folder: Path, more: str = ""
+) -> Path:
     """Write table, figure and page of a study.
 
     Parameters
@@ -221,6 +230,8 @@ def write_page(name: str, results: Sequence[Result], study: Study, folder: Path)
         The study.
     folder : Path
         Where ``NAME.csv``, ``NAME.png`` and ``NAME.md`` are written.
+    more : str
+        Sections of the page about what else was measured.
 
     Returns
     -------
@@ -274,7 +285,7 @@ trained on. Differences are paired: the same nights and seeds. Intervals are by 
 bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if its interval does \
 not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
 
-{format_gains(gains, results, study)}{describe_signs(results, study)}{paper}\
+{format_gains(gains, results, study)}{describe_signs(results, study)}{more}{paper}\
 {describe(results, study)}
 
 ---

@@ -15,6 +15,8 @@ import joblib
 import mne
 from arms import Place, make_start, run_arm
 from ectopic import read_ectopic_ecg
+from length_pages import write_lengths
+from lengths import collect_lengths, measure_lengths
 from nights import assign_stages, prepare_cohorts, read_stages
 from pages import write_page
 from results import FOLDER, Result, ResultStore, is_comparable
@@ -70,6 +72,9 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--pages", type=Path, help="folder of pages (default: one in OUT/pages)")
     parser.add_argument(
         "--report", action="store_true", help="only write the page, from results with the code"
+    )
+    parser.add_argument(
+        "--measure", action="store_true", help="only measure time and memory by length"
     )
     return parser
 
@@ -145,6 +150,20 @@ def run_study(options: argparse.Namespace, study: Study, scale: Scale) -> list[R
     return [one for one in known if all(is_comparable(one, other) for other in made)]
 
 
+def _measure(options: argparse.Namespace, study: Study) -> Path:
+    """Measure time and memory by length, if the study asks for it; give the folder of results."""
+    folder = options.results or options.out.expanduser().absolute() / "results"
+    if study.lengths is not None:
+        scale = read_scale(SCALES / f"{options.scale}.yaml")
+        check_study(study, scale)
+        measure_lengths(folder, options.study, study, scale)
+    elif options.measure:
+        raise ValueError(
+            f"The study {options.study} has no lengths to measure. Leave out --measure."
+        )
+    return folder
+
+
 def _name_pages(options: argparse.Namespace) -> str:
     """Name the folder of pages by what they are about, so that they do not replace others."""
     simulated = "simulated" if options.hypnograms is None else "hypnograms"
@@ -179,11 +198,17 @@ def main(arguments: list[str] | None = None) -> int:
         if options.report:
             store = ResultStore(options.results or FOLDER)
             results = store.read(options.study, options.scale)
-            pages = options.pages or _DOCS
+            folder, pages = store.folder, options.pages or _DOCS
+        elif options.measure:
+            print(_measure(options, study))
+            return 0
         else:
             results = run_study(options, study, read_scale(SCALES / f"{options.scale}.yaml"))
+            folder = _measure(options, study)
             pages = options.pages or options.out / "pages" / _name_pages(options)
-        page = write_page(options.study, results, study, pages)
+        measured = collect_lengths(folder, options.study, study, results)
+        more = write_lengths(options.study, measured, study, pages)
+        page = write_page(options.study, results, study, pages, more)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -124,6 +124,10 @@ class Scale(Section):
         Training runs of each phase. What an arm or a phase says is meant for all of them.
     cohorts : dict of str to CohortSize
         The cohorts by name.
+    longest_h : float or None
+        Longest recording in hours for which time and memory are measured; None for any.
+    name : str
+        Its name, that of its file.
     """
 
     about: str
@@ -133,6 +137,8 @@ class Scale(Section):
     pretraining: Values | None = None
     steps: list[Step] = Field(default_factory=lambda: [Step()], min_length=1)
     cohorts: dict[Name, CohortSize]
+    longest_h: Annotated[float, Field(gt=0)] | None = None
+    name: str = ""
 
     @model_validator(mode="after")
     def _check_settings(self) -> "Scale":
@@ -159,7 +165,8 @@ class Scale(Section):
 
     def make_config(self, arm: Arm) -> Wav2SleepConfig:
         """Make the architecture of an arm."""
-        return make(Wav2SleepConfig, merge(self.network, arm.network), "network")
+        values = merge(merge(self.network, arm.network), arm.network_at.get(self.name, {}))
+        return make(Wav2SleepConfig, values, "network")
 
     def _list_random(self, arm: Arm) -> list[str]:
         """List the encoders of an arm for which there is no pretraining."""
@@ -200,7 +207,7 @@ def read_scale(path: Path) -> Scale:
     ValueError
         If it is not valid; the message names the setting.
     """
-    return read_section(path, Scale, "scale")
+    return read_section(path, Scale, "scale").model_copy(update={"name": path.stem})
 
 
 def check_study(study: Study, scale: Scale) -> None:
@@ -226,6 +233,14 @@ def check_study(study: Study, scale: Scale) -> None:
         raise ValueError(
             f"The study needs the cohort {missing[0]}, but the scale has "
             f"{', '.join(scale.cohorts)}. Add it to the scale."
+        )
+    known = {path.stem for path in SCALES.glob("*.yaml")}
+    lengths = study.lengths.scales if study.lengths is not None else []
+    named = [*lengths, *(one for arm in study.arms.values() for one in arm.network_at)]
+    if unknown := [one for one in named if one not in known]:
+        raise ValueError(
+            f"The study names the scale {unknown[0]}, but there are {', '.join(sorted(known))}. "
+            "Name one of them."
         )
     with adding(study.modalities, "The study cannot be run: "):
         _check_signals(study, scale)

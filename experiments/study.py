@@ -104,6 +104,8 @@ class Arm(Section):
     expects : list of str or None
         Signs of failed training (:data:`SIGNS`) that it is made to have; None if the study is not
         about them.
+    network_at : dict of str to dict
+        Scale -> architecture that differs at this scale alone.
     """
 
     label: str
@@ -114,6 +116,35 @@ class Arm(Section):
     subsets: list[str] | None = None
     rhythm: Rhythm | None = None
     expects: list[str] | None = None
+    network_at: dict[Name, Values] = Field(default_factory=dict)
+
+
+class Lengths(Section):
+    """Lengths of recordings for which time and memory of the arms' networks are measured.
+
+    Attributes
+    ----------
+    hours : list of float
+        The lengths, from the shortest to the longest.
+    repeats : int
+        Number of times that each measurement is repeated, of which the median is kept.
+    threads : int
+        Number of threads.
+    scales : list of str
+        Scales whose networks are on the page as well, if they were measured.
+    """
+
+    hours: Annotated[list[Annotated[float, Field(gt=0, le=168)]], Field(min_length=2)]
+    repeats: Annotated[int, Field(ge=1, le=100)] = 5
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    scales: list[Name] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "Lengths":
+        """Refuse lengths that are not in order."""
+        if self.hours != sorted(set(self.hours)):
+            raise ValueError(f"hours should rise from one to the next, got {self.hours}")
+        return self
 
 
 class Paper(Section):
@@ -158,6 +189,8 @@ class Study(Section):
         Signals that are not built in, which are defined as in a configuration of the commands.
     paper : Paper or None
         What the paper says.
+    lengths : Lengths or None
+        Lengths for which time and memory are measured; None to measure none.
     """
 
     title: str
@@ -173,6 +206,7 @@ class Study(Section):
     sum_others: bool = False
     modalities: _Modalities = ()
     paper: Paper | None = None
+    lengths: Lengths | None = None
 
     @model_validator(mode="after")
     def _check_names(self) -> "Study":
