@@ -56,6 +56,14 @@ def test_a_signal_that_was_not_learned():
     assert "a probability of 0.9 (masking.drop.PPG)" in found.text
 
 
+def test_a_signal_near_chance_in_a_weak_network_was_not_learned():
+    weak = {"ECG": 0.27, "PPG": 0.01, "ABD": 0.09, "THX": 0.18, "ABD+ECG+PPG+THX": 0.3}
+    [found] = find_signatures(make_scores(weak, spread=0.02), Masking())
+    assert found.name == "PPG alone"
+    weak = {name: mean / 3 for name, mean in weak.items()}  # in which no signal was learned
+    assert find_signatures(make_scores(weak, spread=0.02), Masking()) == []
+
+
 def test_a_signal_of_another_dataset_that_was_not_learned():
     lab = make_scores({"ECG": 0.5, "THX": 0.4, "ECG+THX": 0.53})
     watch = make_scores({"PPG": 0.02}, dataset="watch")
