@@ -1,27 +1,19 @@
 """Train the bundled weights "mini": python benchmarks/train_mini.py --slpdb DIR --sleep-accel DIR.
 
-The encoders are first pretrained to predict physiology (beats, rates of heart and breath, movement)
-from waves, without stages: of simulated pieces, and of pieces rendered from real beats. Then the
-other parts are trained, and then all together, on simulated nights, and on waves rendered from the
-beats of the MIT-BIH Polysomnographic Database and the heart rates of Sleep-Accel, whose timing and
-stages are real, and whose shapes, noise and breathing are invented. Movement and breathing of these
-nights do not depend on the stages, so that only the real timing carries information about them.
+The network is trained on simulated nights, and on waves rendered from the beats of the MIT-BIH
+Polysomnographic Database and the heart rates of Sleep-Accel, whose timing and stages are real, and
+whose shapes, noise and breathing are invented. Movement and breathing of these nights do not depend
+on the stages, so that only the real timing carries information about them.
 
-All folders contain an npz per record: ``beat_times_s``, ``beat_type`` and ``stages`` for slpdb;
-``hr_times_s``, ``hr_bpm`` and ``stages`` for Sleep-Accel; ``stages`` for --hypnograms (half of the
-simulated nights have them); ``beat_times_s`` and ``duration_s`` for --beats (pretraining alone).
-Stages are 0 to 4 and -1 (unscored) per 30 s. With --fold, a part of the people who are not in the
-test set is left out of training, and evaluated: settings are chosen by this. Prepared nights and
-checkpoints are kept in --work; run the same command again to resume.
+Both folders contain an npz per record: ``beat_times_s``, ``beat_type`` and ``stages`` for slpdb,
+``hr_times_s``, ``hr_bpm`` and ``stages`` for Sleep-Accel; stages are 0 to 4 and -1 (unscored) per
+30 s. Prepared nights and checkpoints are kept in --work; run the same command again to resume.
 """
 
 import argparse
 import json
 import logging
-import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import joblib
@@ -31,26 +23,10 @@ import torch
 import yasa
 from tqdm import tqdm
 
-sys.path.append(str(Path(__file__).parents[1] / "experiments"))
-from pretraining import Piece, PretrainingSettings, pretrain_encoders, render_piece
-
 from mne_wav2sleep import load_weights, save_weights, simulate_night
-from mne_wav2sleep.cohorts import (
-    Night,
-    PreparedNight,
-    calibrate,
-    evaluate,
-    open_night,
-    prepare_nights,
-)
-from mne_wav2sleep.network import (
-    Calibration,
-    LoadedWeights,
-    Preprocessing,
-    Wav2Sleep,
-    Wav2SleepConfig,
-)
-from mne_wav2sleep.network.info import describe_config
+from mne_wav2sleep.cohorts import Night, PreparedNight, calibrate, open_night, prepare_nights
+from mne_wav2sleep.network import Calibration, LoadedWeights, Preprocessing, Wav2SleepConfig
+from mne_wav2sleep.network.backends import choose_device
 from mne_wav2sleep.network.registry import REGISTRY
 from mne_wav2sleep.simulation import (
     Population,
@@ -60,19 +36,15 @@ from mne_wav2sleep.simulation import (
     render_belt,
     render_ecg,
     render_ppg,
-    simulate_activity,
-    simulate_beats,
-    simulate_breathing,
 )
-from mne_wav2sleep.training import Masking, TrainingSettings, fine_tune
+from mne_wav2sleep.training import Masking, TrainingSettings, fine_tune, train
+from mne_wav2sleep.training.sampling import NightDataset, PassSampler, make_loader
 
 SEED = 2411
 # Test subjects were drawn by the seed before any training; records a and b are of one subject.
 N_TEST = {"slpdb": 3, "sleep-accel": 6}
 N_VALIDATION = {"slpdb": 1, "sleep-accel": 3}
-N_FOLDS = {"slpdb": 3, "sleep-accel": 4}
 N_CALIBRATION = 20  # more simulated nights, since errors are correlated within a night
-N_APART = 4  # simulated nights for validation
 STAGES = ("WAKE", "N1", "N2", "N3", "REM", "UNS")  # -1 is the last
 
 CONFIG = Wav2SleepConfig(
@@ -82,30 +54,41 @@ CONFIG = Wav2SleepConfig(
     mixer_heads=4,
     mixer_dim_ff=128,
     sequence_dilations=7,
-    relative_features=True,  # people differ more than stages do, and few were trained on
 )
 PREPROCESSING = Preprocessing(padded_epochs=0)
-PRETRAINING = PretrainingSettings(n_pieces=4000, n_epochs=20, n_steps=4000, seed=SEED)
-# First the parts that learn what stages are, with frozen encoders, which is fast.
-MIXERS = TrainingSettings(
-    learning_rate=3e-3,
-    weight_decay=2e-2,
-    warmup_steps=40,
-    decay_steps=150,
-    batch_size=6,
-    max_passes=4,
-    averaging=0.985,
-    keep="last",
-    crop=480,
+SETTINGS = TrainingSettings(
+    learning_rate=2e-3,
+    warmup_steps=200,
+    decay_steps=2000,
+    batch_size=4,
+    max_passes=30,
+    patience=30,
+    crop=240,
     # Each signal is often the only one, as the network has to work with any subset.
-    masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.4, "PPG": 0.4}),
-    dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 1.0},
+    masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.45, "PPG": 0.4}),
+    dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 0.7},
     seed=SEED,
 )
+
+# In so few steps, the encoder of the PPG does not learn from stages alone. It is first trained to
+# reproduce the output of the ECG's encoder for the same beats (distillation), which the mixer can
+# read, since it treats all signals alike. Then all parts are trained together.
+DISTILLATION_PASSES = 2
 TOGETHER = replace(
-    MIXERS, learning_rate=5e-4, warmup_steps=20, decay_steps=100, batch_size=3, crop=240
+    SETTINGS, learning_rate=1e-3, warmup_steps=50, decay_steps=700, max_passes=16, patience=16
 )
-SHORTEST_INTERVAL_S = 0.3  # between beats that a detector found
+
+# Encoders are trained on many short crops, the other parts on whole nights, with frozen encoders,
+# which are fast. One night per step, since padding to the longest would change instance norm.
+WHOLE_NIGHTS = replace(
+    SETTINGS,
+    learning_rate=3e-4,
+    warmup_steps=50,
+    decay_steps=500,
+    batch_size=1,
+    crop=None,
+    max_passes=3,
+)
 
 
 @dataclass(frozen=True)
@@ -228,26 +211,6 @@ def prepare(plan: Plan, folder: Path, *, augment: bool = True) -> PreparedNight:
     return prepare_nights([Night(raw, hyp, plan.subject, plan.dataset)], here)[0]
 
 
-def read_hypnograms(folder: Path | None) -> dict[Path, np.ndarray]:
-    """Read the stages of all hypnograms in a folder and its subfolders, in a random order."""
-    paths = [] if folder is None else sorted(folder.rglob("*.npz"))
-    order = np.random.default_rng(SEED).permutation(len(paths))
-    return {paths[i]: np.load(paths[i])["stages"].astype(int) for i in order}
-
-
-def plan_simulated(n_nights: int, hypnograms: Sequence[Path]) -> list[Plan]:
-    """List simulated nights, every second of which has the stages of a hypnogram, if there are."""
-    return [
-        Plan(
-            "simulated",
-            f"s{i}",
-            hypnograms[(i // 2) % len(hypnograms)] if i % 2 and hypnograms else None,
-            i,
-        )
-        for i in range(n_nights)
-    ]
-
-
 def plan_real(
     folders: dict[str, Path], split: dict[str, dict[str, list[str]]], part: str, copies: int
 ) -> list[Plan]:
@@ -262,128 +225,47 @@ def plan_real(
     ]
 
 
-def read_beats(
-    folders: Mapping[str, Path], split: dict[str, dict[str, list[str]]], beats_only: Path | None
-) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Read beats, their kinds and the duration in s of records whose stages are not used."""
-    test = {subject for parts in split.values() for subject in parts["test"]}
-    records = find_records(folders["slpdb"], "slpdb")
-    paths = [path for name, some in records.items() if name not in test for path in some]
-    beats = []
-    for path in paths:
-        record = np.load(path)
-        beats.append((record["beat_times_s"], record["beat_type"], record["stages"].size * 30.0))
-    for path in sorted(beats_only.glob("*.npz")) if beats_only is not None else ():
-        record = np.load(path)
-        times = np.sort(record["beat_times_s"])
-        times = times[np.diff(times, prepend=-1.0) > SHORTEST_INTERVAL_S]
-        beats.append((times, np.full(times.size, "N"), float(record["duration_s"])))
-    return beats
-
-
-def make_piece(
-    seed: int,
-    number: int,
-    n_epochs: int,
-    beats: Sequence[tuple[np.ndarray, np.ndarray, float]],
-    hypnograms: Sequence[np.ndarray],
-) -> Piece:
-    """Make a piece for pretraining, in turn of real beats and of simulated ones."""
-    rng = np.random.default_rng([seed, number, 5])
-    population = Population(
-        noise=float(np.exp(rng.normal(0, 0.5))),
-        inverted=0.5,
-        pulse_delay=(float(rng.uniform(0.15, 0.3)), 0.03),
-        pulse_damping=float(rng.uniform(0.9, 1.6)),
-        stage_effect=float(rng.uniform(0.8, 1.2)),
+def distill_ppg_encoder(
+    nights: list[PreparedNight], weights: Path, folder: Path, n_workers: int
+) -> Path:
+    """Train the PPG's encoder to reproduce the output of the ECG's for the same beats."""
+    if (folder / "config.json").exists():
+        return folder
+    loaded = load_weights(weights)
+    device = choose_device("auto")
+    model = loaded.network.to(device)
+    teacher = model.signal_encoders.encoders["ECG"]
+    student = model.signal_encoders.encoders["PPG"]
+    student.load_state_dict(teacher.state_dict())
+    optimizer = torch.optim.AdamW(student.requires_grad_().parameters(), lr=2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1))
+    dataset = NightDataset(
+        nights,
+        ["ECG", "PPG"],
+        CONFIG.n_classes,
+        crop=SETTINGS.crop,
+        padded_epochs=0,
+        masking=Masking(drop={}, flip=0.5),
     )
-    duration = 30.0 * n_epochs
-    subject = draw_subject(rng, population=population)
-    if number % 2 and beats:
-        stages = np.full(n_epochs, int(rng.integers(0, 5)))  # movements alone depend on it
-        times, kinds = cut_beats(beats, duration, rng)
-        breathing = breathing_from_beats(times, duration=duration, rng=rng)
-        activity = simulate_activity(stages, rng=rng, subject=subject)
-    else:
-        stages = draw_stages(hypnograms, n_epochs, rng)
-        index = float(rng.choice([0, 0, rng.exponential(20)]))
-        breathing = simulate_breathing(stages, rng=rng, subject=subject, apnea_index=index)
-        activity = simulate_activity(stages, rng=rng, subject=subject, events=breathing.events)
-        times, kinds = simulate_beats(
-            stages,
-            rng=rng,
-            subject=subject,
-            breathing=breathing,
-            activity=activity,
-            rhythm=str(rng.choice(["sinus"] * 9 + ["ectopy"])),
+    for number in range(DISTILLATION_PASSES):
+        # A different seed, so that crops differ from those of the other steps.
+        sampler = PassSampler(
+            nights, SETTINGS.dataset_weights, SETTINGS.batch_size, seed=SEED + 1, number=number
         )
-    sfreq = rng.choice([0.0, 64.0, 128.0])
-    return render_piece(
-        times,
-        kinds,
-        breathing,
-        activity,
-        n_epochs=n_epochs,
-        population=population,
-        rng=rng,
-        sfreq=float(sfreq) or None,
-    )
-
-
-def cut_beats(
-    beats: Sequence[tuple[np.ndarray, np.ndarray, float]], duration: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a piece without long holes from a random record, up to a fifth slower or faster."""
-    while True:
-        times, kinds, whole = beats[rng.integers(len(beats))]
-        factor = float(np.exp(rng.uniform(-0.2, 0.2)))
-        start = rng.uniform(0, max(whole - duration / factor, 1.0))
-        inside = (times >= start) & (times < start + duration / factor)
-        piece = (times[inside] - start) * factor
-        if piece.size > duration / 4 and np.diff(piece, prepend=0, append=duration).max() < 15:
-            return piece, kinds[inside]
-
-
-def draw_stages(
-    hypnograms: Sequence[np.ndarray], n_epochs: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw consecutive stages from a random hypnogram."""
-    stages = hypnograms[rng.integers(len(hypnograms))]
-    start = int(rng.integers(0, max(stages.size - n_epochs, 0) + 1))
-    return np.resize(stages[start : start + n_epochs], n_epochs)
-
-
-def make_start(
-    beats: Sequence[tuple[np.ndarray, np.ndarray, float]],
-    hypnograms: Sequence[np.ndarray],
-    folder: Path,
-    n_jobs: int,
-) -> LoadedWeights:
-    """Make the weights that training starts from: pretrained encoders and random mixers."""
-    make = partial(make_piece, beats=beats, hypnograms=hypnograms)
-    origin = joblib.hash((beats, list(hypnograms)))
-    state, report = pretrain_encoders(
-        CONFIG, PRETRAINING, folder, make, origin, in_pairs=True, n_jobs=n_jobs
-    )
-    for name, explained in report["explained"].items():
-        print(name, {what: round(share, 2) for what, share in explained.items()}, flush=True)
-    torch.manual_seed(SEED)
-    network = Wav2Sleep(CONFIG)
-    network.signal_encoders.load_state_dict(state)
-    info = describe_config(CONFIG, name="mini", preprocessing=PREPROCESSING)
-    return LoadedWeights(**vars(info), network=network, calibration=Calibration())
-
-
-def hold_out(split: dict[str, dict[str, list[str]]], fold: int) -> dict[str, dict[str, list[str]]]:
-    """Split the subjects who are not in the test set anew: those of a fold are for validation."""
-    found = {}
-    for dataset, parts in split.items():
-        known = np.random.default_rng(5).permutation(parts["training"] + parts["validation"])
-        folds = [sorted(part.tolist()) for part in np.array_split(known, N_FOLDS[dataset])]
-        held = folds[fold] if fold < len(folds) else []
-        rest = sorted(set(known.tolist()) - set(held))
-        found[dataset] = {"test": parts["test"], "validation": held, "training": rest}
-    return found
+        batches = make_loader(dataset, sampler, SETTINGS.batch_size, n_workers)
+        for [batch] in (progress := tqdm(batches, desc="Distilling the PPG's encoder")):
+            with torch.no_grad():
+                wanted_BSF = teacher(batch["x"]["ECG"].to(device))
+            spread_F = wanted_BSF.std((0, 1)) + 1e-3
+            output_BSF = student(batch["x"]["PPG"].to(device))
+            loss = ((output_BSF - wanted_BSF) / spread_F).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(student.parameters(), SETTINGS.clip)
+            optimizer.step()
+            schedule.step()
+            progress.set_postfix(loss=f"{loss.item():.3f}")
+    return save_weights(replace(loaded, network=model.cpu().requires_grad_(False)), folder)
 
 
 def calibrate_mini(
@@ -396,54 +278,31 @@ def calibrate_mini(
     return calibrate([*apart, *(prepare(plan, folder, augment=False) for plan in more)], weights)
 
 
-def report_held_out(apart: list[PreparedNight], weights: Path, fold: int) -> None:
-    """Print kappa of the people of a fold, and keep their confusion matrices."""
-    real = [night for night in apart if night.dataset != "simulated"]
-    for n_stages in (3, 4):
-        found = evaluate(real, weights, subsets=[("ECG",)], n_stages=n_stages)
-        found.confusion.to_csv(weights.parent / f"confusion-{n_stages}-fold{fold}.csv")
-        print(f"fold {fold}, {n_stages} stages\n{found.pooled.round(3).to_string()}", flush=True)
-
-
 def main() -> None:
-    """Pretrain, prepare nights, train, and write the model folder."""
+    """Prepare nights, train, and write the model folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slpdb", type=Path, required=True)
     parser.add_argument("--sleep-accel", type=Path, required=True)
-    parser.add_argument("--hypnograms", type=Path, help="stages of half of the simulated nights")
-    parser.add_argument("--beats", type=Path, help="beats without stages, for pretraining")
     parser.add_argument("--work", type=Path, default=Path("mini-work"))
     parser.add_argument("--simulated", type=int, default=240, help="simulated nights")
     parser.add_argument("--copies", type=int, default=12, help="renderings of each real night")
-    parser.add_argument("--fold", type=int, help="leave out the people of this fold, from 0 to 3")
+    parser.add_argument("--passes", type=int, default=SETTINGS.max_passes)
     parser.add_argument("--jobs", type=int, default=2, help="nights prepared in parallel")
     parser.add_argument("--workers", type=int, default=0, help="processes that read nights")
-    parser.add_argument("--pretrain-only", action="store_true")
     parser.add_argument("--prepare-only", action="store_true")
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
     split = split_subjects(folders)
-    hypnograms = read_hypnograms(options.hypnograms)
-    beats = read_beats(folders, split, options.beats)
-    out = options.work
-    if options.fold is not None:
-        split = hold_out(split, options.fold)
-        out = options.work / f"fold{options.fold}"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "split.json").write_text(json.dumps(split, indent=2) + "\n")
-    if not options.prepare_only:
-        start = make_start(
-            beats, list(hypnograms.values()), options.work / "encoders", options.jobs
-        )
-        if options.pretrain_only:
-            return
-    simulated = plan_simulated(options.simulated, list(hypnograms))
-    training = plan_real(folders, split, "training", options.copies) + simulated[N_APART:]
+    options.work.mkdir(parents=True, exist_ok=True)
+    (options.work / "split.json").write_text(json.dumps(split, indent=2) + "\n")
+    simulated = [Plan("simulated", f"s{i}", None, i) for i in range(options.simulated)]
+    n_apart = 4
+    training = plan_real(folders, split, "training", options.copies) + simulated[n_apart:]
     # Shuffled, so that an interrupted preparation has nights of all datasets.
     order = np.random.default_rng(SEED).permutation(len(training))
     training = [training[i] for i in order]
-    validation = plan_real(folders, split, "validation", 1) + simulated[:N_APART]
+    validation = plan_real(folders, split, "validation", 1) + simulated[:n_apart]
     jobs = [(plan, True) for plan in training] + [(plan, False) for plan in validation]
     prepared = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(
         joblib.delayed(prepare)(plan, options.work / "nights", augment=augment)
@@ -453,27 +312,31 @@ def main() -> None:
     if options.prepare_only:
         return
     train_nights, apart = nights[: len(training)], nights[len(training) :]
-    parts = ("epoch_mixer", "sequence_mixer", "classifier")
-    mixed = fine_tune(
+    pieces = train(
         train_nights,
-        out / "mixers",
-        weights=start,
-        trainable=parts,
+        options.work / "pieces",
+        config=CONFIG,
+        preprocessing=PREPROCESSING,
         validation=apart,
-        settings=replace(MIXERS, n_workers=options.workers),
+        settings=replace(SETTINGS, max_passes=options.passes, n_workers=options.workers),
     )
-    whole = fine_tune(
+    taught = distill_ppg_encoder(train_nights, pieces, options.work / "taught", options.workers)
+    together = fine_tune(
         train_nights,
-        out / "model",
-        weights=mixed,
-        trainable=("signal_encoders", *parts),
+        options.work / "together",
+        weights=taught,
+        trainable=("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"),
         validation=apart,
         settings=replace(TOGETHER, n_workers=options.workers),
     )
-    if options.fold is not None:
-        for folder in (mixed, whole):
-            report_held_out(apart, folder, options.fold)
-        return
+    whole = fine_tune(
+        train_nights,
+        options.work / "model",
+        weights=together,
+        trainable=("epoch_mixer", "sequence_mixer", "classifier"),
+        validation=apart,
+        settings=replace(WHOLE_NIGHTS, n_workers=options.workers),
+    )
     weights = load_weights(whole)
     calibration = calibrate_mini(weights, apart, options.simulated, options.work / "nights")
     entry = REGISTRY["mini"]

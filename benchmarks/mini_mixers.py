@@ -1,0 +1,190 @@
+"""Mixers, trained on the features of nights from encoders that stay as they are.
+
+Features are computed once for each night, so that a step on whole nights takes less than a second
+on one core, and people can be left out in turn (train_candidate.py --fold).
+"""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import cohen_kappa_score
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from mne_wav2sleep.cohorts import PreparedNight
+from mne_wav2sleep.cohorts.batches import collate, read_item
+from mne_wav2sleep.network import Engine, LoadedWeights, Wav2Sleep
+
+PARTS = ("epoch_mixer", "sequence_mixer", "classifier")
+THREE = np.array([0, 1, 1, 2])  # of four stages: light and deep sleep are one
+
+
+@dataclass(frozen=True)
+class MixerSettings:
+    """Settings of training the mixers.
+
+    ``drop`` has the probability of dropping each signal; if all are dropped, one of ``backups`` is
+    kept. ``noise`` is the SD of a factor of each feature, the same for a night; half of it is
+    added to each epoch. ``averaging`` is the decay of the running mean of the weights, which is
+    kept.
+    """
+
+    drop: dict[str, float]
+    dataset_weights: dict[str, float]
+    backups: tuple[str, ...] = ("ECG", "PPG")
+    n_steps: int = 450
+    batch_size: int = 6
+    learning_rate: float = 3e-3
+    weight_decay: float = 2e-2
+    warmup_steps: int = 40
+    decay_steps: int = 180
+    dropout: float = 0.2
+    noise: float = 0.1
+    averaging: float = 0.985
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a night (modality -> S x F, float16), and its four stages (-1 unscored)."""
+
+    dataset: str
+    subject: str
+    signals: dict[str, np.ndarray]
+    stages: np.ndarray
+
+
+def compute_features(nights: list[PreparedNight], weights: LoadedWeights) -> list[Features]:
+    """Run the encoders on whole nights."""
+    engine = Engine(weights.network, "cpu")
+    found = []
+    for night in tqdm(nights, desc="Encoding"):
+        n = night.n_epochs
+        item = read_item(night, list(night.modalities), 4, first=0, last=n, length=n)
+        batch = collate([item])
+        z = {name: z_BSF[0].half().numpy() for name, z_BSF in engine.encode(batch["x"]).items()}
+        stages = batch["stages"][0].numpy().astype(np.int8)
+        found.append(Features(night.dataset, night.subject, z, stages))
+    return found
+
+
+def read_features(
+    nights: list[PreparedNight], weights: LoadedWeights, path: Path
+) -> list[Features]:
+    """Compute the features of nights, or read them if they were computed from the same files."""
+    key = joblib.hash([[str(night.path) for night in nights], weights.lineage[0].sha256])
+    if path.exists():
+        known, features = joblib.load(path)
+        if known == key:
+            return features
+    features = compute_features(nights, weights)
+    joblib.dump((key, features), path)
+    return features
+
+
+def _draw_batch(
+    features: list[Features], chances: np.ndarray, settings: MixerSettings, rng: np.random.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Draw whole nights, padded to the longest of them, each with some of its signals."""
+    nights = [features[i] for i in rng.choice(len(features), settings.batch_size, p=chances)]
+    longest = max(night.stages.size for night in nights)
+    n_features = next(iter(nights[0].signals.values())).shape[1]
+    shape = len(nights), longest
+    z = {name: torch.zeros(*shape, n_features) for name in settings.drop}
+    available = {name: torch.zeros(shape, dtype=torch.bool) for name in settings.drop}
+    stages = torch.full(shape, -1)
+    for row, night in enumerate(nights):
+        n = night.stages.size
+        kept = [name for name in sorted(night.signals) if rng.random() >= settings.drop[name]]
+        for name in kept or [rng.choice([b for b in settings.backups if b in night.signals])]:
+            z[name][row, :n] = torch.from_numpy(night.signals[name].astype(np.float32))
+            available[name][row, :n] = True
+        stages[row, :n] = torch.from_numpy(night.stages.astype(np.int64))
+    for name, z_BSF in z.items():
+        factor_B1F = 1 + settings.noise * torch.randn(len(nights), 1, n_features)
+        z[name] = z_BSF * factor_B1F + settings.noise / 2 * torch.randn_like(z_BSF)
+    return z, available, stages
+
+
+def train_mixers(
+    features: list[Features], weights: LoadedWeights, settings: MixerSettings, seed: int
+) -> LoadedWeights:
+    """Train the mixers and the classifier."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    config = replace(
+        weights.config, mixer_dropout=settings.dropout / 2, sequence_dropout=settings.dropout
+    )
+    network = Wav2Sleep(config)
+    network.signal_encoders.load_state_dict(weights.network.signal_encoders.state_dict())
+    parameters = [p for part in PARTS for p in getattr(network, part).parameters()]
+    optimizer = torch.optim.AdamW(
+        parameters, settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: (
+            min((step + 1) / settings.warmup_steps, 1)
+            * np.exp(-max(step - settings.warmup_steps, 0) / settings.decay_steps)
+        ),
+    )
+    counts = pd.Series([night.dataset for night in features]).value_counts()
+    chances = np.array([settings.dataset_weights[f.dataset] / counts[f.dataset] for f in features])
+    averages = [p.detach().clone() for p in parameters]
+    network.train()
+    losses, start = [], time.monotonic()
+    for step in range(settings.n_steps):
+        z, available, stages = _draw_batch(features, chances / chances.sum(), settings, rng)
+        logits = network.mix(z, available)
+        loss = functional.cross_entropy(logits.flatten(0, 1), stages.flatten(), ignore_index=-1)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        # The mean of all steps so far, until there are enough for one that forgets.
+        share = max(1 - settings.averaging, 1 / (step + 1))
+        with torch.no_grad():
+            for average, parameter in zip(averages, parameters, strict=True):
+                average.lerp_(parameter, share)
+        losses.append(loss.item())
+        if step % 100 == 99:
+            spent = time.monotonic() - start
+            logging.info(f"Step {step + 1}: loss {np.mean(losses[-100:]):.3f}, {spent:.0f} s")
+    with torch.no_grad():
+        for average, parameter in zip(averages, parameters, strict=True):
+            parameter.copy_(average)
+    network.eval().requires_grad_(False)
+    return replace(weights, config=config, network=network)
+
+
+def score(
+    features: list[Features], weights: LoadedWeights, subset: tuple[str, ...]
+) -> dict[str, tuple[float, float]]:
+    """Compute pooled kappa of three and of four stages of each dataset, from a subset."""
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for night in features:
+        if set(subset) <= set(night.signals):
+            z = {
+                name: torch.from_numpy(night.signals[name].astype(np.float32))[None]
+                for name in subset
+            }
+            with torch.inference_mode():
+                proba = weights.network.mix(z).softmax(-1)[0].numpy()
+            scored = night.stages >= 0
+            pairs.setdefault(night.dataset, []).append((night.stages[scored], proba[scored]))
+    found = {}
+    for dataset, some in pairs.items():
+        stages, proba = (np.concatenate(parts) for parts in zip(*some, strict=True))
+        merged = np.stack([proba[:, 0], proba[:, 1] + proba[:, 2], proba[:, 3]], 1)
+        found[dataset] = (
+            float(cohen_kappa_score(THREE[stages], merged.argmax(1))),
+            float(cohen_kappa_score(stages, proba.argmax(1))),
+        )
+    return found
