@@ -15,6 +15,7 @@ from rhythm_pages import describe_left_out, describe_warnings
 from same_loss import describe_times
 from signs import describe_signs
 from study import Study
+from sweeps import describe_choice
 
 from mne_wav2sleep.cohorts.comparison.intervals import FEW_SUBJECTS
 from mne_wav2sleep.network import Wav2SleepConfig
@@ -285,8 +286,8 @@ trained on. Differences are paired: the same nights and seeds. Intervals are by 
 bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if its interval does \
 not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
 
-{format_gains(gains, results, study)}{describe_signs(results, study)}{more}{paper}\
-{describe(results, study)}
+{describe_choice(table, study)}{format_gains(gains, results, study)}\
+{describe_signs(results, study)}{more}{paper}{describe(results, study)}
 
 ---
 

@@ -3,7 +3,9 @@
 import figures
 import numpy as np
 import pages
+import pandas as pd
 import pytest
+import sweeps
 from results import NightResult, Result, TrainingResult
 from study import CONFIGS, read_study
 
@@ -143,6 +145,21 @@ def test_the_figure_of_a_sweep_has_its_numbers():
     np.testing.assert_allclose(line.get_xdata().astype(float), [0, 0.1, 0.3, 0.5, 0.7])
     np.testing.assert_allclose(line.get_ydata(), np.array([0.5, 0.4, 0.3, 0.2, 0.1]) + 0.056)
     assert axes.get_xlabel() == study.x_label
+
+
+def test_the_page_of_a_sweep_says_what_to_choose():
+    study = read_study(CONFIGS / "ppg_masking.yaml")
+    means = {"PPG": [0.4, 0.39, 0.3, 0.2, 0.1], "ECG": [0.1, 0.2, 0.3, 0.31, 0.4]}
+    rows = [
+        {"arm": arm, "subset": subset, "kappa": kappa}
+        for subset, kappas in means.items()
+        for arm, kappa in zip(study.arms, kappas, strict=True)
+    ]
+    text = sweeps.describe_choice(pd.DataFrame(rows), study)
+    assert "from PPG: 0 has the highest mean kappa (0.400), 0.7 the lowest (0.100)" in text
+    assert "within 0.02 of the highest: 0, 0.1\n" in text
+    assert "will be staged: 0.3, with which none of them is more than 0.100 below" in text
+    assert not sweeps.describe_choice(pd.DataFrame(rows), read_study(CONFIGS / "mixer.yaml"))
 
 
 def test_costs_of_what_is_needed_together_are_added_up(tmp_path):
