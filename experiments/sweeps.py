@@ -30,15 +30,16 @@ def describe_choice(table: pd.DataFrame, study: Study) -> str:
     for subset in dict.fromkeys(table["subset"]):
         kappas = means[subset]
         near = kappas[kappas >= kappas.max() - _KEPT].index
+        best, worst = (f"{x:g}" for x in (kappas.idxmax(), kappas.idxmin()))
         lines.append(
-            f"- from {subset}: {kappas.idxmax():g} has the highest mean kappa ({kappas.max():.3f}), "
-            f"{kappas.idxmin():g} the lowest ({kappas.min():.3f}); within {_KEPT:g} of the highest: "
+            f"- from {subset}: {best} has the highest mean kappa ({kappas.max():.3f}), {worst} the "
+            f"lowest ({kappas.min():.3f}); within {_KEPT:g} of the highest: "
             f"{', '.join(f'{x:g}' for x in near)}"
         )
-    worst = (means - means.max()).min(axis="columns")  # what the least favored subset loses
+    losses = (means - means.max()).min(axis="columns")  # of the subset that loses most
     lines.append(
-        f"- if it is not known from which of these nights will be staged: {worst.idxmax():g}, with "
-        f"which none of them is more than {-worst.max() + 0:.3f} below its highest mean kappa"
+        f"- if it is not known from which of these nights will be staged: {losses.idxmax():g}, with "
+        f"which none of them is more than {-losses.max() + 0:.3f} below its highest mean kappa"
     )
     text = "\n".join(lines)
     return (
