@@ -38,8 +38,8 @@ def describe_choice(table: pd.DataFrame, study: Study) -> str:
         )
     losses = (means - means.max()).min(axis="columns")  # of the subset that loses most
     lines.append(
-        f"- if it is not known from which of these nights will be staged: {losses.idxmax():g}, with "
-        f"which none of them is more than {-losses.max() + 0:.3f} below its highest mean kappa"
+        f"- if it is not known from which of these nights will be staged: {losses.idxmax():g}, "
+        f"with which none of them is more than {-losses.max() + 0:.3f} below its highest mean kappa"
     )
     text = "\n".join(lines)
     return (
