@@ -115,7 +115,8 @@ class Wav2SleepConfig:
     relative_features : bool
         Whether the features of each signal are relative to their mean over the epochs of the
         recording that have it. Mixers then see how an epoch differs from the rest of the night, and
-        not how people differ, which helps if few people were trained on. Not for a causal network.
+        not how people differ, which helps if few people were trained on. Nights are neither padded
+        nor cropped then, and the network cannot be causal.
     epoch_mixer : str
         ``"attention"``, as released, or ``"concat"``, the alternative in the paper: a linear layer
         on the concatenated features of all signals, with zeros for missing signals.

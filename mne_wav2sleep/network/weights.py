@@ -43,6 +43,14 @@ class WeightsInfo:
     caution: str | None
     bases: tuple[BaseWeights, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse padding of which features would be a part of what they are relative to."""
+        if self.config.relative_features and self.preprocessing.padded_epochs:
+            raise ValueError(
+                "relative_features are relative to the recording, but its padding would count as "
+                f"well: padded_epochs is {self.preprocessing.padded_epochs}. Set it to 0"
+            )
+
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities that the network reads, in alphabetical order."""

@@ -8,12 +8,35 @@ import numpy as np
 from ..cautions import warn
 from ..cohorts import PreparedNight
 from ..network import LoadedWeights
+from .settings import TrainingSettings
 
 _MOST = 6
 """Number of nights that a message names."""
 _TRIAL = "mne-wav2sleep tries whether workers can start"
 _RUNS_AGAIN = 87
 """Exit code of a trial that ran the user's script again."""
+
+
+def check_crop(weights: LoadedWeights, settings: TrainingSettings) -> None:
+    """Check that features are relative to whole nights in training, as they are in staging.
+
+    Parameters
+    ----------
+    weights : LoadedWeights
+        The initial weights.
+    settings : TrainingSettings
+        The settings.
+
+    Raises
+    ------
+    ValueError
+        If nights are cropped.
+    """
+    if weights.config.relative_features and settings.crop is not None:
+        raise ValueError(
+            "relative_features are relative to the whole night, but training would crop it to "
+            f"{settings.crop} epochs. Set crop to None, with micro_batch_size=1 if memory is short."
+        )
 
 
 def check_losses(

@@ -26,7 +26,7 @@ from ..network.info import describe_config
 from ..verbosity import Verbosity, check_type, logger, pluralize, verbose
 from .card import write_card
 from .checkpoints import choose_checkpoint, read_kept
-from .checks import check_losses, check_workers
+from .checks import check_crop, check_losses, check_workers
 from .curve import write_curve
 from .extension import choose_parts, extend_start
 from .locking import lock_folder
@@ -135,6 +135,7 @@ def train_in_folder(
         The model folder.
     """
     devices = check_run(run)
+    check_crop(start, run.settings)
     described = describe_training(start, run)
     check_folder(folder, described)
     with lock_folder(folder, run.n_devices):

@@ -4,8 +4,13 @@ import pytest
 import torch
 
 from mne_wav2sleep import load_weights, save_weights
-from mne_wav2sleep.network import Engine, Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.calibration import Calibration
+from mne_wav2sleep.errors import WeightsError
+from mne_wav2sleep.network import Engine, LoadedWeights, Preprocessing, Wav2Sleep, Wav2SleepConfig
+from mne_wav2sleep.network.info import describe_config
 from mne_wav2sleep.network.relative import subtract_means
+from mne_wav2sleep.training import TrainingSettings
+from mne_wav2sleep.training.checks import check_crop
 
 TINY = {
     "initial_channels": 4,
@@ -58,7 +63,25 @@ def test_a_night_is_the_same_alone_and_beside_a_longer_one(features):
     torch.testing.assert_close(logits[("ECG", "THX")], plain)
 
 
-def test_it_is_kept_in_a_model_folder(tmp_path):
+def make_weights():
     config = Wav2SleepConfig(relative_features=True, **TINY)
-    folder = save_weights(Wav2Sleep(config), tmp_path / "model")
-    assert load_weights(folder).config == config
+    info = describe_config(config, name="x", preprocessing=Preprocessing(padded_epochs=0))
+    network = Wav2Sleep(config).eval().requires_grad_(False)
+    return LoadedWeights(**vars(info), network=network, calibration=Calibration())
+
+
+def test_it_is_kept_in_a_model_folder(tmp_path):
+    weights = make_weights()
+    folder = save_weights(weights, tmp_path / "model")
+    assert load_weights(folder).config == weights.config
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"padded_epochs": 0', '"padded_epochs": 1200'))
+    with pytest.raises(WeightsError, match="padding would count as well: padded_epochs is 1200"):
+        load_weights(folder)
+
+
+def test_nights_are_not_cropped_in_training():
+    settings = TrainingSettings(crop=100)
+    with pytest.raises(ValueError, match=r"would crop it to 100 epochs\. Set crop to None"):
+        check_crop(make_weights(), settings)
+    check_crop(make_weights(), TrainingSettings())
