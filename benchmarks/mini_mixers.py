@@ -4,7 +4,6 @@ Features are computed once for each night, so that a step on whole nights takes 
 on one core, and people can be left out in turn (train_candidate.py --fold).
 """
 
-import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,7 +155,7 @@ def train_mixers(
         losses.append(loss.item())
         if step % 100 == 99:
             spent = time.monotonic() - start
-            logging.info(f"Step {step + 1}: loss {np.mean(losses[-100:]):.3f}, {spent:.0f} s")
+            print(f"Step {step + 1}: loss {np.mean(losses[-100:]):.3f}, {spent:.0f} s", flush=True)
     with torch.no_grad():
         for average, parameter in zip(averages, parameters, strict=True):
             parameter.copy_(average)

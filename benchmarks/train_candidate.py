@@ -68,33 +68,28 @@ SHOWN = (("ECG",), ("PPG",), ("ABD", "ECG", "PPG", "THX"))
 SHORTEST_INTERVAL_S = 0.3  # between beats that a detector found
 
 
-def read_hypnograms(folder: Path | None) -> dict[Path, np.ndarray]:
+def read_hypnograms(folder: Path) -> dict[Path, np.ndarray]:
     """Read the stages of all hypnograms in a folder and its subfolders, in a random order."""
-    paths = [] if folder is None else sorted(folder.rglob("*.npz"))
+    paths = sorted(folder.rglob("*.npz"))
+    if not paths:
+        raise SystemExit(f"There are no hypnograms (*.npz) in {folder}.")
     order = np.random.default_rng(SEED).permutation(len(paths))
     return {paths[i]: np.load(paths[i])["stages"].astype(int) for i in order}
 
 
 def plan_simulated(n_nights: int, hypnograms: Sequence[Path]) -> list[Plan]:
-    """List simulated nights, every second of which has the stages of a hypnogram, if there are."""
-    return [
-        Plan(
-            "simulated",
-            f"s{i}",
-            hypnograms[(i // 2) % len(hypnograms)] if i % 2 and hypnograms else None,
-            i,
-        )
-        for i in range(n_nights)
-    ]
+    """List simulated nights, every second of which has the stages of a hypnogram."""
+    sources = [hypnograms[i // 2 % len(hypnograms)] if i % 2 else None for i in range(n_nights)]
+    return [Plan("simulated", f"s{i}", source, i) for i, source in enumerate(sources)]
 
 
 def read_beats(
     folders: Mapping[str, Path], split: dict[str, dict[str, list[str]]], beats_only: Path | None
 ) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Read beats, their kinds and the duration in s of records whose stages are not used."""
-    test = {subject for parts in split.values() for subject in parts["test"]}
+    """Read beats, their kinds and the duration in s of records of people who are trained on."""
+    chosen = split["slpdb"]["training"]
     records = find_records(folders["slpdb"], "slpdb")
-    paths = [path for name, some in records.items() if name not in test for path in some]
+    paths = [path for name, some in records.items() if name in chosen for path in some]
     beats = []
     for path in paths:
         record = np.load(path)
@@ -125,7 +120,7 @@ def make_piece(
     )
     duration = 30.0 * n_epochs
     subject = draw_subject(rng, population=population)
-    if number % 2 and beats:
+    if number % 2:
         stages = np.full(n_epochs, int(rng.integers(0, 5)))  # movements alone depend on it
         times, kinds = cut_beats(beats, duration, rng)
         breathing = breathing_from_beats(times, duration=duration, rng=rng)
@@ -217,12 +212,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slpdb", type=Path, required=True)
     parser.add_argument("--sleep-accel", type=Path, required=True)
-    parser.add_argument("--hypnograms", type=Path, help="stages of half of the simulated nights")
-    parser.add_argument("--beats", type=Path, help="beats without stages, for pretraining")
+    parser.add_argument(
+        "--hypnograms", type=Path, required=True, help="stages of half of the simulated nights"
+    )
+    parser.add_argument("--beats", type=Path, help="more beats, without stages, for pretraining")
     parser.add_argument("--work", type=Path, default=Path("candidate-work"))
     parser.add_argument("--simulated", type=int, default=240, help="simulated nights")
     parser.add_argument("--copies", type=int, default=12, help="renderings of each real night")
-    parser.add_argument("--fold", type=int, help="leave out the people of this fold, from 0 to 3")
+    parser.add_argument("--fold", type=int, choices=range(4), help="leave out its people")
     parser.add_argument("--jobs", type=int, default=2, help="nights prepared in parallel")
     parser.add_argument("--pretrain-only", action="store_true")
     parser.add_argument("--prepare-only", action="store_true")
@@ -231,11 +228,13 @@ def main() -> None:
     folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
     split = split_subjects(folders)
     hypnograms = read_hypnograms(options.hypnograms)
-    beats = read_beats(folders, split, options.beats)
     out = options.work
     if options.fold is not None:
         split = hold_out(split, options.fold)
         out = options.work / f"fold{options.fold}"
+        held = {name: parts["validation"] for name, parts in split.items()}
+        print(f"Left out in fold {options.fold}: {held}", flush=True)
+    beats = read_beats(folders, split, options.beats)
     nights_dir = options.work / "nights"
     out.mkdir(parents=True, exist_ok=True)
     (out / "split.json").write_text(json.dumps(split, indent=2) + "\n")

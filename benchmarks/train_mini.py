@@ -200,7 +200,12 @@ def simulate(plan: Plan) -> mne.io.RawArray:
 def prepare(plan: Plan, folder: Path, *, augment: bool = True) -> PreparedNight:
     """Make and prepare a night, unless its file exists."""
     mne.set_log_level("error")
-    here = folder / plan.dataset / f"{plan.subject}-{plan.number}"
+    # All that it is made from: validation nights are not augmented, and simulated ones may have the
+    # stages of a real one.
+    kind = "" if augment else "-plain"
+    if plan.dataset == "simulated":
+        kind = "" if plan.source is None else f"-{plan.source.stem}"
+    here = folder / plan.dataset / f"{plan.subject}-{plan.number}{kind}"
     if done := list(here.glob("*.safetensors")):
         return open_night(done[0])
     if plan.dataset == "simulated":

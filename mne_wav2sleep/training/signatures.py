@@ -139,9 +139,12 @@ def _find_unlearned(kappas: pd.DataFrame, masking: Masking, nights: str) -> list
             mean, of_rest = own[both].mean(), rest.mean()
             low, _ = _bootstrap((rest - own[both]).to_numpy())
             _, high = _bootstrap(own[both].to_numpy())
-            is_near_chance = high < _CHANCE and others.loc[both].mean().max() > _LEARNED
+            best = others.loc[both].mean()
+            is_near_chance = high < _CHANCE and best.max() > _LEARNED
             is_unlearned = is_near_chance or (mean < _HALF * of_rest and low > _FAR)
             versus = f"the other signals alone {of_rest:.2f} on the same nights"
+            if is_near_chance:
+                versus = f"{best.idxmax()} alone {best.max():.2f} on the same nights"
         else:  # alone in its dataset, with nothing to be compared with but chance
             if len(own) < FEWEST_SUBJECTS or not (others.mean() > _LEARNED).any():
                 continue

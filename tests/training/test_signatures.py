@@ -60,6 +60,7 @@ def test_a_signal_near_chance_in_a_weak_network_was_not_learned():
     weak = {"ECG": 0.27, "PPG": 0.01, "ABD": 0.09, "THX": 0.18, "ABD+ECG+PPG+THX": 0.3}
     [found] = find_signatures(make_scores(weak, spread=0.02), Masking())
     assert found.name == "PPG alone"
+    assert "ECG alone 0.2" in found.text
     weak = {name: mean / 3 for name, mean in weak.items()}  # in which no signal was learned
     assert find_signatures(make_scores(weak, spread=0.02), Masking()) == []
 

@@ -30,15 +30,14 @@ def read_in_bed(cohort: Cohort, nights: Iterable[str]) -> dict[str, slice]:
     """
     in_bed: dict[str, slice] = {}
     lacking = []
-    known = {"time_in_bed", *_EPOCHS} <= set(cohort.table.columns)
-    table = cohort.table if known else cohort.table.iloc[:0]
+    table = cohort.table
     for night in nights:
-        source = table["time_in_bed"].get(night)
+        source = table["time_in_bed"].get(night) if "time_in_bed" in table else None
         if not isinstance(source, str) or source == WHOLE_RECORDING:
             continue
         try:
             first, n_epochs = (int(table.at[night, name]) for name in _EPOCHS)
-        except (ValueError, TypeError, OverflowError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             first = n_epochs = 0
         if first >= 0 and n_epochs > 0:
             in_bed[night] = slice(first, first + n_epochs)
