@@ -47,9 +47,11 @@ def describe_warnings(results: Sequence[Result], study: Study) -> str:
         n_nights = sum(len({night.subject for night in one.nights}) for one in some)
         n_noticed = sum(len(one.noticed or ()) for one in some)
         shares = [share for one in some for share in (one.implausible or {}).values()]
-        implausible = f"{100 * np.mean(shares):.1f} (at most {100 * max(shares):.1f})"
+        implausible = ""
+        if shares:
+            implausible = f"{100 * np.mean(shares):.1f} (at most {100 * max(shares):.1f})"
         spent = float(np.mean([one.staging_s or np.nan for one in some]))
-        cells = [n_nights, n_noticed, implausible if shares else "", format_number(spent, 1)]
+        cells = [n_nights, n_noticed, implausible, format_number(spent, 1)]
         rows.append([arm.label, *cells])
     columns = ["rhythm", "nights", "with a warning of the rhythm"]
     columns += ["implausible epochs of the ECG (%)", "CPU time of a night (s)"]
