@@ -13,7 +13,7 @@ _LOSS = "validation_loss"
 
 
 def find_column(unified: Sequence[str], special: Sequence[str]) -> str | None:
-    """Find the loss of a network for all signals that compares with that of a specialized one.
+    """Find the loss that compares a network for all signals with a specialized one.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ def find_column(unified: Sequence[str], special: Sequence[str]) -> str | None:
     Returns
     -------
     column : str or None
-        Its column of the passes: from all signals, or from one alone; None for other subsets,
-        whose loss is not measured in training.
+        The column in the passes of both: the loss from all signals, or from one alone; None for
+        other subsets, whose loss is not measured in training.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def find_times(unified: Result, special: Result) -> tuple[float, float, float] |
     column = find_column(_list_signals(unified), _list_signals(special))
     if column is None:
         return None
-    runs = [list_losses(unified, column), list_losses(special, _LOSS)]
+    runs = [list_losses(one, column) for one in (unified, special)]
     if any(np.isnan(losses).all() for losses, _ in runs):
         return None
     level = max(float(np.nanmin(losses)) for losses, _ in runs)
