@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from differences import HIGHER, LOWER, SAME, compare_arms, find_seeds, format_difference
+from differences import compare_arms, describe_differences, find_seeds, format_difference
 from figures import plot_subsets, plot_sweep
 from gains import compare_gains, describe_gains, format_gains, name_random_encoders
-from results import Result, check_comparable
+from results import MINUTE, Result, check_comparable
 from rhythm_pages import describe_left_out, describe_warnings
 from same_loss import describe_times
 from signs import describe_signs
@@ -25,7 +25,6 @@ from mne_wav2sleep.training import TrainingSettings
 from mne_wav2sleep.training.card import format_number, format_table
 from mne_wav2sleep.verbosity import pluralize
 
-_MINUTE = 60.0
 _FEW_SEEDS = 3
 """Number of seeds below which intervals are doubtful."""
 
@@ -55,18 +54,8 @@ def describe_claims(table: pd.DataFrame, study: Study) -> list[str]:
     compared = table[table["arm"] != study.reference]
     for (arm, cohort), rows in compared.groupby(["arm", "cohort"], sort=False):
         where = f" on the test nights of {cohort}" if study.by_cohort else ""
-        for kind in (HIGHER, LOWER, SAME):
-            some = rows[rows["claim"] == kind]
-            if some.empty:
-                continue
-            shown = "; ".join(
-                f"{row['subset']} ({format_difference(row)})" for _, row in some.iterrows()
-            )
-            sentences.append(
-                f"**{study.arms[str(arm)].label}**: kappa is **{kind}** "
-                f"{'from' if kind == SAME else 'than'} that of {reference}{where}, when staged "
-                f"from {shown}."
-            )
+        texts = describe_differences(rows, "subset", reference, f"{where}, when staged from")
+        sentences += [f"**{study.arms[str(arm)].label}**: {text}" for text in texts]
     return sentences
 
 
@@ -97,7 +86,7 @@ def _format_costs(results: Sequence[Result], study: Study) -> str:
     rows = []
     for name, arm in study.arms.items():
         some = [one for one in results if one.arm == name]
-        minutes = [one.cpu_s / _MINUTE for one in some]
+        minutes = [one.cpu_s / MINUTE for one in some]
         passes = [sum(len(training.passes) for training in one.trainings) for one in some]
         is_complete = all(t.is_cpu_complete for one in some for t in one.trainings)
         rows.append(
@@ -120,7 +109,7 @@ def _format_costs(results: Sequence[Result], study: Study) -> str:
             [
                 "all but the first, together",
                 n_seeds,
-                f"{sum(one.cpu_s for one in others) / n_seeds / _MINUTE:.1f}",
+                f"{sum(one.cpu_s for one in others) / n_seeds / MINUTE:.1f}",
                 "",
                 f"{sum(one.n_parameters for one in first):,}",
                 f"{sum(one.n_bytes for one in first) / 1e6:.2f}",
@@ -208,7 +197,7 @@ def _describe_pretraining(results: Sequence[Result]) -> str:
     ]
     return (
         "All arms and seeds began with the same encoders, which were pretrained on simulated "
-        f"pieces without stages ({known['cpu_s'] / _MINUTE:.1f} CPU min, once). Seeds vary the "
+        f"pieces without stages ({known['cpu_s'] / MINUTE:.1f} CPU min, once). Seeds vary the "
         "initial mixers, the order and crops of nights, masking and dropout."
         f"{name_random_encoders(results)} Share of the variance "
         "that the encoders explained on pieces that they were not trained on:\n\n"
@@ -335,7 +324,7 @@ def _warn_of_scale(results: Sequence[Result], study: Study) -> str:
 
 def _describe_training(results: Sequence[Result], study: Study) -> str:
     """Describe what was trained, on what, and what it cost."""
-    total = sum(one.cpu_s for one in results) / _MINUTE
+    total = sum(one.cpu_s for one in results) / MINUTE
     return f"""## Cost
 
 {len(results)} runs took {total:.0f} CPU min. A run that studies share counts in each.

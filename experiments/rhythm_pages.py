@@ -58,13 +58,13 @@ def describe_warnings(results: Sequence[Result], study: Study) -> str:
     recorded = ""
     if study.recorded:
         recorded = (
-            "\n\nThe real ectopic ECG is a recording of somebody else, pieces of which replace the "
-            "simulated ECG in the episodes, with its amplitude. When its heart beats says nothing "
-            "of the stages, and the PPG and belts stay in sinus rhythm."
+            "\n\nThe real ectopic ECG is a recording of another person, pieces of which replace "
+            "the simulated ECG in the episodes, with its amplitude. When its heart beats says "
+            "nothing of the stages, and the PPG and belts stay in sinus rhythm."
         )
     return f"""{format_table(columns, rows)}
 
 Warnings are those of staging a night (`SleepStagerW2S.cautions`), that the heart beats \
-irregularly, or at a fixed rate. Implausible are epochs in which `SleepStagerW2S.quality()` finds \
-no heart beats at a possible rate and of similar shape: the mean over nights, and the highest one; \
+irregularly, or at a fixed rate. An epoch is implausible if `SleepStagerW2S.quality()` finds no \
+heart beats at a possible rate and of similar shape: the mean over nights, and the highest one; \
 empty where that was not asked. The time includes simulating a night.{recorded}"""

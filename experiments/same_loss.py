@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from results import Result
+from results import MINUTE, Result
 from study import Study
 
 from mne_wav2sleep.training.card import format_table
 
-_MINUTE = 60.0
 _LOSS = "validation_loss"
 
 
@@ -133,12 +132,12 @@ def describe_times(results: Sequence[Result], study: Study) -> str:
         if len(found[arm]) < len(seeds):
             unknown.append(f"{label} ({len(seeds) - len(found[arm])} of {len(seeds)} seeds)")
         losses, *spent = zip(*found[arm], strict=True) if found[arm] else ((), (), ())
-        rows.append([label, _format(losses, 3), *(_format(s, 1, _MINUTE) for s in spent)])
+        rows.append([label, _format(losses, 3), *(_format(s, 1, MINUTE) for s in spent)])
     if found and not unknown:
         # The one network has to reach the losses of all, which are trained one after the other.
         each = list(zip(*found.values(), strict=True))  # by seed
-        first = _format([max(one[1] for one in some) for some in each], 1, _MINUTE)
-        total = _format([sum(one[2] for one in some) for some in each], 1, _MINUTE)
+        first = _format([max(one[1] for one in some) for some in each], 1, MINUTE)
+        total = _format([sum(one[2] for one in some) for some in each], 1, MINUTE)
         rows.append(["these together", "", first, total])
     columns = ["specialized network", "validation loss that both reach"]
     columns += [f"{study.arms[study.reference].label} (CPU min)", "specialized network (CPU min)"]

@@ -150,7 +150,7 @@ def test_a_study_takes_the_file(file, tmp_path, monkeypatch, caplog):
     )
     text = page.read_text("utf-8")
     assert left_out not in text
-    assert "real ectopic ECG is a recording of somebody else" in text
+    assert "real ectopic ECG is a recording of another person" in text
     sinus, whole = results["sinus"], results["recorded_ectopy-100"]
     assert {n.subset for n in sinus.nights} == set(study.subsets)
     ppg = [[n.kappa for n in one.nights if n.subset == "PPG"] for one in (sinus, whole)]

@@ -100,7 +100,10 @@ def test_the_page_says_what_they_add_and_how(study, tmp_path):
         "without, when the other signals are ABD+ECG+THX (+0.400" in page
     )
     assert "- **ECG, belts and activity**: kappa is **lower** than that of ECG and belts" in page
-    assert "- **ECG, belts and EEG**: kappa is **not told apart** from that of ECG" in page
+    assert (
+        "- **ECG, belts and EEG**: kappa is **not significantly different** from that of ECG"
+        in page
+    )
     assert "| EEG | ECG, belts and EEG | 0.656 (0.6" in page
     assert page.count("| reference |") == 1  # an arm from what it alone reads is no reference
     assert "There is no pretraining for ACT and EEG" in page

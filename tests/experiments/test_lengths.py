@@ -14,7 +14,7 @@ import scales
 import study as studies
 import torch
 import yaml
-from results import NightResult, Result, ResultStore, TrainingResult
+from results import NightResult, Result, ResultStore, TrainingResult, write_model
 
 from mne_wav2sleep.modalities import MODALITIES
 from mne_wav2sleep.network import Wav2Sleep
@@ -123,9 +123,8 @@ def test_an_interrupted_measurement_is_resumed(measured, tmp_path, two_arms, sca
     monkeypatch.setattr(lengths, "_LEAST_S", 0)
     found, _ = measured
     path = find(tmp_path)
-    path.parent.mkdir(parents=True)
     half = found.model_copy(update={"measurements": found.measurements[:-3]})
-    lengths._write(path, half)
+    write_model(path, half, "measurements")
     resumed = measure(tmp_path, two_arms, scale)
     assert resumed.measurements[:-3] == half.measurements
     assert resumed.list_missing() == []
@@ -137,10 +136,11 @@ def test_an_interrupted_measurement_is_resumed(measured, tmp_path, two_arms, sca
 def test_times_of_two_machines_are_not_mixed(measured, tmp_path, two_arms, scale, mixer_alone):
     other = measured[0].model_copy(update={"machine": {"processor": "abacus"}})
     path = find(tmp_path)
-    path.parent.mkdir(parents=True)
-    lengths._write(path, other)
+    write_model(path, other, "measurements")
     assert measure(tmp_path, two_arms, scale) == other  # complete
-    lengths._write(path, other.model_copy(update={"measurements": other.measurements[1:]}))
+    write_model(
+        path, other.model_copy(update={"measurements": other.measurements[1:]}), "measurements"
+    )
     again = measure(tmp_path, two_arms, scale)
     assert again.machine == measured[0].machine
     assert not set(again.measurements) & set(other.measurements)
@@ -149,8 +149,7 @@ def test_times_of_two_machines_are_not_mixed(measured, tmp_path, two_arms, scale
 
 def test_a_changed_study_is_measured_anew(measured, tmp_path, two_arms, scale, mixer_alone):
     path = find(tmp_path)
-    path.parent.mkdir(parents=True)
-    lengths._write(path, measured[0])
+    write_model(path, measured[0], "measurements")
     longer = two_arms.lengths.model_copy(update={"hours": [0.1, 0.3]})
     found = measure(tmp_path, two_arms.model_copy(update={"lengths": longer}), scale)
     assert sorted(set(found.table["hours"])) == [0.1, 0.3]
@@ -228,9 +227,8 @@ def make_measured(study, scale, hours=(2.0, 48.0)):
 
 def test_the_page_says_what_was_measured(tmp_path, study, scale, monkeypatch):
     folder = tmp_path / "results"
-    find(folder).parent.mkdir(parents=True)
     measured = make_measured(study, scale)
-    lengths._write(find(folder), measured)
+    write_model(find(folder), measured, "measurements")
     for arm, config in measured.described["arms"].items():
         ResultStore(folder).write(make_result(arm, config, 0.2))
     options = ["--report", "--results", str(folder), "--pages", str(tmp_path)]
@@ -289,20 +287,25 @@ def test_measurements_that_do_not_fit_are_refused(tmp_path, study, scale):
     results = [make_result(arm, {"feature_dim": 16}, 0.2) for arm in study.arms]
     whole = make_measured(study, scale)
     path = find(tmp_path)
-    path.parent.mkdir(parents=True)
 
     def collect():
         return lengths.collect_lengths(tmp_path, "sequence_mixer", study, results)
 
     assert collect() == []
-    lengths._write(path, whole)
+    write_model(path, whole, "measurements")
     with pytest.raises(ValueError, match=r"of another network of the arm dilated than its results"):
         collect()
-    lengths._write(path, whole.model_copy(update={"measurements": whole.measurements[1:]}))
+    write_model(
+        path, whole.model_copy(update={"measurements": whole.measurements[1:]}), "measurements"
+    )
     with pytest.raises(ValueError, match="lacks 1 measurements"):
         collect()
     arms = {**whole.described["arms"], "other": {}}
-    lengths._write(path, whole.model_copy(update={"described": whole.described | {"arms": arms}}))
+    write_model(
+        path,
+        whole.model_copy(update={"described": whole.described | {"arms": arms}}),
+        "measurements",
+    )
     with pytest.raises(ValueError, match="of other arms"):
         collect()
     path.write_text("{}", encoding="utf-8")

@@ -77,7 +77,7 @@ def test_a_sweep_says_where_it_is_better(tmp_path):
     kappas = {"p00": 0.3, "p01": 0.2, "p03": 0.2, "p05": 0.1, "p07": 0.05}
     page = pages.write_page("x", make_results(study, kappas), study, tmp_path).read_text("utf-8")
     assert "- **0**: kappa is **higher** than that of 0.1, when staged from PPG (+0.100" in page
-    assert "- **0.3**: kappa is **not told apart** from that of 0.1" in page
+    assert "- **0.3**: kappa is **not significantly different** from that of 0.1" in page
     assert "- **0.7**: kappa is **lower** than that of 0.1, when staged from PPG (-0.150" in page
     # What differs, and nothing of what does not; the seed is no setting of an arm.
     different = page[page.index("Arms differ in") : page.index("<details>")]
