@@ -197,6 +197,8 @@ def _list_steps(trainings: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int],
             values = flatten(defaults | one["settings"] | {"trainable": one["trainable"]})
             values = {k: str(v) for k, v in values.items() if k != "seed"}
             first = steps.get((1, number), {})
+            unset = dict.fromkeys(first, "not set") if phase > 1 else {}
+            values = unset | values
             steps[phase, number] = {k: v for k, v in values.items() if first.get(k) != v}
     return {place: values for place, values in steps.items() if values}
 

@@ -183,6 +183,11 @@ def test_settings_that_phases_repeat_do_not_differ(tmp_path):
     different = page[page.index("Arms differ in") : page.index("<details>")]
     rows = [line for line in different.splitlines() if line.startswith("|")][3:]
     assert rows == ["| phase 2, training 1.crop |  | 30 |  |  |"]
+    masking = {"masking": {"drop": {"EOG": 0.5}}}
+    for name in ("transfer", "first"):
+        trained[name][0] = trained[name][0] | {"settings": {"crop": 120} | masking}
+    page = pages.write_page("x", results, study, tmp_path).read_text("utf-8")
+    assert "| phase 2, training 1.masking.drop.EOG |  | not set |  |  |" in page
     assert "only what changes is listed" in different
 
 
