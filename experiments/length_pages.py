@@ -108,7 +108,7 @@ def _compare_memory(one: pd.Series, other: pd.Series, noise: float | None) -> fl
     return None if noise is not None and 1 / noise <= ratio <= noise else ratio
 
 
-def _format_growth(first: pd.Series, last: pd.Series, noise: float | None) -> str:
+def _format_growth(noise: float | None, first: pd.Series, last: pd.Series) -> str:
     """Format how many times as much time and memory the longest recording takes."""
     times = f"{last['cpu_s'] / first['cpu_s']:.1f} times the CPU time"
     values = f"{format_time(first['cpu_s'])} to {format_time(last['cpu_s'])}"
@@ -119,7 +119,7 @@ def _format_growth(first: pd.Series, last: pd.Series, noise: float | None) -> st
     return f"{times} ({values}) and {more:.1f} times the memory ({memory})"
 
 
-def _format_ratio(one: pd.Series, other: pd.Series, noise: float | None) -> str:
+def _format_ratio(noise: float | None, one: pd.Series, other: pd.Series) -> str:
     """Format how many times as much time and memory one takes as the other."""
     text = f"{one['cpu_s'] / other['cpu_s']:.2f} times the CPU time"
     more = _compare_memory(one, other, noise)
@@ -148,7 +148,7 @@ def describe_lengths(measured: LengthsResult, study: Study) -> list[str]:
     reference = study.arms[study.reference].label
     for arm in study.arms:
         growth = [
-            f"{phrase} {_format_growth(*(_get(table, arm, part, h) for h in (first, last)), noise)}"
+            f"{phrase} {_format_growth(noise, *(_get(table, arm, part, h) for h in (first, last)))}"
             for part, phrase in _PHRASES.items()
         ]
         sentences.append(
@@ -160,7 +160,7 @@ def describe_lengths(measured: LengthsResult, study: Study) -> list[str]:
             continue
         ratios = [
             f"{phrase} "
-            + _format_ratio(*(_get(table, a, part, last) for a in (arm, study.reference)), noise)
+            + _format_ratio(noise, *(_get(table, a, part, last) for a in (arm, study.reference)))
             for part, phrase in _PHRASES.items()
         ]
         sentences.append(
