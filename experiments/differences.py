@@ -1,6 +1,6 @@
 """Scores of arms on the same nights, their differences, and intervals of both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from study import Study
 from mne_wav2sleep.cohorts.comparison.intervals import N_DRAWS, SEED
 
 _LEVELS = (0.025, 0.975)
-HIGHER, LOWER, SAME = "higher", "lower", "not told apart"
+HIGHER, LOWER, SAME = "higher", "lower", "not significantly different"
 """What an interval says of a difference."""
 
 
@@ -60,12 +60,13 @@ def claim(low: float, high: float) -> str:
     Returns
     -------
     text : str
-        ``"higher"``, ``"lower"`` or ``"not told apart"``; empty if there is no interval.
+        ``"higher"``, ``"lower"`` or ``"not significantly different"``; empty if there is no
+        interval.
 
     Examples
     --------
     >>> claim(0.01, 0.2), claim(-0.2, -0.01), claim(-0.1, 0.1)
-    ('higher', 'lower', 'not told apart')
+    ('higher', 'lower', 'not significantly different')
     """
     if np.isnan(low):
         return ""
@@ -92,6 +93,61 @@ def format_difference(row: Mapping[str, Any]) -> str:
     """
     low, high = row["difference low"], row["difference high"]
     return f"{row['difference']:+.3f}, {low:+.3f} to {high:+.3f}"
+
+
+def compare_scores(
+    values: NDArray[np.float64], others: NDArray[np.float64]
+) -> dict[str, float | str]:
+    """Compare the scores of an arm with those of another one on the same nights.
+
+    Parameters
+    ----------
+    values, others : array, shape (n_seeds, n_subjects)
+        The scores of both.
+
+    Returns
+    -------
+    row : dict of str to float or str
+        ``difference``, ``difference low``, ``difference high`` and ``claim``.
+    """
+    difference = values - others
+    low, high = bootstrap_mean(difference)
+    return {
+        "difference": float(difference.mean()) if difference.size else np.nan,
+        "difference low": low,
+        "difference high": high,
+        "claim": claim(low, high),
+    }
+
+
+def describe_differences(
+    rows: pd.DataFrame, column: str, reference: str, place: str
+) -> Iterator[str]:
+    """Say what the intervals of some differences from one reference show.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        The differences, each with what it shows (``claim``).
+    column : str
+        The column that says of what each is.
+    reference : str
+        What the reference is called.
+    place : str
+        What comes before the values of the column.
+
+    Yields
+    ------
+    text : str
+        The end of a sentence for each kind of claim.
+    """
+    for kind in (HIGHER, LOWER, SAME):
+        some = rows[rows["claim"] == kind]
+        if some.empty:
+            continue
+        shown = "; ".join(f"{r[column]} ({format_difference(r)})" for _, r in some.iterrows())
+        preposition = "from" if kind == SAME else "than"
+        yield f"kappa is **{kind}** {preposition} that of {reference}{place} {shown}."
 
 
 def collect_scores(results: Sequence[Result]) -> pd.DataFrame:
@@ -161,15 +217,20 @@ def spread_scores(
     return means.unstack(["cohort", "subject"])
 
 
+def keep_common(kappas: Mapping[Any, pd.DataFrame]) -> dict[Any, pd.DataFrame]:
+    """Keep the subjects with a kappa in all seeds of all arms, since some nights have none."""
+    kept = pd.concat(kappas.values()).dropna(axis=1, how="any").columns
+    return {arm: kappa[kept] for arm, kappa in kappas.items()}
+
+
 def _compare_arms(scores: pd.DataFrame, study: Study, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Compare the arms on nights of one subset."""
     arms = [name for name in study.arms if name in set(scores["arm"])]
-    kappas = {arm: spread_scores(scores, arm, "kappa", seeds) for arm in arms}
     # Kappa is not defined for some nights of a single stage: they are left out for all arms.
-    kept = pd.concat(kappas.values()).dropna(axis=1, how="any").columns
+    kappas = keep_common({arm: spread_scores(scores, arm, "kappa", seeds) for arm in arms})
     rows = []
     for arm in arms:
-        values = kappas[arm][kept].to_numpy()
+        kept, values = kappas[arm].columns, kappas[arm].to_numpy()
         low, high = bootstrap_mean(values)
         row = {
             "arm": arm,
@@ -180,14 +241,7 @@ def _compare_arms(scores: pd.DataFrame, study: Study, seeds: Sequence[int]) -> l
             "sd of seeds": values.mean(1).std(ddof=1) if len(seeds) > 1 else np.nan,
         }
         if arm != study.reference and study.reference in arms:
-            difference = values - kappas[study.reference][kept].to_numpy()
-            lowest, highest = bootstrap_mean(difference)
-            row |= {
-                "difference": difference.mean(),
-                "difference low": lowest,
-                "difference high": highest,
-                "claim": claim(lowest, highest),
-            }
+            row |= compare_scores(values, kappas[study.reference].to_numpy())
         rows.append(row | {"seeds": len(seeds), "subjects": len(kept)})
     return rows
 

@@ -1,12 +1,12 @@
 """A recorded ECG with ectopic beats, pieces of which replace the simulated one."""
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from npz import read_arrays
 from numpy.typing import NDArray
 from scipy import signal
 
@@ -62,13 +62,8 @@ def read_ectopic_ecg(path: Path) -> EctopicECG:
         f"sampling rate in Hz ({_RATES[0]:g} to {_RATES[1]:g})."
     )
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = max(path.stat().st_size, sum(one.file_size for one in archive.infolist()))
-        if size > _LARGEST:
-            raise ValueError(f"it has {size:,} bytes, more than {_LARGEST:,}")
-        with np.load(path, allow_pickle=False) as file:
-            data, sfreq = np.asarray(file["ecg_mv"]), np.asarray(file["sfreq"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        data, sfreq = read_arrays(path, ["ecg_mv", "sfreq"], _LARGEST)
+    except ValueError as error:
         raise ValueError(f"{path} is not a recorded ECG: {error}. {advice}") from error
     is_valid = (
         data.ndim == 1 and sfreq.ndim == 0 and {data.dtype.kind, sfreq.dtype.kind} <= {*"iuf"}
@@ -78,12 +73,22 @@ def read_ectopic_ecg(path: Path) -> EctopicECG:
         or not _RATES[0] <= sfreq <= _RATES[1]
         or data.size < _SHORTEST_S * sfreq
         or not np.isfinite(data).all()
-        or not np.ptp(data)
     ):
         raise ValueError(f"{path} has an ECG or a sampling rate that cannot be used. {advice}")
     wave = data.astype(np.float64)
+    if not _measure_height(wave):  # by which it would be divided
+        raise ValueError(
+            f"{path} has an ECG that is constant in nearly all samples, as if no electrode were "
+            f"connected. {advice}"
+        )
     digest = hashlib.sha256(wave.tobytes() + np.float64(sfreq).tobytes())
     return EctopicECG(wave, float(sfreq), digest.hexdigest())
+
+
+def _measure_height(wave: NDArray[np.float64]) -> float:
+    """Measure the amplitude of an ECG, without that of artifacts."""
+    low, high = np.quantile(wave, _EXTREMES)
+    return float(high - low)
 
 
 def splice(
@@ -116,8 +121,8 @@ def splice(
     """
     ratio = Fraction(sfreq / ecg.sfreq).limit_denominator(1000)
     recorded = signal.resample_poly(ecg.data, ratio.numerator, ratio.denominator)
-    heights = [np.diff(np.quantile(one, _EXTREMES))[0] for one in (wave, recorded)]
-    recorded = (recorded - np.median(recorded)) * heights[0] / heights[1] + np.median(wave)
+    scale = _measure_height(wave) / _measure_height(recorded)
+    recorded = (recorded - np.median(recorded)) * scale + np.median(wave)
     spliced = np.array(wave, dtype=float)
     edges = np.flatnonzero(np.diff(inside.astype(int), prepend=0, append=0))
     for start, stop in edges.reshape(-1, 2):

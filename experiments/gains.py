@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import yaml
 from differences import (
-    bootstrap_mean,
-    claim,
     collect_scores,
+    compare_scores,
+    describe_differences,
     find_seeds,
     format_difference,
+    keep_common,
     spread_scores,
 )
 from results import Result
@@ -51,21 +52,15 @@ def compare_gains(results: Sequence[Result], study: Study) -> pd.DataFrame:
             if not added or arm == study.reference or not set(pairs.values()) <= known:
                 continue
             kappas = {
-                key: spread_scores(
-                    scores[(scores["arm"] == one) & (scores["subset"] == some)], one, "kappa", seeds
-                )
+                key: spread_scores(scores[scores["subset"] == some], one, "kappa", seeds)
                 for key, (one, some) in pairs.items()
             }
-            kept = pd.concat(kappas.values()).dropna(axis=1, how="any").columns
-            values = {key: kappa[kept].to_numpy() for key, kappa in kappas.items()}
-            difference = values["kappa"] - values["without"]
-            low, high = bootstrap_mean(difference)
+            values = {key: kappa.to_numpy() for key, kappa in keep_common(kappas).items()}
             rows.append(
                 {"arm": arm, "added": " and ".join(added), "to": rest}
                 | {key: value.mean() if value.size else np.nan for key, value in values.items()}
-                | {"difference": difference.mean() if difference.size else np.nan}
-                | {"difference low": low, "difference high": high, "claim": claim(low, high)}
-                | {"subjects": len(kept)}
+                | compare_scores(values["kappa"], values["without"])
+                | {"subjects": values["kappa"].shape[1]}
             )
     return pd.DataFrame(rows)
 
@@ -89,14 +84,11 @@ def describe_gains(gains: pd.DataFrame, study: Study) -> list[str]:
     if gains.empty:
         return sentences
     reference = study.arms[study.reference].label
-    told = gains[gains["claim"] != ""]
-    for (arm, added, kind), rows in told.groupby(["arm", "added", "claim"], sort=False):
-        shown = "; ".join(f"{row['to']} ({format_difference(row)})" for _, row in rows.iterrows())
-        comparison = f"**{kind}** than" if kind in ("higher", "lower") else f"**{kind}** from"
-        sentences.append(
-            f"**{study.arms[str(arm)].label}**: with {added}, kappa is {comparison} that of "
-            f"{reference} without, when the other signals are {shown}."
-        )
+    place = " without, when the other signals are"
+    for (arm, added), rows in gains.groupby(["arm", "added"], sort=False):
+        start = f"**{study.arms[str(arm)].label}**: with {added},"
+        texts = describe_differences(rows, "to", reference, place)
+        sentences += [f"{start} {text}" for text in texts]
     return sentences
 
 
@@ -115,7 +107,7 @@ def format_gains(gains: pd.DataFrame, results: Sequence[Result], study: Study) -
     Returns
     -------
     text : str
-        What each added, and how it was added; empty if the study adds none.
+        What each signal contributes, and how it was added; empty if the study adds none.
     """
     definitions = {
         one["name"]: one for r in results for one in r.described["start"].get("modalities", ())
@@ -142,7 +134,7 @@ def format_gains(gains: pd.DataFrame, results: Sequence[Result], study: Study) -
         width=90,
         default_flow_style=None,
     )
-    return f"""## What they add
+    return f"""## What added signals contribute
 
 {format_table([*columns, "which is", "subjects"], rows)}
 

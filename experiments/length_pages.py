@@ -15,6 +15,7 @@ from mne_wav2sleep.output import write_whole
 from mne_wav2sleep.showing import WIDTH
 from mne_wav2sleep.staging.windows import plan_windows
 from mne_wav2sleep.training.card import format_table
+from mne_wav2sleep.verbosity import pluralize
 
 _LABELS = {
     "mixer": "sequence mixer",
@@ -22,7 +23,7 @@ _LABELS = {
     "network": "network, in one piece",
     "staging": "network, in windows",
 }
-_SAID = {
+_PHRASES = {
     "mixer": "the sequence mixer takes",
     "training": "a training step of it takes",
     "staging": "the network in windows takes",
@@ -85,23 +86,44 @@ def format_memory(memory_mb: float) -> str:
     return f"{memory_mb:.{1 if memory_mb < 10 else 0}f} MB"
 
 
-def _format_growth(first: pd.Series, last: pd.Series) -> str:
+def _measure_noise(table: pd.DataFrame, column: str) -> float | None:
+    """Measure the largest ratio of two measurements of the same; None if none was measured twice.
+
+    Recordings of a single window are staged in one piece.
+    """
+    short = table[[len(plan_windows(round(h * EPOCHS_PER_HOUR))) == 1 for h in table["hours"]]]
+    both = short.pivot(index=["arm", "hours"], columns="part", values=column)
+    if column == "memory_mb":
+        both = both[(both[["network", "staging"]] >= _LEAST_MB).all(axis="columns")]
+    if both.empty:
+        return None
+    return float(np.exp(np.abs(np.log(both["staging"] / both["network"])).max()))
+
+
+def _compare_memory(one: pd.Series, other: pd.Series, noise: float | None) -> float | None:
+    """Find how many times as much memory one takes; None if that is not known, or within noise."""
+    if min(one["memory_mb"], other["memory_mb"]) < _LEAST_MB:
+        return None
+    ratio = float(one["memory_mb"] / other["memory_mb"])
+    return None if noise is not None and 1 / noise <= ratio <= noise else ratio
+
+
+def _format_growth(noise: float | None, first: pd.Series, last: pd.Series) -> str:
     """Format how many times as much time and memory the longest recording takes."""
     times = f"{last['cpu_s'] / first['cpu_s']:.1f} times the CPU time"
     values = f"{format_time(first['cpu_s'])} to {format_time(last['cpu_s'])}"
     memory = f"{format_memory(first['memory_mb'])} to {format_memory(last['memory_mb'])}"
-    if first["memory_mb"] < _LEAST_MB:
+    more = _compare_memory(last, first, noise)
+    if more is None:
         return f"{times} ({values}), and memory from {memory}"
-    more = last["memory_mb"] / first["memory_mb"]
     return f"{times} ({values}) and {more:.1f} times the memory ({memory})"
 
 
-def _format_ratio(one: pd.Series, other: pd.Series) -> str:
+def _format_ratio(noise: float | None, one: pd.Series, other: pd.Series) -> str:
     """Format how many times as much time and memory one takes as the other."""
     text = f"{one['cpu_s'] / other['cpu_s']:.2f} times the CPU time"
-    if min(one["memory_mb"], other["memory_mb"]) < _LEAST_MB:
-        return text
-    return f"{text} and {one['memory_mb'] / other['memory_mb']:.2f} times the memory"
+    more = _compare_memory(one, other, noise)
+    return text if more is None else f"{text} and {more:.2f} times the memory"
 
 
 def describe_lengths(measured: LengthsResult, study: Study) -> list[str]:
@@ -121,12 +143,13 @@ def describe_lengths(measured: LengthsResult, study: Study) -> list[str]:
     """
     table, hours = measured.table, measured.described["hours"]
     first, last = hours[0], hours[-1]
+    noise = _measure_noise(table, "memory_mb")
     sentences = []
     reference = study.arms[study.reference].label
     for arm in study.arms:
         growth = [
-            f"{said} {_format_growth(*(_get(table, arm, part, h) for h in (first, last)))}"
-            for part, said in _SAID.items()
+            f"{phrase} {_format_growth(noise, *(_get(table, arm, part, h) for h in (first, last)))}"
+            for part, phrase in _PHRASES.items()
         ]
         sentences.append(
             f"**{study.arms[arm].label}**, from {first:g} h to {last:g} h, {last / first:g} times "
@@ -136,9 +159,9 @@ def describe_lengths(measured: LengthsResult, study: Study) -> list[str]:
         if arm == study.reference:
             continue
         ratios = [
-            f"{said} "
-            + _format_ratio(*(_get(table, a, part, last) for a in (arm, study.reference)))
-            for part, said in _SAID.items()
+            f"{phrase} "
+            + _format_ratio(noise, *(_get(table, a, part, last) for a in (arm, study.reference)))
+            for part, phrase in _PHRASES.items()
         ]
         sentences.append(
             f"**{study.arms[arm].label}**, at {last:g} h, against {reference}: {'; '.join(ratios)}."
@@ -158,6 +181,12 @@ def _format_lengths(measured: LengthsResult, study: Study) -> str:
     return format_table(["CPU time, memory of", "arm", *(f"{h:g} h" for h in hours)], rows)
 
 
+def _format_percent(ratio: float) -> str:
+    """Format by how many percent a ratio is more than 1."""
+    more = 100 * (ratio - 1)
+    return f"{more:.{0 if more >= 1 else 1}f}"
+
+
 def _describe_noise(measured: LengthsResult) -> str:
     """Say how much measurements vary, as what is the same was measured twice."""
     table = measured.table
@@ -166,15 +195,19 @@ def _describe_noise(measured: LengthsResult) -> str:
         f"Wall time was {ratio.min():.2f} to {ratio.max():.2f} times the CPU time (median "
         f"{ratio.median():.2f})."
     )
-    short = table[[len(plan_windows(round(h * EPOCHS_PER_HOUR))) == 1 for h in table["hours"]]]
-    both = short.pivot(index=["arm", "hours"], columns="part", values="cpu_s")
-    if both.empty:
+    time, memory = (_measure_noise(table, column) for column in ("cpu_s", "memory_mb"))
+    if time is None:
         return text
-    more = 100 * np.expm1(np.abs(np.log(both["staging"] / both["network"])).max())
     text += (
         " Recordings of a single window are the same in one piece and in windows: their CPU times "
-        f"differed by up to {more:.0f} %."
+        f"differed by up to {_format_percent(time)} %"
     )
+    if memory is not None:
+        text += (
+            f", and their memory by up to {_format_percent(memory)} %, within which no ratio of "
+            "memory is given"
+        )
+    text += "."
     first, *others = (
         {name: value for name, value in config.items() if not name.startswith("sequence_")}
         for config in measured.described["arms"].values()
@@ -279,7 +312,7 @@ def write_lengths(name: str, measured: Sequence[LengthsResult], study: Study, fo
         parts.append(
             f"### Scale {one.scale}\n\n{_format_sizes(one, study)}\n\n{sentences}\n\n"
             f"{_format_lengths(one, study)}\n\nMeasured on one {one.machine['processor']} with "
-            f"{n_threads} thread{'s' * (n_threads != 1)}, {machine}. {_describe_noise(one)}"
+            f"{n_threads} thread{pluralize(n_threads)}, {machine}. {_describe_noise(one)}"
         )
     sections = "\n\n".join(parts)
     return f"""## Time and memory by length

@@ -14,16 +14,14 @@ from typing import Any, Literal
 
 import measuring
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
-from results import Result, is_same
+from pydantic import BaseModel, ConfigDict
+from results import Result, is_same, read_model, write_model
 from scales import Scale
 from study import Study
 
 import mne_wav2sleep
-from mne_wav2sleep.errors import shorten, summarize_validation
 from mne_wav2sleep.network import Wav2Sleep
-from mne_wav2sleep.network.files import MAX_TEXT_BYTES, read_file
-from mne_wav2sleep.output import write_whole
+from mne_wav2sleep.network.files import MAX_TEXT_BYTES
 from mne_wav2sleep.progress import is_live, show_bars, track
 from mne_wav2sleep.staging.windows import plan_windows
 
@@ -225,23 +223,13 @@ def measure_lengths(folder: Path, name: str, study: Study, scale: Scale) -> Leng
             return known
         if known.machine == result.machine:  # times of another one are no part of the same table
             result = known
-    path.parent.mkdir(parents=True, exist_ok=True)
     with show_bars(is_live()):
         title = f"Measuring networks of the scale {scale.name}"
         total = len(result.list_missing())
         for one in track(_run_tasks(result), title, "measurement", total, is_long=True):
             result = result.model_copy(update={"measurements": [*result.measurements, one]})
-            _write(path, result)
+            write_model(path, result, "measurements")
     return result
-
-
-def _write(path: Path, result: LengthsResult) -> None:
-    """Write what was measured, a line for each measurement."""
-    values = result.model_dump(mode="json")
-    lines = ",\n".join(f"  {json.dumps(one)}" for one in values.pop("measurements"))
-    head = json.dumps(values, indent=1).removesuffix("\n}")
-    with write_whole(path, overwrite=True) as unfinished:
-        unfinished.write_text(f'{head},\n "measurements": [\n{lines}\n ]\n}}\n', encoding="utf-8")
 
 
 def read_lengths(path: Path) -> LengthsResult:
@@ -262,13 +250,8 @@ def read_lengths(path: Path) -> LengthsResult:
     ValueError
         If it is not such a file.
     """
-    try:
-        return LengthsResult.model_validate_json(read_file(path, MAX_TEXT_BYTES))
-    except ValidationError as error:
-        reason = shorten(summarize_validation(error))
-        raise ValueError(
-            f"{path} has no measurements of a study: {reason}. Remove it, and measure again."
-        ) from error
+    problem = "has no measurements of a study", "measure again"
+    return read_model(path, LengthsResult, MAX_TEXT_BYTES, *problem)
 
 
 def collect_lengths(

@@ -11,6 +11,7 @@ import joblib
 import mne
 import numpy as np
 import yasa
+from npz import read_arrays
 from numpy.typing import NDArray
 from scales import CohortSize, Scale
 from sensors import add_sensors
@@ -31,7 +32,7 @@ _LONGEST = 1200
 """Number of epochs (10 h) to which hypnograms are cut."""
 _SIZES = ("n_training", "n_validation", "n_test")
 _LARGEST = 2**20
-"""Largest size in bytes of the file of a hypnogram."""
+"""Largest size in bytes of the file of a hypnogram, also when it is not compressed."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,15 @@ def read_stages(folder: Path) -> list[NDArray[np.int64]]:
 def _read_file(path: Path) -> NDArray[np.int64]:
     """Read a hypnogram."""
     advice = "Stages are integers from -1 to 4, one for each 30 s."
-    if (size := path.stat().st_size) > _LARGEST:
-        raise ValueError(f"{path} has {size:,} bytes, too many for a hypnogram. {advice}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            stages = np.asarray(file["stages"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is not a hypnogram. {advice}") from error
-    if stages.ndim != 1 or stages.dtype.kind not in "iu" or not np.isin(stages, range(-1, 5)).all():
+        [stages] = read_arrays(path, ["stages"], _LARGEST)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a hypnogram: {error}. {advice}") from error
+    if (
+        (stages.ndim != 1 or not stages.size)
+        or stages.dtype.kind not in "iu"
+        or not np.isin(stages, range(-1, 5)).all()
+    ):
         raise ValueError(f"{path} has stages that are not valid. {advice}")
     return stages[:_LONGEST].astype(np.int64)
 
@@ -99,7 +101,7 @@ def assign_stages(
 ) -> dict[str, list[NDArray[np.int64]]]:
     """Assign a hypnogram to each night of the cohorts.
 
-    None is assigned to two nights, but for cohorts that share those of another one.
+    No hypnogram is used twice, except by cohorts with ``stages_of``.
 
     Parameters
     ----------

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from differences import HIGHER, LOWER, SAME, compare_arms, find_seeds, format_difference
+from differences import compare_arms, describe_differences, find_seeds, format_difference
 from figures import plot_subsets, plot_sweep
 from gains import compare_gains, describe_gains, format_gains, name_random_encoders
-from results import Result, check_comparable
+from results import MINUTE, Result, check_comparable
 from rhythm_pages import describe_left_out, describe_warnings
 from same_loss import describe_times
 from signs import describe_signs
@@ -25,7 +26,6 @@ from mne_wav2sleep.training import TrainingSettings
 from mne_wav2sleep.training.card import format_number, format_table
 from mne_wav2sleep.verbosity import pluralize
 
-_MINUTE = 60.0
 _FEW_SEEDS = 3
 """Number of seeds below which intervals are doubtful."""
 
@@ -55,18 +55,8 @@ def describe_claims(table: pd.DataFrame, study: Study) -> list[str]:
     compared = table[table["arm"] != study.reference]
     for (arm, cohort), rows in compared.groupby(["arm", "cohort"], sort=False):
         where = f" on the test nights of {cohort}" if study.by_cohort else ""
-        for kind in (HIGHER, LOWER, SAME):
-            some = rows[rows["claim"] == kind]
-            if some.empty:
-                continue
-            shown = "; ".join(
-                f"{row['subset']} ({format_difference(row)})" for _, row in some.iterrows()
-            )
-            sentences.append(
-                f"**{study.arms[str(arm)].label}**: kappa is **{kind}** "
-                f"{'from' if kind == SAME else 'than'} that of {reference}{where}, when staged "
-                f"from {shown}."
-            )
+        texts = describe_differences(rows, "subset", reference, f"{where}, when staged from")
+        sentences += [f"**{study.arms[str(arm)].label}**: {text}" for text in texts]
     return sentences
 
 
@@ -95,9 +85,11 @@ def _format_results(table: pd.DataFrame, study: Study) -> str:
 def _format_costs(results: Sequence[Result], study: Study) -> str:
     """Format what the arms cost."""
     rows = []
+    validated = {n: _list_validated(next(r for r in results if r.arm == n)) for n in study.arms}
+    differs = len(set(validated.values())) > 1
     for name, arm in study.arms.items():
         some = [one for one in results if one.arm == name]
-        minutes = [one.cpu_s / _MINUTE for one in some]
+        minutes = [one.cpu_s / MINUTE for one in some]
         passes = [sum(len(training.passes) for training in one.trainings) for one in some]
         is_complete = all(t.is_cpu_complete for one in some for t in one.trainings)
         rows.append(
@@ -109,7 +101,7 @@ def _format_costs(results: Sequence[Result], study: Study) -> str:
                 f"{some[0].n_parameters:,}",
                 f"{some[0].n_bytes / 1e6:.2f}",
                 _format(some[0].staging_s),
-                _format_losses(some),
+                _format_losses(some) + (f" on {validated[name]}" if differs else ""),
             ]
         )
     if study.sum_others:
@@ -120,7 +112,7 @@ def _format_costs(results: Sequence[Result], study: Study) -> str:
             [
                 "all but the first, together",
                 n_seeds,
-                f"{sum(one.cpu_s for one in others) / n_seeds / _MINUTE:.1f}",
+                f"{sum(one.cpu_s for one in others) / n_seeds / MINUTE:.1f}",
                 "",
                 f"{sum(one.n_parameters for one in first):,}",
                 f"{sum(one.n_bytes for one in first) / 1e6:.2f}",
@@ -130,7 +122,29 @@ def _format_costs(results: Sequence[Result], study: Study) -> str:
         )
     columns = ["arm", "seeds", "CPU time of a run (min)", "passes", "parameters", "weights (MB)"]
     columns.append("CPU time of staging a night (s)")
-    return format_table([*columns, "validation loss, mean (range of seeds)"], rows)
+    table = format_table(
+        [*columns, "validation loss of the last training, mean (range of seeds)"], rows
+    )
+    text = (
+        f"{table}\n\nThe validation loss is the lowest one of the last training of a run, from all "
+        "signals that a night has and the network reads."
+    )
+    if differs:
+        text += (
+            " Arms were validated on nights of other cohorts, or from other signals: their losses "
+            "can be compared only where these are the same."
+        )
+    return text
+
+
+def _list_validated(result: Result) -> str:
+    """List the cohorts, and their signals, that the last training of a run was validated on."""
+    read = result.described["start"]["config"].get("signals", Wav2SleepConfig().signals)
+    cohorts = result.described["trainings"][-1]["cohorts"]
+    return " and ".join(
+        f"{name} ({'+'.join(sorted({*origin['modalities']} & {*read}))})"
+        for name, origin in sorted(cohorts.items())
+    )
 
 
 def _format_losses(results: Sequence[Result]) -> str:
@@ -169,28 +183,55 @@ def _join_cohorts(trainings: Sequence[Mapping[str, Any]]) -> str:
     return ", then ".join(changes)
 
 
+def _list_steps(trainings: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
+    """List the settings of the trainings of an arm by the numbers of their phase and training.
+
+    A phase is of the same cohorts. What a phase repeats of the first one is left out.
+    """
+    defaults = asdict(TrainingSettings())
+    steps: dict[tuple[int, int], dict[str, Any]] = {}
+    phases = [list(some) for _, some in groupby(trainings, lambda one: sorted(one["cohorts"]))]
+    for phase, some in enumerate(phases, start=1):
+        for number, one in enumerate(some, start=1):
+            # What an older result does not name had its default value.
+            values = flatten(defaults | one["settings"] | {"trainable": one["trainable"]})
+            values = {k: str(v) for k, v in values.items() if k != "seed"}
+            first = steps.get((1, number), {})
+            unset = dict.fromkeys(first, "not set") if phase > 1 else {}
+            values = unset | values
+            steps[phase, number] = {k: v for k, v in values.items() if first.get(k) != v}
+    return {place: values for place, values in steps.items() if values}
+
+
+def _name_step(place: tuple[int, int], *, is_same: bool) -> str:
+    """Name a training of an arm, which has no number if all have the same settings."""
+    phase, number = place
+    name = "training" if is_same else f"training {number}"
+    return name if phase == 1 else f"phase {phase}, {name}"
+
+
 def _format_settings(results: Sequence[Result], study: Study) -> str:
     """Format the settings in which arms differ, and those that they share."""
     by_arm = {}
-    for name in study.arms:
-        first = next(one for one in results if one.arm == name).described
+    first = {name: next(r for r in results if r.arm == name).described for name in study.arms}
+    steps = {name: _list_steps(described["trainings"]) for name, described in first.items()}
+    is_same = all([*some] == [(1, 1)] for some in steps.values())
+    for name, described in first.items():
         # What an older result does not name had its default value.
-        values: dict[str, Any] = {"network": asdict(Wav2SleepConfig()) | first["start"]["config"]}
-        values["training on"] = _join_cohorts(first["trainings"])
-        defaults = asdict(TrainingSettings())
-        settings = [
-            defaults | t["settings"] | {"trainable": t["trainable"]} for t in first["trainings"]
-        ]
-        is_same = all(one == settings[0] for one in settings)
-        for number, one in enumerate(settings[:1] if is_same else settings, start=1):
-            place = "training" if is_same else f"training {number}"
-            values[place] = {k: v for k, v in one.items() if k != "seed"}
+        values = {"network": asdict(Wav2SleepConfig()) | described["start"]["config"]}
+        values["training on"] = _join_cohorts(described["trainings"])
+        values |= {_name_step(p, is_same=is_same): one for p, one in steps[name].items()}
         by_arm[name] = {k: str(v) for k, v in flatten(values).items()}
     table = pd.DataFrame(by_arm).fillna("")
     differs = table.nunique(axis=1) > 1
     labels = [study.arms[name].label for name in study.arms]
     different = format_table(["setting", *labels], [[i, *r] for i, r in table[differs].iterrows()])
     shared = format_table(["setting", "value"], table[~differs].iloc[:, 0].items())
+    if any(phase > 1 for some in steps.values() for phase, _ in some):
+        different += (
+            "\n\nA phase is training on the same cohorts. Of those after the first one, only what "
+            "changes is listed."
+        )
     return (
         f"Arms differ in:\n\n{different}\n\n<details><summary>What they share</summary>\n\n"
         f"{shared}\n\n</details>"
@@ -208,7 +249,7 @@ def _describe_pretraining(results: Sequence[Result]) -> str:
     ]
     return (
         "All arms and seeds began with the same encoders, which were pretrained on simulated "
-        f"pieces without stages ({known['cpu_s'] / _MINUTE:.1f} CPU min, once). Seeds vary the "
+        f"pieces without stages ({known['cpu_s'] / MINUTE:.1f} CPU min, once). Seeds vary the "
         "initial mixers, the order and crops of nights, masking and dropout."
         f"{name_random_encoders(results)} Share of the variance "
         "that the encoders explained on pieces that they were not trained on:\n\n"
@@ -286,7 +327,7 @@ trained on. Differences are paired: the same nights and seeds. Intervals are by 
 bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if its interval does \
 not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
 
-{describe_choice(table, study)}{format_gains(gains, results, study)}\
+{describe_choice(table, results, study)}{format_gains(gains, results, study)}\
 {describe_signs(results, study)}{more}{paper}{describe(results, study)}
 
 ---
@@ -335,7 +376,7 @@ def _warn_of_scale(results: Sequence[Result], study: Study) -> str:
 
 def _describe_training(results: Sequence[Result], study: Study) -> str:
     """Describe what was trained, on what, and what it cost."""
-    total = sum(one.cpu_s for one in results) / _MINUTE
+    total = sum(one.cpu_s for one in results) / MINUTE
     return f"""## Cost
 
 {len(results)} runs took {total:.0f} CPU min. A run that studies share counts in each.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,10 @@ FOLDER = Path(__file__).parent / "results"
 """Folder of the results that are kept with the code."""
 _LARGEST = 2**24
 """Largest size in bytes of a result."""
+MINUTE = 60.0
+"""A minute in s."""
 _Count = Annotated[int, Field(ge=0)]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -176,13 +179,7 @@ class ResultStore:
     def write(self, result: Result) -> Path:
         """Write a result, with a line for each night."""
         path = self.path(result.study, result.arm, result.seed, result.scale, result.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        values = result.model_dump(mode="json")
-        nights = ",\n".join(f"  {json.dumps(night)}" for night in values.pop("nights"))
-        head = json.dumps(values, indent=1).removesuffix("\n}")
-        text = f'{head},\n "nights": [\n{nights}\n ]\n}}\n'
-        with write_whole(path, overwrite=True) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        write_model(path, result, "nights")
         return path
 
     def read(self, study: str, scale: str | None = None) -> list[Result]:
@@ -304,14 +301,60 @@ def read_result(path: Path) -> Result:
     ValueError
         If it is not one.
     """
+    problem = "is not a result of an experiment", "run the study again"
+    return read_model(path, Result, _LARGEST, *problem)
+
+
+def write_model(path: Path, model: BaseModel, column: str) -> None:
+    """Write a model as JSON, with a line for each item of one of its lists.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file; its folder is made.
+    model : BaseModel
+        The model.
+    column : str
+        The list, which comes last.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = model.model_dump(mode="json")
+    items = ",\n".join(f"  {json.dumps(item)}" for item in values.pop(column))
+    head = json.dumps(values, indent=1).removesuffix("\n}")
+    text = f'{head},\n "{column}": [\n{items}\n ]\n}}\n'
+    with write_whole(path, overwrite=True) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def read_model(path: Path, kind: type[_Model], max_bytes: int, problem: str, advice: str) -> _Model:
+    """Read a model from JSON.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file.
+    kind : type
+        The kind of model.
+    max_bytes : int
+        Largest size in bytes of the file.
+    problem, advice : str
+        What an error says of a file that is no such model, and what to do after it was removed.
+
+    Returns
+    -------
+    model : BaseModel
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If the file has no such model.
+    """
     try:
-        return Result.model_validate_json(read_file(path, _LARGEST))
+        return kind.model_validate_json(read_file(path, max_bytes))
     except ValidationError as error:
         reason = shorten(summarize_validation(error))
-        raise ValueError(
-            f"{path} is not a result of an experiment: {reason}. Remove it, and run the study "
-            "again."
-        ) from error
+        raise ValueError(f"{path} {problem}: {reason}. Remove it, and {advice}.") from error
 
 
 def is_same(old: Any, new: Any) -> bool:

@@ -47,22 +47,24 @@ def describe_warnings(results: Sequence[Result], study: Study) -> str:
         n_nights = sum(len({night.subject for night in one.nights}) for one in some)
         n_noticed = sum(len(one.noticed or ()) for one in some)
         shares = [share for one in some for share in (one.implausible or {}).values()]
-        implausible = f"{100 * np.mean(shares):.1f} (at most {100 * max(shares):.1f})"
+        implausible = ""
+        if shares:
+            implausible = f"{100 * np.mean(shares):.1f} (at most {100 * max(shares):.1f})"
         spent = float(np.mean([one.staging_s or np.nan for one in some]))
-        cells = [n_nights, n_noticed, implausible if shares else "", format_number(spent, 1)]
+        cells = [n_nights, n_noticed, implausible, format_number(spent, 1)]
         rows.append([arm.label, *cells])
     columns = ["rhythm", "nights", "with a warning of the rhythm"]
     columns += ["implausible epochs of the ECG (%)", "CPU time of a night (s)"]
     recorded = ""
     if study.recorded:
         recorded = (
-            "\n\nThe real ectopic ECG is a recording of somebody else, pieces of which replace the "
-            "simulated ECG in the episodes, with its amplitude. When its heart beats says nothing "
-            "of the stages, and the PPG and belts stay in sinus rhythm."
+            "\n\nThe real ectopic ECG is a recording of another person, pieces of which replace "
+            "the simulated ECG in the episodes, with its amplitude. When its heart beats says "
+            "nothing of the stages, and the PPG and belts stay in sinus rhythm."
         )
     return f"""{format_table(columns, rows)}
 
 Warnings are those of staging a night (`SleepStagerW2S.cautions`), that the heart beats \
-irregularly, or at a fixed rate. Implausible are epochs in which `SleepStagerW2S.quality()` finds \
-no heart beats at a possible rate and of similar shape: the mean over nights, and the highest one; \
+irregularly, or at a fixed rate. An epoch is implausible if `SleepStagerW2S.quality()` finds no \
+heart beats at a possible rate and of similar shape: the mean over nights, and the highest one; \
 empty where that was not asked. The time includes simulating a night.{recorded}"""

@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from results import Result
+from results import MINUTE, Result
 from study import Study
 
 from mne_wav2sleep.training.card import format_table
 
-_MINUTE = 60.0
 _LOSS = "validation_loss"
 
 
 def find_column(unified: Sequence[str], special: Sequence[str]) -> str | None:
-    """Find the loss of a network for all signals that compares with that of a specialized one.
+    """Find the loss that compares a network for all signals with a specialized one.
 
     Parameters
     ----------
@@ -23,8 +22,8 @@ def find_column(unified: Sequence[str], special: Sequence[str]) -> str | None:
     Returns
     -------
     column : str or None
-        Its column of the passes: from all signals, or from one alone; None for other subsets,
-        whose loss is not measured in training.
+        The column in the passes of both: the loss from all signals, or from one alone; None for
+        other subsets, whose loss is not measured in training.
 
     Examples
     --------
@@ -85,7 +84,7 @@ def find_times(unified: Result, special: Result) -> tuple[float, float, float] |
     column = find_column(_list_signals(unified), _list_signals(special))
     if column is None:
         return None
-    runs = [list_losses(unified, column), list_losses(special, _LOSS)]
+    runs = [list_losses(one, column) for one in (unified, special)]
     if any(np.isnan(losses).all() for losses, _ in runs):
         return None
     level = max(float(np.nanmin(losses)) for losses, _ in runs)
@@ -133,12 +132,12 @@ def describe_times(results: Sequence[Result], study: Study) -> str:
         if len(found[arm]) < len(seeds):
             unknown.append(f"{label} ({len(seeds) - len(found[arm])} of {len(seeds)} seeds)")
         losses, *spent = zip(*found[arm], strict=True) if found[arm] else ((), (), ())
-        rows.append([label, _format(losses, 3), *(_format(s, 1, _MINUTE) for s in spent)])
+        rows.append([label, _format(losses, 3), *(_format(s, 1, MINUTE) for s in spent)])
     if found and not unknown:
         # The one network has to reach the losses of all, which are trained one after the other.
         each = list(zip(*found.values(), strict=True))  # by seed
-        first = _format([max(one[1] for one in some) for some in each], 1, _MINUTE)
-        total = _format([sum(one[2] for one in some) for some in each], 1, _MINUTE)
+        first = _format([max(one[1] for one in some) for some in each], 1, MINUTE)
+        total = _format([sum(one[2] for one in some) for some in each], 1, MINUTE)
         rows.append(["these together", "", first, total])
     columns = ["specialized network", "validation loss that both reach"]
     columns += [f"{study.arms[study.reference].label} (CPU min)", "specialized network (CPU min)"]

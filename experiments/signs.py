@@ -102,7 +102,7 @@ def _claim(label: str, name: str, n_raised: int, n_all: int, *, is_expected: boo
     if n_raised == n_all and is_expected:
         return f"{text}, as expected."
     if n_raised and is_expected:
-        return f"{text}, but expected in all."
+        return f"{text}, although all seeds were expected to have it."
     return f"{text}, although {'it was made to have it' if is_expected else 'it was not expected'}."
 
 
@@ -145,7 +145,7 @@ def describe_signs(results: Sequence[Result], study: Study) -> str:
             which = "" if sign.name == SEEDS else f", seed {seed}"
             texts.append(f"- **{arm.label}**{which}: {sign.text}")
     claimed = "\n".join(f"- {claim}" for claim in claims)
-    said = "\n".join(texts) or "- None."
+    found_texts = "\n".join(texts) or "- None."
     return f"""## Signs
 
 {claimed}
@@ -156,7 +156,7 @@ In how many of the seeds each sign was raised on the test nights; bold where the
 have it, empty where it was neither expected nor raised. Signs are found by the same functions \
 that training applies to its validation nights. What they say, of the first seed that has them:
 
-{said}
+{found_texts}
 
 {_describe_spread(results, study)}
 
@@ -199,7 +199,7 @@ def _describe_reported(results: Sequence[Result], study: Study) -> str:
         for cohort, origin in training["cohorts"].items()
     }
     validated = ", ".join(f"{n} of {cohort}" for cohort, n in sorted(counts.items()))
-    said = "\n\n" + "\n".join(texts) if texts else ""
+    reported = "\n\n" + "\n".join(texts) if texts else ""
     return f"""Training itself reports signs on its validation nights, which are of few people \
 here ({validated}): of fewer than {FEWEST_SUBJECTS}, it reports none, and all signals together are \
 compared with one of them in each cohort. It compares seeds only if they start from the same \
@@ -207,4 +207,4 @@ weights; here, each seed has its own.
 
 {format_table(["arm", "runs whose training reported a sign"], rows)}
 
-Cells are empty where that was not kept.{said}"""
+Cells are empty where that was not kept.{reported}"""

@@ -184,7 +184,8 @@ class Study(Section):
     weights : str or None
         Weights that are studied as they are: arms are rhythms, and nothing is trained.
     sum_others : bool
-        Whether the costs of all arms but the reference are added up, as they are needed together.
+        Whether the costs of all arms but the reference are added up, since a user who does without
+        the reference needs all the others.
     modalities : tuple of Modality
         Signals that are not built in, which are defined as in a configuration of the commands.
     paper : Paper or None

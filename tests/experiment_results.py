@@ -11,15 +11,15 @@ ORIGIN = {
 }
 
 
-def make_result(study, arm, seed, means, trainings=None, **values):
+def make_result(study, arm, seed, means, trainings=None, cohort="B", noise=0.01, **values):
     """Make a result whose nights vary together, with a mean kappa from each subset."""
     rng = np.random.default_rng(0)
     nights = [
         NightResult(
-            cohort="B",
-            subject=f"B{i:03d}",
+            cohort=cohort,
+            subject=f"{cohort}{i:03d}",
             subset=subset,
-            kappa=round(mean + 0.01 * i + 0.01 * rng.standard_normal(), 4),
+            kappa=round(mean + 0.01 * i + noise * rng.standard_normal(), 4),
             accuracy=60.0,
             confusion=[[6, 4], [0, 0]],
         )
@@ -29,26 +29,31 @@ def make_result(study, arm, seed, means, trainings=None, **values):
     chosen = study.arms[arm]
     settings = chosen.settings | {"seed": seed}
     signals = chosen.network.get("signals", dict.fromkeys(ORIGIN["modalities"]))
-    trained = {"cohorts": {"B": ORIGIN}, "settings": settings, "trainable": ["classifier"]}
-    return Result(
-        study="s",
-        arm=arm,
-        seed=seed,
-        key="k",
-        described={
+    trained = {"cohorts": {cohort: ORIGIN}, "settings": settings, "trainable": ["classifier"]}
+    made = {
+        "study": "s",
+        "arm": arm,
+        "seed": seed,
+        "key": "k",
+        "described": {
             "start": {"config": {"signals": signals}},
             "trainings": [trained],
-            "evaluate": {"B": ORIGIN},
+            "evaluate": {cohort: ORIGIN},
         },
-        scale="small",
-        n_parameters=1,
-        n_bytes=1,
-        pretraining={},
-        trainings=trainings or [make_training([{"validation_loss": 1.0}])],
-        nights=nights,
-        versions={"torch": "2"},
-        **values,
-    )
+        "scale": "small",
+        "n_parameters": 1000,
+        "n_bytes": 2_000_000,
+        "pretraining": {},
+        "trainings": trainings or [make_training([{"validation_loss": 1.0}])],
+        "nights": nights,
+        "versions": {"torch": "2"},
+    }
+    return Result(**made | values)
+
+
+def describe_again(result, **described):
+    """Change what a result depends on."""
+    return result.model_copy(update={"described": result.described | described})
 
 
 def make_training(passes):

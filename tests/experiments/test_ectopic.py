@@ -1,5 +1,7 @@
 """A recorded ECG in place of the simulated one."""
 
+import zipfile
+
 import ectopic
 import numpy as np
 import pytest
@@ -41,7 +43,9 @@ def file(tmp_path_factory):
         ({"ecg_mv": make_ecg(30), "sfreq": SFREQ}, "cannot be used.*60 s or more"),
         ({"ecg_mv": make_ecg(), "sfreq": 20}, "cannot be used"),
         ({"ecg_mv": make_ecg(), "sfreq": np.nan}, "cannot be used"),
-        ({"ecg_mv": np.zeros(30_000), "sfreq": SFREQ}, "cannot be used"),
+        ({"ecg_mv": np.zeros(30_000), "sfreq": SFREQ}, "constant in nearly all samples"),
+        # Flat with a spike, so that it has no amplitude to be scaled by.
+        ({"ecg_mv": np.eye(1, 30_000)[0], "sfreq": SFREQ}, "constant.*60 s or more"),
         ({"ecg_mv": np.full(30_000, np.nan), "sfreq": SFREQ}, "cannot be used"),
         ({"ecg_mv": make_ecg()[None], "sfreq": SFREQ}, "cannot be used"),
         ({"ecg_mv": make_ecg() > 0, "sfreq": SFREQ}, "cannot be used"),
@@ -59,7 +63,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     # Zeros take little of a compressed file.
     np.savez_compressed(tmp_path / "x.npz", ecg_mv=np.zeros(2**21), sfreq=SFREQ)
     monkeypatch.setattr(ectopic, "_LARGEST", 2**22)
-    monkeypatch.setattr(np, "load", None)
+    monkeypatch.setattr(zipfile.ZipFile, "read", None)
     with pytest.raises(ValueError, match=r"it has 16,777,.* bytes, more than 4,194,304"):
         ectopic.read_ectopic_ecg(tmp_path / "x.npz")
     (tmp_path / "x.npz").write_bytes(b"no archive")
@@ -146,7 +150,7 @@ def test_a_study_takes_the_file(file, tmp_path, monkeypatch, caplog):
     )
     text = page.read_text("utf-8")
     assert left_out not in text
-    assert "real ectopic ECG is a recording of somebody else" in text
+    assert "real ectopic ECG is a recording of another person" in text
     sinus, whole = results["sinus"], results["recorded_ectopy-100"]
     assert {n.subset for n in sinus.nights} == set(study.subsets)
     ppg = [[n.kappa for n in one.nights if n.subset == "PPG"] for one in (sinus, whole)]

@@ -67,6 +67,7 @@ def test_nights_are_made_once(size, tmp_path):
     [
         ("stages", np.array([0, 9]), "has stages that are not valid"),
         ("stages", np.array([[0, 1]]), "has stages that are not valid"),
+        ("stages", np.array([], dtype=int), "has stages that are not valid"),
         ("other", np.array([0]), "is not a hypnogram"),
         ("stages", np.array([{}], dtype=object), "is not a hypnogram"),
     ],

@@ -3,73 +3,29 @@
 import figures
 import numpy as np
 import pages
-import pandas as pd
 import pytest
 import sweeps
-from results import NightResult, Result, TrainingResult
+from experiment_results import ORIGIN, describe_again, make_result, make_training
 from study import CONFIGS, read_study
-
-ORIGIN = {
-    "kind": "simulated",
-    "modalities": ["ECG", "PPG"],
-    "subjects": {"training": 4, "validation": 1, "test": 12},
-    "hours": 8.5,
-    "key": "k",
-}
 
 
 def make_results(study, kappas, n_seeds=3):
-    """Make results whose kappas from the PPG are given by arm, and vary over subjects."""
-    results = []
-    for arm, kappa in kappas.items():
-        for seed in range(n_seeds):
-            nights = [
-                NightResult(
-                    cohort="B",
-                    subject=f"s{i}",
-                    subset=subset,
-                    kappa=round(kappa + 0.01 * i + 0.001 * seed, 4),
-                    accuracy=60.0,
-                    confusion=[[6, 4], [0, 0]],
-                )
-                for i in range(12)
-                for subset in study.arms[arm].subsets or ["PPG"]
-            ]
-            training = TrainingResult(
-                cohorts=["B"],
-                n_nights=4,
-                cpu_s=60.0,
-                passes=[{"pass": 1, "validation_loss": 1.0 + 0.1 * seed}],
-            )
-            drop = study.arms[arm].settings.get("masking", {}).get("drop", {})
-            described = {
-                "start": {"config": {"feature_dim": 32}},
-                "trainings": [
-                    {
-                        "cohorts": {"B": ORIGIN},
-                        "settings": {"crop": 120, "seed": seed, "masking": {"drop": drop}},
-                        "trainable": ["classifier"],
-                    }
-                ],
-                "evaluate": {"B": ORIGIN},
-            }
-            results.append(
-                Result(
-                    study="s",
-                    arm=arm,
-                    seed=seed,
-                    key="k",
-                    described=described,
-                    scale="small",
-                    n_parameters=1000,
-                    n_bytes=2_000_000,
-                    pretraining={},
-                    trainings=[training],
-                    nights=nights,
-                    versions={"torch": "2"},
-                )
-            )
-    return results
+    """Make results whose kappas from the PPG are given by arm."""
+    return [
+        describe_again(
+            make_result(
+                study,
+                arm,
+                seed,
+                dict.fromkeys(study.arms[arm].subsets or ["PPG"], kappa),
+                [make_training([{"pass": 1, "validation_loss": 1.0 + 0.1 * seed}])],
+                noise=0,
+            ),
+            start={"config": {"feature_dim": 32}},
+        )
+        for arm, kappa in kappas.items()
+        for seed in range(n_seeds)
+    ]
 
 
 def test_a_sweep_says_where_it_is_better(tmp_path):
@@ -77,15 +33,16 @@ def test_a_sweep_says_where_it_is_better(tmp_path):
     kappas = {"p00": 0.3, "p01": 0.2, "p03": 0.2, "p05": 0.1, "p07": 0.05}
     page = pages.write_page("x", make_results(study, kappas), study, tmp_path).read_text("utf-8")
     assert "- **0**: kappa is **higher** than that of 0.1, when staged from PPG (+0.100" in page
-    assert "- **0.3**: kappa is **not told apart** from that of 0.1" in page
+    assert "- **0.3**: kappa is **not significantly different** from that of 0.1" in page
     assert "- **0.7**: kappa is **lower** than that of 0.1, when staged from PPG (-0.150" in page
     # What differs, and nothing of what does not; the seed is no setting of an arm.
     different = page[page.index("Arms differ in") : page.index("<details>")]
     assert "| training.masking.drop.PPG | 0.0 | 0.1 | 0.3 | 0.5 | 0.7 |" in different
-    assert "crop" not in different
-    assert "| training.crop | 120 |" in page
+    assert "learning_rate" not in different
+    assert "| training.learning_rate | 0.001 |" in page
     assert "seed |" not in page
-    assert "1.100 (1.000 to 1.200)" in page
+    assert "| 1.100 (1.000 to 1.200) |" in page
+    assert "Arms were validated on" not in page
     assert "What the paper says" in page
     assert "doubtful" not in page
     figure = (tmp_path / "x.png").read_bytes()
@@ -108,18 +65,17 @@ def test_all_versions_are_listed(tmp_path):
     assert "do not stand for other seeds" not in page
 
 
-def change(result, **described):
-    return result.model_copy(update={"described": {**result.described, **described}})
-
-
 @pytest.mark.parametrize(
     ("differ", "message"),
     [
         (lambda r: r.model_copy(update={"scale": "full"}), "p07, seed 2, full .* Choose those"),
-        (lambda r: change(r, evaluate={"B": {**ORIGIN, "key": "other"}}), "nights or settings"),
-        (lambda r: change(r, evaluate={"B": ORIGIN, "C": ORIGIN}), "cannot be compared"),
-        (lambda r: change(r, start={"config": {"feature_dim": 64}}), "cannot be compared"),
-        (lambda r: change(r, start={"pretraining": {"n_steps": 1}}), "cannot be compared"),
+        (
+            lambda r: describe_again(r, evaluate={"B": {**ORIGIN, "key": "other"}}),
+            "nights or settings",
+        ),
+        (lambda r: describe_again(r, evaluate={"B": ORIGIN, "C": ORIGIN}), "cannot be compared"),
+        (lambda r: describe_again(r, start={"config": {"feature_dim": 64}}), "cannot be compared"),
+        (lambda r: describe_again(r, start={"pretraining": {"n_steps": 1}}), "cannot be compared"),
         (lambda r: r.model_copy(update={"seed": 1}), "two of the same arm and seed"),
     ],
 )
@@ -143,29 +99,104 @@ def test_the_figure_of_a_sweep_has_its_numbers():
     [axes] = figures.plot_sweep(table, study).axes
     [line] = axes.lines
     np.testing.assert_allclose(line.get_xdata().astype(float), [0, 0.1, 0.3, 0.5, 0.7])
-    np.testing.assert_allclose(line.get_ydata(), np.array([0.5, 0.4, 0.3, 0.2, 0.1]) + 0.056)
+    np.testing.assert_allclose(line.get_ydata(), np.array([0.5, 0.4, 0.3, 0.2, 0.1]) + 0.055)
     assert axes.get_xlabel() == study.x_label
 
 
 def test_the_page_of_a_sweep_says_what_to_choose():
     study = read_study(CONFIGS / "ppg_masking.yaml")
-    means = {"PPG": [0.4, 0.39, 0.3, 0.2, 0.1], "ECG": [0.1, 0.2, 0.3, 0.31, 0.4]}
-    rows = [
-        {"arm": arm, "subset": subset, "kappa": kappa}
-        for subset, kappas in means.items()
-        for arm, kappa in zip(study.arms, kappas, strict=True)
+    kappas = {"PPG": [0.4, 0.39, 0.3, 0.2, 0.1], "ECG": [0.1, 0.2, 0.3, 0.31, 0.4]}
+    results = [
+        make_result(study, arm, seed, means, noise=0)
+        for arm, *both in zip(study.arms, *kappas.values(), strict=True)
+        for seed in range(3)
+        for means in [dict(zip(kappas, both, strict=True))]
     ]
-    text = sweeps.describe_choice(pd.DataFrame(rows), study)
-    assert "from PPG: 0 has the highest mean kappa (0.400), 0.7 the lowest (0.100)" in text
-    assert "within 0.02 of the highest: 0, 0.1\n" in text
-    assert "will be staged: 0.3, with which none of them is more than 0.100 below" in text
-    assert not sweeps.describe_choice(pd.DataFrame(rows), read_study(CONFIGS / "mixer.yaml"))
+    text = sweeps.describe_choice(pages.compare_arms(results, study), results, study)
+    assert (
+        "- From PPG: 0 has the highest mean kappa (0.455), 0.7 the lowest (0.155; +0.300, +0.300 "
+        "to +0.300). Within 0.02 of the highest: 0.1 (+0.010, +0.010 to +0.010).\n"
+    ) in text
+    assert "- From ECG: 0.7 has the highest" in text
+    assert "Within 0.02 of the highest: no other value." in text
+    assert (
+        "- If the signals at staging are not known in advance: 0.3, with which mean kappa from "
+        "each of these is at most 0.100 below the highest."
+    ) in text
+    assert "chosen on these test nights" in text
+    assert "intervals above" not in text
+    other = read_study(CONFIGS / "mixer.yaml")
+    assert not sweeps.describe_choice(pages.compare_arms(results, study), results, other)
+
+
+def test_the_interval_of_a_choice_is_paired():
+    study = read_study(CONFIGS / "ppg_masking.yaml")
+    results = [
+        make_result(study, arm, 0, {"PPG": 0.21 if arm == "p00" else 0.2}) for arm in study.arms
+    ]
+    swapped = [0.02 * (-1) ** i for i in range(12)]
+    for one in results:
+        if one.arm == "p03":
+            one.nights[:] = [
+                night.model_copy(update={"kappa": night.kappa + more})
+                for night, more in zip(one.nights, swapped, strict=True)
+            ]
+    text = sweeps.describe_choice(pages.compare_arms(results, study), results, study)
+    # All nights differ by more than by arm, but those of two arms by the same.
+    assert "0.1 (+0.010, +0.010 to +0.010)" in text
+    assert "0.3 (+0.010, -0.0" in text
+
+
+def test_settings_that_phases_repeat_do_not_differ(tmp_path):
+    study = read_study(CONFIGS / "transfer.yaml")
+    cohorts = {"A": ORIGIN | {"modalities": ["ABD", "ECG", "THX"]}, "C": ORIGIN}
+    cohorts["C"] = ORIGIN | {"modalities": ["PPG"]}
+    steps = [{"settings": {"crop": crop}, "trainable": ["classifier"]} for crop in (120, 60)]
+
+    def train(*names):
+        return [{"cohorts": {n: cohorts[n] for n in names}, **step} for step in steps]
+
+    trained = {
+        "joint": train("A", "C"),
+        "transfer": [*train("A"), *train("C")],
+        "first": train("A"),
+        "second": train("C"),
+    }
+    results = [
+        describe_again(make_result(study, arm, seed, {"PPG": 0.2}), trainings=trainings)
+        for arm, trainings in trained.items()
+        for seed in range(3)
+    ]
+    page = pages.write_page("x", results, study, tmp_path).read_text("utf-8")
+    different, _, shared = page[page.index("Arms differ in") :].partition("<details>")
+    rows = [line for line in different.splitlines() if line.startswith("|")][2:]
+    assert rows == ["| training on | A and C | A, then C | A | C |"]
+    assert "| training 1.crop | 120 |" in shared
+    assert "| training 2.crop | 60 |" in shared
+    # Losses of nights of other cohorts are not those of the same.
+    assert "| 1.000 (1.000 to 1.000) on A (ABD+ECG+THX) and C (PPG) |" in page
+    assert page.count("| 1.000 (1.000 to 1.000) on C (PPG) |") == 2
+    assert "Arms were validated on nights of other cohorts" in page
+    # What a phase changes is said.
+    trained["transfer"][2] = trained["transfer"][2] | {"settings": {"crop": 30}}
+    page = pages.write_page("x", results, study, tmp_path).read_text("utf-8")
+    different = page[page.index("Arms differ in") : page.index("<details>")]
+    rows = [line for line in different.splitlines() if line.startswith("|")][3:]
+    assert rows == ["| phase 2, training 1.crop |  | 30 |  |  |"]
+    masking = {"masking": {"drop": {"EOG": 0.5}}}
+    for name in ("transfer", "first"):
+        trained[name][0] = trained[name][0] | {"settings": {"crop": 120} | masking}
+    page = pages.write_page("x", results, study, tmp_path).read_text("utf-8")
+    assert "| phase 2, training 1.masking.drop.EOG |  | not set |  |  |" in page
+    assert "only what changes is listed" in different
 
 
 def test_costs_of_what_is_needed_together_are_added_up(tmp_path):
     study = read_study(CONFIGS / "unified.yaml")
     start = {"config": {"signals": {"ECG": "ECG"}}}
-    results = [change(r, start=start) for r in make_results(study, dict.fromkeys(study.arms, 0.2))]
+    results = [
+        describe_again(r, start=start) for r in make_results(study, dict.fromkeys(study.arms, 0.2))
+    ]
     page = pages.write_page("x", results, study, tmp_path).read_text("utf-8")
     assert "| all but the first, together | 3 | 4.0 |  | 4,000 | 8.00 |" in page
     assert "| one network for all | 3 | 1.0 | 1 | 1,000 | 2.00 |" in page

@@ -6,8 +6,10 @@ import rhythms
 import run
 from arms import Place
 from builders import toy_recordings
+from experiment_results import make_result
 from pages import write_page
 from results import ResultStore
+from rhythm_pages import describe_warnings
 from scales import SCALES, read_scale
 from study import CONFIGS, read_study
 
@@ -75,3 +77,12 @@ def test_recorded_nights_have_no_simulated_rhythm(tmp_path, capsys):
     options = ["--quick", "--out", str(tmp_path), "--cohort", "B=x.csv"]
     assert run.main(["rhythm", *options]) == 2
     assert "Leave out --cohort" in capsys.readouterr().err
+
+
+def test_a_page_needs_no_plausibility_of_beats():
+    study = read_study(CONFIGS / "rhythm.yaml")
+    study = study.model_copy(update={"arms": {"sinus": study.arms["sinus"]}})
+    result = make_result(study, "sinus", 0, {"ECG": 0.2}, staging_s=2.0)
+    assert "| 12 | 0 |  | 2.0 |" in describe_warnings([result], study)
+    known = result.model_copy(update={"implausible": {"B000": 0.25, "B001": 0.75}})
+    assert "| 12 | 0 | 50.0 (at most 75.0) | 2.0 |" in describe_warnings([known], study)

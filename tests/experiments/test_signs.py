@@ -72,7 +72,8 @@ def test_a_page_says_where_signs_were_raised(study, results, tmp_path):
     for claim in (
         f"**{labels['sound']}**: **no sign** was raised, as expected.",
         f"**{labels['unmasked']}**: the sign “PPG alone” was **raised** in 3 of 3 seeds, as exp",
-        f"**{labels['ppg_dropped']}**: the sign “PPG alone” was **raised** in 2 of 3 seeds, but ",
+        f"**{labels['ppg_dropped']}**: the sign “PPG alone” was **raised** in 2 of 3 seeds, "
+        "although all seeds were expected to have it.",
         f"**{labels['too_hard']}**: the sign “all together” was **raised** in 3 of 3 seeds, as ",
         f"**{labels['too_hard_concat']}**: the sign “all together” was **not raised**, although it "
         "was made to have it.",
