@@ -209,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
         measured = collect_lengths(folder, options.study, study, results)
         more = write_lengths(options.study, measured, study, pages)
         page = write_page(options.study, results, study, pages, more)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # the last, of runs in use elsewhere
         print(error, file=sys.stderr)
         return 2
     print(page)
