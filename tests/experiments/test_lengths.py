@@ -282,6 +282,19 @@ def test_the_figure_has_its_numbers(study, scale):
     np.testing.assert_allclose(memory.get_ydata(), [1, 9.6])  # 1 MB stands for less
 
 
+def test_measurements_of_a_version_with_fewer_settings_are_taken(tmp_path, study, scale):
+    whole = make_measured(study, scale)
+    arms = {
+        arm: {name: value for name, value in config.items() if name != "relative_features"}
+        for arm, config in whole.described["arms"].items()
+    }
+    assert arms != whole.described["arms"]
+    older = whole.model_copy(update={"described": {**whole.described, "arms": arms}})
+    results = [make_trained(study, arm, whole.described["arms"][arm]) for arm in study.arms]
+    write_model(find(tmp_path), older, "measurements")
+    assert len(lengths.collect_lengths(tmp_path, "sequence_mixer", study, results)) == 1
+
+
 def test_measurements_that_do_not_fit_are_refused(tmp_path, study, scale):
     results = [make_trained(study, arm, {"feature_dim": 16}) for arm in study.arms]
     whole = make_measured(study, scale)
