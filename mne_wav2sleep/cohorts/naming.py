@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .nights import Night
 
-LONGEST = 120
+_LONGEST = 120
 """Number of bytes of a name at most; file systems allow 255, and suffixes are added."""
 _N_DIGITS = 6
 """Digits of a hash that distinguishes nights of one name."""
@@ -85,7 +85,7 @@ def _hash(night: Night) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_N_DIGITS]
 
 
-def clean_name(name: str, *, longest: int | None = LONGEST) -> str:
+def clean_name(name: str, *, longest: int | None = _LONGEST) -> str:
     """Replace what the name of a file cannot have, or should not.
 
     Parameters
@@ -108,4 +108,27 @@ def clean_name(name: str, *, longest: int | None = LONGEST) -> str:
     """
     name = unicodedata.normalize("NFC", name)
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip("._") or "night"
-    return safe.encode()[:longest].decode(errors="ignore")
+    return cut_name(safe, longest)
+
+
+def cut_name(name: str, longest: int | None = _LONGEST) -> str:
+    """Cut a name after a number of bytes, but not within a character.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    longest : int or None
+        Number of bytes in UTF-8; None for all of them.
+
+    Returns
+    -------
+    cut : str
+        The beginning of the name.
+
+    Examples
+    --------
+    >>> cut_name("né1", 2)
+    'n'
+    """
+    return name.encode()[:longest].decode(errors="ignore")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from ..naming import LONGEST, clean_name
+from ..naming import clean_name, cut_name
 
 _SEPARATOR = re.compile(r"[-_.]")
 """What comes before something that is added to the name of a night."""
@@ -129,11 +129,6 @@ def _agree(one: Name, another: Name) -> bool:
     )
 
 
-def _cut(key: str) -> str:
-    """Cut a name as a cohort does."""
-    return key.encode()[:LONGEST].decode(errors="ignore")
-
-
 def _pair(
     scored: Names,
     staged: Names,
@@ -156,11 +151,13 @@ def _pair_cut(scored: Names, staged: Names, *, whole: bool) -> list[tuple[Name, 
     def list_keys(one: Name) -> list[str]:
         return [to_key(text) for text in (one.wholes if whole else (one.stem,))]
 
-    pairs = _pair(scored, staged, lambda one: [_cut(key) for key in list_keys(one)])
+    pairs = _pair(scored, staged, lambda one: [cut_name(key) for key in list_keys(one)])
     return [
         (one, other)
         for one, other in pairs
-        if any(_cut(a) == b or a == _cut(b) for a in list_keys(one) for b in list_keys(other))
+        if any(
+            cut_name(a) == b or a == cut_name(b) for a in list_keys(one) for b in list_keys(other)
+        )
     ]
 
 
@@ -272,8 +269,8 @@ class Pairing:
 
 def _find_lone(names: Names) -> set[str]:
     """Find the nights whose stem no other night has."""
-    counts = Counter(_cut(one.stem) for one in names)
-    return {one.name for one in names if counts[_cut(one.stem)] == 1}
+    counts = Counter(cut_name(one.stem) for one in names)
+    return {one.name for one in names if counts[cut_name(one.stem)] == 1}
 
 
 def list_names(names: Iterable[str], paths: Mapping[str, tuple[str, ...]]) -> list[Name]:
