@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,15 @@ from ectopic import EctopicECG
 from nights import CohortNights
 from numpy.typing import NDArray
 from pretraining import PretrainingSettings, pretrain_encoders
-from results import NightResult, Result, ResultStore, TrainingResult, compute_key, round_or_none
+from results import (
+    NightResult,
+    Result,
+    ResultStore,
+    TrainingResult,
+    compute_key,
+    list_versions,
+    round_or_none,
+)
 from scales import Scale, Training
 from signs import read_signs
 from study import Study, make
@@ -330,7 +337,6 @@ def run_arm(place: Place, arm: str, seed: int) -> Result:
         folder = place.folder / "runs" / compute_key(step)  # arms of other studies share it
         trainings.append(_train(place, training, weights, folder))
         weights = load_weights(folder)
-    versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     result = Result(
         study=place.name,
         arm=arm,
@@ -343,7 +349,7 @@ def run_arm(place: Place, arm: str, seed: int) -> Result:
         pretraining={name: pretraining[name] for name in ("cpu_s", "explained") if pretraining},
         trainings=trainings,
         nights=evaluate_nights(place, weights),
-        versions=versions | {"processor": platform.machine()},
+        versions=list_versions(PACKAGES) | {"processor": platform.machine()},
         staging_s=_measure_staging(place, weights),
         signs=read_signs(folder),
     )

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from typing import Any, Literal
 import measuring
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
-from results import Result, is_same, read_model, write_model
+from results import Result, is_alike, is_same, list_versions, read_model, write_model
 from scales import Scale
 from study import Study
 
@@ -113,12 +112,11 @@ def _find_path(folder: Path, study: str, scale: str) -> Path:
 
 def _describe_machine() -> dict[str, str]:
     """Describe what times depend on, but for other programs that run."""
-    versions = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
     names = []
     if (path := Path("/proc/cpuinfo")).exists():
         lines = path.read_text("utf-8").splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return versions | {"processor": names[0] if names else platform.machine()}
+    return list_versions(_PACKAGES) | {"processor": names[0] if names else platform.machine()}
 
 
 def _describe(name: str, study: Study, scale: Scale) -> LengthsResult:
@@ -299,9 +297,7 @@ def _check_networks(place: Path, arms: Mapping[str, Any], results: list[Result])
     """Check that networks are those that were trained."""
     for result in results:
         trained = result.described["start"]["config"]
-        measured = arms.get(result.arm, trained)
-        # Either of them may be of an earlier version, which had fewer settings.
-        if not (is_same(trained, measured) or is_same(measured, trained)):
+        if result.arm in arms and not is_alike(trained, arms[result.arm]):
             raise ValueError(
                 f"{place} is of another network of the arm {result.arm} than its results. {_ADVICE}"
             )

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -226,7 +228,7 @@ def is_comparable(one: Result, other: Result) -> bool:
     if one.arm != other.arm:
         cohorts = _list_origins(first).keys() & _list_origins(second).keys()
         first, second = (_list_shared(values, cohorts) for values in (first, second))
-    return one.scale == other.scale and (is_same(first, second) or is_same(second, first))
+    return one.scale == other.scale and is_alike(first, second)
 
 
 def _drop_seed(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,6 +357,27 @@ def read_model(path: Path, kind: type[_Model], max_bytes: int, problem: str, adv
     except ValidationError as error:
         reason = shorten(summarize_validation(error))
         raise ValueError(f"{path} {problem}: {reason}. Remove it, and {advice}.") from error
+
+
+def list_versions(packages: Collection[str]) -> dict[str, str]:
+    """List the versions of packages and of Python, which a result is kept with.
+
+    Parameters
+    ----------
+    packages : collection of str
+        Names of installed packages.
+
+    Returns
+    -------
+    versions : dict of str to str
+        Package, or ``"python"`` -> version.
+    """
+    return {name: version(name) for name in packages} | {"python": platform.python_version()}
+
+
+def is_alike(one: Any, other: Any) -> bool:
+    """Check whether two depend on the same, either of which may be of an earlier version."""
+    return is_same(one, other) or is_same(other, one)
 
 
 def is_same(old: Any, new: Any) -> bool:

@@ -4,7 +4,6 @@ import platform
 import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any
 
 import mne
@@ -14,7 +13,7 @@ from arms import PACKAGES, Place, score_night
 from ectopic import EctopicECG, splice
 from nights import STAGES
 from numpy.typing import NDArray
-from results import NightResult, Result, compute_key, round_or_none
+from results import NightResult, Result, compute_key, list_versions, round_or_none
 from scales import CohortSize
 from study import RECORDED, make
 
@@ -287,7 +286,6 @@ def run_rhythm(place: Place, arm: str, seed: int) -> Result:
             night = simulate_rhythm(size, given, simulated, wanted.burden, seeds, ecg)
             subject = f"{name}{number:03d}"
             found[subject] = stage_rhythm(*night, weights, study.subsets, name, subject)
-    versions = {package: version(package) for package in PACKAGES}
     result = Result(
         study=place.name,
         arm=arm,
@@ -306,7 +304,7 @@ def run_rhythm(place: Place, arm: str, seed: int) -> Result:
             for subject, one in found.items()
             if one.implausible is not None
         },
-        versions=versions | {"processor": platform.machine()},
+        versions=list_versions(PACKAGES) | {"processor": platform.machine()},
         staging_s=round((time.process_time() - start) / max(len(found), 1), 1),
     )
     place.store.write(result)
