@@ -20,6 +20,7 @@ from tqdm import tqdm
 from mne_wav2sleep.cohorts import PreparedNight
 from mne_wav2sleep.cohorts.batches import collate, read_item
 from mne_wav2sleep.network import Engine, LoadedWeights, Wav2Sleep
+from mne_wav2sleep.training import Masking
 
 PARTS = ("epoch_mixer", "sequence_mixer", "classifier")
 THREE = np.array([0, 1, 1, 2])  # of four stages: light and deep sleep are one
@@ -29,15 +30,12 @@ THREE = np.array([0, 1, 1, 2])  # of four stages: light and deep sleep are one
 class MixerSettings:
     """Settings of training the mixers.
 
-    ``drop`` has the probability of dropping each signal; if all are dropped, one of ``backups`` is
-    kept. ``noise`` is the SD of a factor of each feature, the same for a night; half of it is
-    added to each epoch. ``averaging`` is the decay of the running mean of the weights, which is
-    kept.
+    ``noise`` is the SD of a factor of each feature, the same for a night; half of it is added to
+    each epoch. ``averaging`` is the decay of the running mean of the weights, which is kept.
     """
 
-    drop: dict[str, float]
+    masking: Masking
     dataset_weights: dict[str, float]
-    backups: tuple[str, ...] = ("ECG", "PPG")
     n_steps: int = 450
     batch_size: int = 6
     learning_rate: float = 3e-3
@@ -95,13 +93,12 @@ def _draw_batch(
     longest = max(night.stages.size for night in nights)
     n_features = next(iter(nights[0].signals.values())).shape[1]
     shape = len(nights), longest
-    z = {name: torch.zeros(*shape, n_features) for name in settings.drop}
-    available = {name: torch.zeros(shape, dtype=torch.bool) for name in settings.drop}
+    z = {name: torch.zeros(*shape, n_features) for name in settings.masking.drop}
+    available = {name: torch.zeros(shape, dtype=torch.bool) for name in settings.masking.drop}
     stages = torch.full(shape, -1)
     for row, night in enumerate(nights):
         n = night.stages.size
-        kept = [name for name in sorted(night.signals) if rng.random() >= settings.drop[name]]
-        for name in kept or [rng.choice([b for b in settings.backups if b in night.signals])]:
+        for name in settings.masking.draw(sorted(night.signals), rng):
             z[name][row, :n] = torch.from_numpy(night.signals[name].astype(np.float32))
             available[name][row, :n] = True
         stages[row, :n] = torch.from_numpy(night.stages.astype(np.int64))

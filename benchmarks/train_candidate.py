@@ -54,12 +54,13 @@ from mne_wav2sleep.simulation import (
     simulate_beats,
     simulate_breathing,
 )
+from mne_wav2sleep.training import Masking
 
 RELATIVE = replace(CONFIG, relative_features=True)
 PRETRAINING = PretrainingSettings(n_pieces=4000, n_epochs=20, n_steps=4000, seed=SEED)
 MIXERS = MixerSettings(
     # Each signal is often the only one, as the network has to work with any subset.
-    drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.4, "PPG": 0.4},
+    masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.4, "PPG": 0.4}),
     dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 1.3},
 )
 N_FOLDS = {"slpdb": 3, "sleep-accel": 4}
