@@ -26,7 +26,7 @@ from mne_wav2sleep.modalities import (
 )
 from mne_wav2sleep.network.files import MAX_TEXT_BYTES, read_file
 from mne_wav2sleep.network.plain_yaml import read_yaml
-from mne_wav2sleep.training.signatures import SEEDS, TOGETHER
+from mne_wav2sleep.training.signatures import NOTHING, SEEDS, TOGETHER
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the studies' configurations."""
@@ -41,7 +41,7 @@ _Modalities = Annotated[
 """Signals of a study's own, as :func:`~mne_wav2sleep.add_modality` takes them."""
 RECORDED = "recorded_ectopy"
 """The rhythm of an ECG that was recorded, in place of the simulated one."""
-SIGNS = (*(f"{name} alone" for name in CARDIO_RESPIRATORY), TOGETHER, SEEDS)
+SIGNS = (*(f"{name} alone" for name in CARDIO_RESPIRATORY), TOGETHER, SEEDS, NOTHING)
 """Names of the signs that training failed."""
 
 

@@ -2,6 +2,7 @@
 
 The paper (arXiv 2411.04644) tells of three: a signal that the network has not learned to use, runs
 that differ by their seed alone and disagree, and signals that together are worth less than one.
+Another one is a network that has learned nothing, from which nothing else can be told.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,8 +42,9 @@ _MOST_RUNS = 100
 """Number of folders that are looked at."""
 _MOST_SHOWN = 6
 """Number of runs that a message names."""
-TOGETHER, SEEDS = "all together", "seeds"
-"""Names of the signs that all signals are worse than one of them, and that seeds disagree."""
+TOGETHER, SEEDS, NOTHING = "all together", "seeds", "nothing learned"
+"""Names of the signs that all signals are worse than one of them, that seeds disagree, and that no
+signal was learned."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Sign:
     Attributes
     ----------
     name : str
-        What is wrong in a word or two: a signal, as ``"PPG alone"``, :data:`TOGETHER`, or
-        :data:`SEEDS`.
+        What is wrong in a word or two: a signal, as ``"PPG alone"``, :data:`TOGETHER`,
+        :data:`SEEDS` or :data:`NOTHING`.
     text : str
         A sentence or two: what is wrong, the figures, and what to do.
     """
@@ -97,7 +99,7 @@ def report_signs(
 def find_signatures(
     scores: pd.DataFrame, masking: Masking, nights: str = "validation nights"
 ) -> list[Sign]:
-    """Find signs that masking was wrong, in the agreement on nights that were not trained on.
+    """Find signs that training failed, in the agreement on nights that were not trained on.
 
     Parameters
     ----------
@@ -119,12 +121,32 @@ def find_signatures(
     -----
     Signals are compared on the same nights, so that a signal of a difficult dataset is not taken
     for one that was not learned. Intervals are 95% intervals of a bootstrap over subjects; a
-    difference that they do not exclude is no sign.
+    difference that they do not exclude is no sign. If nothing was learned, no signal is compared
+    with others.
     """
     kappas = scores.pivot_table("kappa", ["dataset", "subject", "night"], "subset")
     names = [str(name) for name in kappas if "+" not in str(name)]
     alone = kappas[names].groupby(["dataset", "subject"]).mean()
+    if signs := _find_nothing(kappas, nights):
+        return signs
     return [*_find_unlearned(alone, masking, nights), *_find_worse(kappas, names, masking, nights)]
+
+
+def _find_nothing(kappas: pd.DataFrame, nights: str) -> list[Sign]:
+    """Find whether the network agrees hardly at all, from whatever signals."""
+    by_subject = kappas.groupby(["dataset", "subject"]).mean()
+    enough = [str(name) for name in by_subject if by_subject[name].count() >= FEWEST_SUBJECTS]
+    highs = [_bootstrap(by_subject[name].dropna().to_numpy())[1] for name in enough]
+    if not enough or max(highs) >= _CHANCE:
+        return []
+    means = by_subject[enough].mean()
+    best = str(means.idxmax())
+    text = (
+        f"The highest kappa on the {nights} is {means.max():.2f}, from {best}: the network has "
+        "learned hardly anything. Train for longer, or with a lower learning rate, warm-up and "
+        "clipping, and check that each hypnogram belongs to its recording."
+    )
+    return [Sign(NOTHING, text)]
 
 
 def _find_unlearned(kappas: pd.DataFrame, masking: Masking, nights: str) -> list[Sign]:

@@ -11,6 +11,7 @@ from builders import toy_recordings
 from mne_wav2sleep.training import Masking
 from mne_wav2sleep.training.run import read_record
 from mne_wav2sleep.training.signatures import (
+    NOTHING,
     SEEDS,
     TOGETHER,
     compare_seeds,
@@ -61,8 +62,18 @@ def test_a_signal_near_chance_in_a_weak_network_was_not_learned():
     [found] = find_signatures(make_scores(weak, spread=0.02), Masking())
     assert found.name == "PPG alone"
     assert "ECG alone 0.2" in found.text
-    weak = {name: mean / 3 for name, mean in weak.items()}  # in which no signal was learned
-    assert find_signatures(make_scores(weak, spread=0.02), Masking()) == []
+
+
+def test_a_network_that_learned_nothing():
+    nothing = dict.fromkeys(SOUND, 0.0) | {"ECG": 0.04}
+    [found] = find_signatures(make_scores(nothing, spread=0.02), Masking())
+    assert found.name == NOTHING
+    assert found.text.startswith("The highest kappa on the validation nights is 0.0")
+    assert ", from ECG: the network has learned hardly anything. Train for longer" in found.text
+    # Three subjects do not show it, and neither does one signal that was learned.
+    assert find_signatures(make_scores(nothing, n_subjects=3), Masking()) == []
+    some = make_scores(nothing | {"ECG": 0.3}, spread=0.02)
+    assert NOTHING not in [sign.name for sign in find_signatures(some, Masking())]
 
 
 def test_a_signal_of_another_dataset_that_was_not_learned():
