@@ -2,17 +2,29 @@
 
 Simulated nights of held-out seeds, staged from every subset of the signals and compared with random
 stages of the same frequencies; and waves rendered from real beats and heart rates of the test
-subjects of train_mini.py, staged from the ECG.
+subjects of train_mini.py, staged from the ECG. --bidsleep adds the heart rates of BIDSleep, another
+watch, on which nothing may be trained or chosen. SleepECG stages the same beats, if it is
+installed (pip install sleepecg keras).
 """
 
 import argparse
+import importlib.util
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 import yasa
-from train_mini import Plan, find_records, plan_real, prepare, split_subjects
+from simulator_realism import evaluate_sleepecg
+from train_mini import (
+    Plan,
+    find_records,
+    make_beats,
+    plan_real,
+    prepare,
+    split_subjects,
+    start_record,
+)
 
 from mne_wav2sleep.cohorts import evaluate
 
@@ -49,12 +61,29 @@ def describe_renderings(real, nights, weights):
     return pd.concat(rows, axis=1).T.describe().loc[["count", "mean", "std", "min", "max"]]
 
 
+def compare_sleepecg(real):
+    """Compute the pooled kappa of three stages of SleepECG, from the beats of the renderings."""
+    if importlib.util.find_spec("sleepecg") is None:
+        return "SleepECG is not installed, so that its kappa is not computed."
+    rows = {}
+    for dataset in dict.fromkeys(plan.dataset for plan in real):
+        pairs = []
+        for plan in real:
+            if plan.dataset == dataset:
+                beats, _, stages, _ = make_beats(plan, start_record(plan))
+                pairs.append((beats, stages))
+        pooled, each = evaluate_sleepecg(pairs)
+        rows[dataset] = {"kappa": pooled, "nights": len(pairs), "mean of nights": each.mean()}
+    return pd.DataFrame(rows).T.round(3).to_string()
+
+
 def main() -> None:
     """Prepare the held-out nights, evaluate the weights, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="mini")
     parser.add_argument("--slpdb", type=Path, required=True)
     parser.add_argument("--sleep-accel", type=Path, required=True)
+    parser.add_argument("--bidsleep", type=Path, help="four nights of another watch")
     parser.add_argument("--work", type=Path, default=Path("mini-work"))
     parser.add_argument("--simulated", type=int, default=20)
     parser.add_argument("--part", default="test", choices=["test", "validation"])
@@ -66,6 +95,10 @@ def main() -> None:
     simulated = [
         Plan("simulated", f"s{first + i}", None, first + i) for i in range(options.simulated)
     ]
+    if options.bidsleep is not None:
+        folders["bidsleep"] = options.bidsleep
+        people = sorted({path.stem.split("_")[0] for path in options.bidsleep.glob("*.npz")})
+        split["bidsleep"] = {options.part: people}
     real = plan_real(folders, split, options.part, options.copies)
     apart = joblib.Parallel(n_jobs=2)(
         joblib.delayed(prepare)(plan, options.work / "held-out", augment=False)
@@ -91,6 +124,7 @@ def main() -> None:
         print(
             spread.groupby("dataset").agg(["mean", "std", "min", "max"]).round(3).to_string(), "\n"
         )
+    print(f"SleepECG, 3 stages, from the same beats\n{compare_sleepecg(real)}\n")
     if options.copies > 1:
         table = describe_renderings(real, apart[len(simulated) :], options.weights)
         print(f"3 stages, pooled kappa by rendering\n{table.round(3).to_string()}")

@@ -1,10 +1,12 @@
 """Mixers, trained on the features of nights from encoders that stay as they are.
 
 Features are computed once for each night, so that a step on whole nights takes less than a second
-on one core, and people can be left out in turn (train_candidate.py --fold).
+on one core, and people can be left out in turn (train_candidate.py --fold). Nights without stages
+can be learned from as well, from the mean probabilities of networks that were trained before.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from mne_wav2sleep.network import Engine, LoadedWeights, Wav2Sleep
 from mne_wav2sleep.training import Masking
 
 PARTS = ("epoch_mixer", "sequence_mixer", "classifier")
+N_STAGES = 4
 THREE = np.array([0, 1, 1, 2])  # of four stages: light and deep sleep are one
 
 
@@ -49,12 +52,25 @@ class MixerSettings:
 
 @dataclass(frozen=True)
 class Features:
-    """The features of a night (modality -> S x F, float16), and its four stages (-1 unscored)."""
+    """The features of a night (modality -> S x F, float16), and its four stages (-1 unscored).
+
+    ``proba`` (S x C) are what unscored epochs are taught by instead.
+    """
 
     dataset: str
     subject: str
     signals: dict[str, np.ndarray]
     stages: np.ndarray
+    proba: np.ndarray | None = None
+
+    def to_target(self) -> np.ndarray:
+        """Give the probabilities to learn, S x C, float32: zeros where nothing is known."""
+        target = np.zeros((self.stages.size, N_STAGES), np.float32)
+        scored = self.stages >= 0
+        target[scored, self.stages[scored]] = 1
+        if self.proba is not None:
+            target[~scored] = self.proba[~scored]
+        return target
 
 
 def compute_features(nights: list[PreparedNight], weights: LoadedWeights) -> list[Features]:
@@ -88,30 +104,33 @@ def read_features(
 def _draw_batch(
     features: list[Features], chances: np.ndarray, settings: MixerSettings, rng: np.random.Generator
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-    """Draw whole nights, padded to the longest of them, each with some of its signals."""
+    """Draw whole nights, padded to the longest of them, each with some of its signals.
+
+    Gives the features of each signal, whether it is there, and the target (B x S x C).
+    """
     nights = [features[i] for i in rng.choice(len(features), settings.batch_size, p=chances)]
     longest = max(night.stages.size for night in nights)
     n_features = next(iter(nights[0].signals.values())).shape[1]
     shape = len(nights), longest
     z = {name: torch.zeros(*shape, n_features) for name in settings.masking.drop}
     available = {name: torch.zeros(shape, dtype=torch.bool) for name in settings.masking.drop}
-    stages = torch.full(shape, -1)
+    target = torch.zeros(*shape, N_STAGES)
     for row, night in enumerate(nights):
         n = night.stages.size
         for name in settings.masking.draw(sorted(night.signals), rng):
             z[name][row, :n] = torch.from_numpy(night.signals[name].astype(np.float32))
             available[name][row, :n] = True
-        stages[row, :n] = torch.from_numpy(night.stages.astype(np.int64))
+        target[row, :n] = torch.from_numpy(night.to_target())
     for name, z_BSF in z.items():
         factor_B1F = 1 + settings.noise * torch.randn(len(nights), 1, n_features)
         z[name] = z_BSF * factor_B1F + settings.noise / 2 * torch.randn_like(z_BSF)
-    return z, available, stages
+    return z, available, target
 
 
 def train_mixers(
     features: list[Features], weights: LoadedWeights, settings: MixerSettings, seed: int
 ) -> LoadedWeights:
-    """Train the mixers and the classifier."""
+    """Train the mixers and the classifier, from random weights."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     config = replace(
@@ -136,9 +155,9 @@ def train_mixers(
     network.train()
     losses, start = [], time.monotonic()
     for step in range(settings.n_steps):
-        z, available, stages = _draw_batch(features, chances / chances.sum(), settings, rng)
-        logits = network.mix(z, available)
-        loss = functional.cross_entropy(logits.flatten(0, 1), stages.flatten(), ignore_index=-1)
+        z, available, target = _draw_batch(features, chances / chances.sum(), settings, rng)
+        log_proba = functional.log_softmax(network.mix(z, available), dim=-1)
+        loss = -(target * log_proba).sum() / target.sum()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -160,27 +179,31 @@ def train_mixers(
     return replace(weights, config=config, network=network)
 
 
+def predict(
+    night: Features, networks: Sequence[LoadedWeights], subset: tuple[str, ...]
+) -> np.ndarray:
+    """Compute the mean probabilities of networks (S x C) from a subset of the signals."""
+    z = {name: torch.from_numpy(night.signals[name].astype(np.float32))[None] for name in subset}
+    with torch.inference_mode():
+        proba = [one.network.mix(z).softmax(-1)[0].numpy() for one in networks]
+    return np.mean(proba, axis=0)
+
+
 def score(
-    features: list[Features], weights: LoadedWeights, subset: tuple[str, ...]
+    features: list[Features], networks: Sequence[LoadedWeights], subset: tuple[str, ...]
 ) -> dict[str, tuple[float, float]]:
     """Compute pooled kappa of three and of four stages of each dataset, from a subset."""
     pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for night in features:
         if set(subset) <= set(night.signals):
-            z = {
-                name: torch.from_numpy(night.signals[name].astype(np.float32))[None]
-                for name in subset
-            }
-            with torch.inference_mode():
-                proba = weights.network.mix(z).softmax(-1)[0].numpy()
-            scored = night.stages >= 0
+            proba, scored = predict(night, networks, subset), night.stages >= 0
             pairs.setdefault(night.dataset, []).append((night.stages[scored], proba[scored]))
     found = {}
     for dataset, some in pairs.items():
         stages, proba = (np.concatenate(parts) for parts in zip(*some, strict=True))
         merged = np.stack([proba[:, 0], proba[:, 1] + proba[:, 2], proba[:, 3]], 1)
         found[dataset] = (
-            float(cohen_kappa_score(THREE[stages], merged.argmax(1))),
-            float(cohen_kappa_score(stages, proba.argmax(1))),
+            round(float(cohen_kappa_score(THREE[stages], merged.argmax(1))), 3),
+            round(float(cohen_kappa_score(stages, proba.argmax(1))), 3),
         )
     return found

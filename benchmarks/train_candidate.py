@@ -1,21 +1,25 @@
 """Train a candidate for the bundled weights: python benchmarks/train_candidate.py --help.
 
-The recipe is another one than that of train_mini.py, whose nights and splits it takes. The encoders
-are first pretrained to predict physiology (beats, rates of heart and breath, movement) from waves,
-without stages: of simulated pieces, and of pieces rendered from real beats. Properties of an epoch
-are differences of the same two features in all encoders, so that mixers find them in one place.
-Then the other parts are trained on whole nights, with features relative to those of the night.
+The recipe is another one than that of train_mini.py, whose nights and test people it takes:
 
-Folders are those of train_mini.py, and an npz per record with ``stages`` for --hypnograms (half of
-the simulated nights have them), and with ``beat_times_s`` and ``duration_s`` for --beats
-(pretraining alone). With --fold, a part of the people who are not in the test set is left out of
-training, and scored: settings are chosen by this. Prepared nights are kept in --work; run the same
-command again to resume.
+1. The encoders are pretrained to predict physiology (beats, rates of heart and breath, movement)
+   from waves, without stages: of simulated pieces, and of pieces rendered from real beats.
+   Properties of an epoch are differences of the same two features in all encoders, so that mixers
+   find them in one place.
+2. Teachers: several networks for each fold of the people who are not in the test set, which learn
+   from the others. Their mean is scored on those left out: settings are chosen by this.
+3. A student of each fold, which also learns from people without scored stages (--beats), what its
+   teachers say of them; it is scored in the same way, and shows what the last step gives.
+4. The candidate: the same, from all of these people and all teachers.
+
+Mixers learn from whole nights, with features relative to those of the night. Folders are those of
+train_mini.py, and an npz per record with ``stages`` for --hypnograms (half of the simulated nights
+have them), and with ``beat_times_s``, ``duration_s`` and ``subject`` for --beats. All that was
+finished is kept in --work; run the same command again to resume.
 """
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,16 +27,17 @@ from functools import partial
 from pathlib import Path
 
 import joblib
+import mne
 import numpy as np
 import torch
-from mini_mixers import MixerSettings, read_features, score, train_mixers
+import yasa
+from mini_mixers import Features, MixerSettings, predict, read_features, score, train_mixers
 from tqdm import tqdm
 from train_mini import (
     CONFIG,
     PREPROCESSING,
     SEED,
     Plan,
-    calibrate_mini,
     find_records,
     plan_real,
     prepare,
@@ -42,7 +47,8 @@ from train_mini import (
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 from pretraining import Piece, PretrainingSettings, pretrain_encoders, render_piece
 
-from mne_wav2sleep import save_weights
+from mne_wav2sleep import load_weights, save_weights
+from mne_wav2sleep.cohorts import Night, PreparedNight, open_night, prepare_nights
 from mne_wav2sleep.network import Calibration, LoadedWeights, Wav2Sleep
 from mne_wav2sleep.network.info import describe_config
 from mne_wav2sleep.network.registry import REGISTRY
@@ -50,19 +56,29 @@ from mne_wav2sleep.simulation import (
     Population,
     breathing_from_beats,
     draw_subject,
+    render_ecg,
+    render_ppg,
     simulate_activity,
     simulate_beats,
     simulate_breathing,
 )
 from mne_wav2sleep.training import Masking
 
+UNSCORED = "unscored"
 RELATIVE = replace(CONFIG, relative_features=True)
 PRETRAINING = PretrainingSettings(n_pieces=4000, n_epochs=20, n_steps=4000, seed=SEED)
-MIXERS = MixerSettings(
+TEACHERS = MixerSettings(
     # Each signal is often the only one, as the network has to work with any subset.
     masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.4, "PPG": 0.4}),
     dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 1.3},
 )
+STUDENT = replace(
+    TEACHERS,
+    dataset_weights=TEACHERS.dataset_weights | {UNSCORED: 1.0},
+    n_steps=600,
+    decay_steps=240,
+)
+N_TEACHERS = 3  # of each fold
 N_FOLDS = {"slpdb": 3, "sleep-accel": 4}
 N_APART = 4  # simulated nights for validation
 SHOWN = (("ECG",), ("PPG",), ("ABD", "ECG", "PPG", "THX"))
@@ -87,20 +103,25 @@ def plan_simulated(n_nights: int, hypnograms: Sequence[Path]) -> list[Plan]:
 def read_beats(
     folders: Mapping[str, Path], split: dict[str, dict[str, list[str]]], beats_only: Path | None
 ) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Read beats, their kinds and the duration in s of records of people who are trained on."""
-    chosen = split["slpdb"]["training"]
+    """Read beats, their kinds and the duration in s of records of people not in the test set."""
+    # Pretraining sees no stages, so that people may be left out later by their stages alone.
+    chosen = {*split["slpdb"]["training"], *split["slpdb"]["validation"]}
     records = find_records(folders["slpdb"], "slpdb")
     paths = [path for name, some in records.items() if name in chosen for path in some]
     beats = []
     for path in paths:
         record = np.load(path)
         beats.append((record["beat_times_s"], record["beat_type"], record["stages"].size * 30.0))
-    for path in sorted(beats_only.glob("*.npz")) if beats_only is not None else ():
-        record = np.load(path)
-        times = np.sort(record["beat_times_s"])
-        times = times[np.diff(times, prepend=-1.0) > SHORTEST_INTERVAL_S]
-        beats.append((times, np.full(times.size, "N"), float(record["duration_s"])))
-    return beats
+    more = sorted(beats_only.glob("*.npz")) if beats_only is not None else []
+    return beats + [read_record(path) for path in more]
+
+
+def read_record(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
+    """Read beats that a detector found, their kinds and the duration in s."""
+    record = np.load(path)
+    times = np.sort(record["beat_times_s"])
+    times = times[np.diff(times, prepend=-1.0) > SHORTEST_INTERVAL_S]
+    return times, np.full(times.size, "N"), float(record["duration_s"])
 
 
 def make_piece(
@@ -196,80 +217,150 @@ def make_start(
     return LoadedWeights(**vars(info), network=network, calibration=Calibration())
 
 
-def hold_out(split: dict[str, dict[str, list[str]]], fold: int) -> dict[str, dict[str, list[str]]]:
-    """Split the subjects who are not in the test set anew: those of a fold are for validation."""
-    found = {}
+def find_folds(split: dict[str, dict[str, list[str]]]) -> list[set[str]]:
+    """Divide the people who are not in the test set into those that each fold leaves out."""
+    folds: list[set[str]] = [set() for _ in range(max(N_FOLDS.values()))]
     for dataset, parts in split.items():
         known = np.random.default_rng(5).permutation(parts["training"] + parts["validation"])
-        folds = [sorted(part.tolist()) for part in np.array_split(known, N_FOLDS[dataset])]
-        held = folds[fold] if fold < len(folds) else []
-        rest = sorted(set(known.tolist()) - set(held))
-        found[dataset] = {"test": parts["test"], "validation": held, "training": rest}
-    return found
+        for i, part in enumerate(np.array_split(known, N_FOLDS[dataset])):
+            folds[i].update(part.tolist())
+    return folds
+
+
+def render_unscored(path: Path, folder: Path) -> PreparedNight:
+    """Render and prepare a night of beats without stages, unless its file exists."""
+    here = folder / UNSCORED / path.stem
+    if done := list(here.glob("*.safetensors")):
+        return open_night(done[0])
+    mne.set_log_level("error")
+    rng = np.random.default_rng([SEED, sum(path.stem.encode()), 11])
+    times, kinds, whole = read_record(path)
+    n_epochs = int(whole // 30)
+    duration, sfreq = n_epochs * 30.0, float(rng.choice([64.0, 128.0]))
+    inside = times < duration
+    breathing = breathing_from_beats(times[inside], duration=duration, rng=rng)
+    common = {"kinds": kinds[inside], "duration": duration, "sfreq": sfreq, "rng": rng}
+    waves = {
+        "ECG": render_ecg(times[inside], breathing=breathing, **common),
+        "Pleth": render_ppg(times[inside], breathing=breathing, **common),
+    }
+    raw = mne.io.RawArray(np.array(list(waves.values())), mne.create_info(list(waves), sfreq))
+    # Prepared nights need stages; these are not read.
+    hyp = yasa.Hypnogram(["N2"] * n_epochs, n_stages=5)
+    subject = str(np.load(path)["subject"])
+    return prepare_nights([Night(raw, hyp, subject, UNSCORED)], here)[0]
+
+
+def read_nights(options: argparse.Namespace, start: LoadedWeights) -> list[Features]:
+    """Prepare all nights of people who are not in the test set, and compute their features."""
+    folders, split = options.folders, options.split
+    simulated = plan_simulated(options.simulated, list(options.stages))
+    real = [
+        plan
+        for part in ("training", "validation")
+        for plan in plan_real(folders, split, part, options.copies)
+    ]
+    nights_dir = options.work / "nights"
+    tasks = [joblib.delayed(prepare)(plan, nights_dir) for plan in simulated + real]
+    paths = sorted(options.beats.glob("*.npz")) if options.beats is not None else []
+    tasks += [joblib.delayed(render_unscored)(path, nights_dir) for path in paths]
+    prepared = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(tasks)
+    nights = list(tqdm(prepared, total=len(tasks), desc="Preparing"))
+    features = read_features(nights, start, options.work / "features.joblib")
+    return [
+        replace(night, stages=np.full_like(night.stages, -1))
+        if night.dataset == UNSCORED
+        else night
+        for night in features
+    ]
+
+
+def train_once(
+    path: Path, features: list[Features], start: LoadedWeights, settings: MixerSettings, seed: int
+) -> LoadedWeights:
+    """Train mixers, unless they were trained before."""
+    if not (path / "config.json").exists():
+        save_weights(train_mixers(features, start, settings, seed), path)
+    return load_weights(path)
+
+
+def teach(features: list[Features], teachers: Sequence[LoadedWeights]) -> list[Features]:
+    """Give unscored nights what the teachers say of their beats."""
+    return [
+        replace(night, proba=predict(night, teachers, ("ECG",)).astype(np.float32))
+        if night.dataset == UNSCORED
+        else night
+        for night in tqdm(features, desc="Teaching")
+    ]
+
+
+def run_fold(
+    fold: int, held: set[str], features: list[Features], start: LoadedWeights, work: Path
+) -> tuple[list[LoadedWeights], LoadedWeights]:
+    """Train and score the teachers and the student of a fold."""
+    # Simulated nights are left out as well, the same in all folds.
+    apart = held | {f"s{i}" for i in range(N_APART)}
+    known = [night for night in features if night.subject not in apart]
+    others = [night for night in features if night.subject in apart]
+    scored = [night for night in known if night.dataset != UNSCORED]
+    teachers = [
+        train_once(work / f"teacher-{fold}-{seed}", scored, start, TEACHERS, seed)
+        for seed in range(N_TEACHERS)
+    ]
+    student = train_once(
+        work / f"student-{fold}", teach(known, teachers), start, STUDENT, SEED + fold
+    )
+    print(f"Fold {fold} leaves out {', '.join(sorted(held))}. Kappa of 3 and 4 stages:")
+    for subset in SHOWN:
+        single = [score(others, [one], subset) for one in teachers]
+        print(f"  {'+'.join(subset)}: each teacher {single}")
+        print(f"    teachers {score(others, teachers, subset)}")
+        print(f"    student {score(others, [student], subset)}", flush=True)
+    return teachers, student
 
 
 def main() -> None:
-    """Pretrain, prepare nights, train, and score or write the model folder."""
+    """Pretrain, prepare nights, train teachers and students, and write the model folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slpdb", type=Path, required=True)
     parser.add_argument("--sleep-accel", type=Path, required=True)
     parser.add_argument(
         "--hypnograms", type=Path, required=True, help="stages of half of the simulated nights"
     )
-    parser.add_argument("--beats", type=Path, help="more beats, without stages, for pretraining")
+    parser.add_argument("--beats", type=Path, help="more beats, without stages")
     parser.add_argument("--work", type=Path, default=Path("candidate-work"))
     parser.add_argument("--simulated", type=int, default=240, help="simulated nights")
     parser.add_argument("--copies", type=int, default=12, help="renderings of each real night")
-    parser.add_argument("--fold", type=int, choices=range(4), help="leave out its people")
     parser.add_argument("--jobs", type=int, default=2, help="nights prepared in parallel")
+    parser.add_argument("--folds", type=int, nargs="+", help="only these folds, not the candidate")
     parser.add_argument("--pretrain-only", action="store_true")
     parser.add_argument("--prepare-only", action="store_true")
     options = parser.parse_args()
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
-    split = split_subjects(folders)
-    hypnograms = read_hypnograms(options.hypnograms)
-    out = options.work
-    if options.fold is not None:
-        split = hold_out(split, options.fold)
-        out = options.work / f"fold{options.fold}"
-        held = {name: parts["validation"] for name, parts in split.items()}
-        print(f"Left out in fold {options.fold}: {held}", flush=True)
-    beats = read_beats(folders, split, options.beats)
-    nights_dir = options.work / "nights"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "split.json").write_text(json.dumps(split, indent=2) + "\n")
-    if not options.prepare_only:
-        start = make_start(
-            beats, list(hypnograms.values()), options.work / "encoders", options.jobs
-        )
-        if options.pretrain_only:
-            return
-    simulated = plan_simulated(options.simulated, list(hypnograms))
-    training = plan_real(folders, split, "training", options.copies) + simulated[N_APART:]
-    # Shuffled, so that an interrupted preparation has nights of all datasets.
-    order = np.random.default_rng(SEED).permutation(len(training))
-    training = [training[i] for i in order]
-    validation = plan_real(folders, split, "validation", 1) + simulated[:N_APART]
-    jobs = [(plan, True) for plan in training] + [(plan, False) for plan in validation]
-    prepared = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(
-        joblib.delayed(prepare)(plan, nights_dir, augment=augment) for plan, augment in jobs
+    options.folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
+    options.split = split_subjects(options.folders)
+    options.stages = read_hypnograms(options.hypnograms)
+    options.work.mkdir(parents=True, exist_ok=True)
+    (options.work / "split.json").write_text(json.dumps(options.split, indent=2) + "\n")
+    beats = read_beats(options.folders, options.split, options.beats)
+    start = make_start(
+        beats, list(options.stages.values()), options.work / "encoders", options.jobs
     )
-    nights = list(tqdm(prepared, total=len(jobs), desc="Preparing"))
+    if options.pretrain_only:
+        return
+    features = read_nights(options, start)
     if options.prepare_only:
         return
-    apart = nights[len(training) :]
-    features = read_features(nights, start, out / "features.joblib")
-    known, others = features[: len(training)], features[len(training) :]
-    mixed = train_mixers(known, start, MIXERS, SEED)
-    if options.fold is not None:
-        for subset in SHOWN:
-            print("+".join(subset), score(others, mixed, subset), flush=True)
+    folds = find_folds(options.split)
+    chosen = range(len(folds)) if options.folds is None else options.folds
+    done = [run_fold(i, folds[i], features, start, options.work) for i in chosen]
+    if options.folds is not None:
         return
-    mixed = replace(mixed, calibration=calibrate_mini(mixed, apart, options.simulated, nights_dir))
+    teachers = [teacher for some, _ in done for teacher in some]
+    known = [night for night in features if night.subject not in {f"s{i}" for i in range(N_APART)}]
+    found = train_once(options.work / "last", teach(known, teachers), start, STUDENT, SEED)
     entry = REGISTRY["mini"]
-    mixed = replace(mixed, scorer=entry.scorer, caution=entry.caution)
-    save_weights(mixed, out / "candidate", dtype=torch.float16)
+    found = replace(found, scorer=entry.scorer, caution=entry.caution)
+    save_weights(found, options.work / "candidate", dtype=torch.float16)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ SEED = 2411
 N_TEST = {"slpdb": 3, "sleep-accel": 6}
 N_VALIDATION = {"slpdb": 1, "sleep-accel": 3}
 N_CALIBRATION = 20  # more simulated nights, since errors are correlated within a night
+LATE = 10  # epochs by which the stages of a night may go on after its heart rate
 STAGES = ("WAKE", "N1", "N2", "N3", "REM", "UNS")  # -1 is the last
 
 CONFIG = Wav2SleepConfig(
@@ -105,7 +106,8 @@ def find_records(folder: Path, dataset: str) -> dict[str, list[Path]]:
     """Group the records of a folder by subject."""
     records: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*.npz")):
-        subject = path.stem.rstrip("ab") if dataset == "slpdb" else path.stem
+        # slp01a and slp01b are of one person, and so are Bidslab00_1 and Bidslab00_2.
+        subject = path.stem.rstrip("ab") if dataset == "slpdb" else path.stem.split("_")[0]
         records.setdefault(subject, []).append(path)
     return records
 
@@ -131,39 +133,52 @@ def stretch_stages(stages: np.ndarray, factor: float) -> np.ndarray:
     return stages[np.minimum(((np.arange(n_epochs) + 0.5) / factor).astype(int), stages.size - 1)]
 
 
-def render_record(plan: Plan, *, augment: bool) -> tuple[mne.io.RawArray, np.ndarray]:
-    """Render waves from the real beats or heart rates of a record."""
-    rng = np.random.default_rng([SEED, sum(plan.subject.encode()), plan.number, 7])
+def make_beats(
+    plan: Plan, rng: np.random.Generator, *, augment: bool = False
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, float]:
+    """Make the times of beats (s), their kinds, the stages of the epochs, and a sampling rate."""
     record = np.load(plan.source)
     stages = record["stages"].astype(int)
     # Heart rate is up to 12% lower or higher, with the same patterns.
     factor = float(np.exp(rng.uniform(-0.12, 0.12))) if augment else 1.0
     sfreq = float(rng.choice([64.0, 128.0])) if augment else 128.0
-    if plan.dataset == "slpdb":
+    if "beat_times_s" in record:
         stages = stretch_stages(stages, factor)
-        duration = stages.size * 30.0
         beats, kinds = record["beat_times_s"] * factor, record["beat_type"]
-        inside = (beats >= 0) & (beats < duration)
-        beats, kinds = beats[inside], kinds[inside]
-        breathing = breathing_from_beats(beats, duration=duration, rng=rng)
-        belts = True
-    else:
-        duration = stages.size * 30.0
-        beats, kinds = beats_from_heart_rate(
-            record["hr_times_s"],
-            record["hr_bpm"] / factor,
-            duration=duration,
-            rng=rng,
-            subject=draw_subject(rng),
-        )
-        # A watch does not measure breathing, and belts unrelated to the stages would mislead.
-        breathing, belts = None, False
+        inside = (beats >= 0) & (beats < stages.size * 30.0)
+        return beats[inside], kinds[inside], stages, sfreq
+    n_epochs, last = stages.size, record["hr_times_s"][-1] / 30
+    if last < n_epochs - LATE:
+        n_epochs = int(last)
+    beats, kinds = beats_from_heart_rate(
+        record["hr_times_s"],
+        record["hr_bpm"] / factor,
+        duration=n_epochs * 30.0,
+        rng=rng,
+        subject=draw_subject(rng),
+    )
+    return beats, kinds, stages[:n_epochs], sfreq
+
+
+def start_record(plan: Plan) -> np.random.Generator:
+    """Start the random numbers of a rendering of a record."""
+    return np.random.default_rng([SEED, sum(plan.subject.encode()), plan.number, 7])
+
+
+def render_record(plan: Plan, *, augment: bool) -> tuple[mne.io.RawArray, np.ndarray]:
+    """Render waves from the real beats or heart rates of a record."""
+    rng = start_record(plan)
+    beats, kinds, stages, sfreq = make_beats(plan, rng, augment=augment)
+    duration = stages.size * 30.0
+    # A watch does not measure breathing, and belts unrelated to the stages would mislead.
+    has_belts = plan.dataset == "slpdb"
+    breathing = breathing_from_beats(beats, duration=duration, rng=rng) if has_belts else None
     common = {"duration": duration, "sfreq": sfreq, "rng": rng, "breathing": breathing}
     waves = {
         "ECG": render_ecg(beats, kinds=kinds, **common),
         "Pleth": render_ppg(beats, kinds=kinds, **common),
     }
-    if belts:
+    if has_belts:
         for name, place in (("Abdomen", "abdomen"), ("Thorax", "thorax")):
             waves[name] = render_belt(beat_times=beats, place=place, **common)
     info = mne.create_info(list(waves), sfreq, "misc")
