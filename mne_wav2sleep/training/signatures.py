@@ -28,6 +28,11 @@ _FAR = 0.15
 belt is below the heart by 0.1 to 0.15 in networks that have learned both."""
 _HALF = 0.5
 """Share of the others' mean kappa that it has to be below as well."""
+_TWINS = {"ECG": "PPG", "PPG": "ECG"}
+"""Signals of the heart, from which networks that have learned both agree nearly as much."""
+_TWINS_APART = 0.1
+"""Mean kappa by which one of them alone has to be below the other, surely, and below half of it;
+sound runs differ by less than 0.08 in one direction or 0.14 in the other."""
 _CHANCE = 0.1
 """Kappa below which a signal is worth hardly more than chance."""
 _LEARNED = 0.2
@@ -136,8 +141,7 @@ def _find_nothing(kappas: pd.DataFrame, nights: str) -> list[Sign]:
     """Find whether the network agrees hardly at all, from whatever signals."""
     by_subject = kappas.groupby(["dataset", "subject"]).mean()
     enough = [str(name) for name in by_subject if by_subject[name].count() >= FEWEST_SUBJECTS]
-    highs = [_bootstrap(by_subject[name].dropna().to_numpy())[1] for name in enough]
-    if not enough or max(highs) >= _CHANCE:
+    if not enough or not all(_is_near_chance(by_subject[name].dropna()) for name in enough):
         return []
     means = by_subject[enough].mean()
     best = str(means.idxmax())
@@ -153,27 +157,9 @@ def _find_unlearned(kappas: pd.DataFrame, masking: Masking, nights: str) -> list
     """Find signals that, alone, agree far less than the others alone, or hardly at all."""
     signs = []
     for name in map(str, kappas):
-        own, others = kappas[name].dropna(), kappas.drop(columns=name)
-        both = own.index.intersection(others.dropna(how="all").index)
         drop = masking.drop.get(name, 0.0)
-        if len(both) >= FEWEST_SUBJECTS:
-            rest = others.loc[both].mean(axis="columns")
-            mean, of_rest = own[both].mean(), rest.mean()
-            low, _ = _bootstrap((rest - own[both]).to_numpy())
-            _, high = _bootstrap(own[both].to_numpy())
-            best = others.loc[both].mean()
-            is_near_chance = high < _CHANCE and best.max() > _LEARNED
-            is_unlearned = is_near_chance or (mean < _HALF * of_rest and low > _FAR)
-            versus = f"the other signals alone {of_rest:.2f} on the same nights"
-            if is_near_chance:
-                versus = f"{best.idxmax()} alone {best.max():.2f} on the same nights"
-        else:  # alone in its dataset, with nothing to be compared with but chance
-            if len(own) < FEWEST_SUBJECTS or not (others.mean() > _LEARNED).any():
-                continue
-            mean, (_, high) = own.mean(), _bootstrap(own.to_numpy())
-            is_unlearned = high < _CHANCE
-            versus = "other signals have more on other nights"
-        if is_unlearned:
+        mean, versus = _find_better(name, kappas)
+        if versus:
             remedy = "Raise the probabilities of dropping the others"
             if drop:
                 remedy = f"Lower that, or {remedy[0].lower()}{remedy[1:]}"
@@ -184,6 +170,41 @@ def _find_unlearned(kappas: pd.DataFrame, masking: Masking, nights: str) -> list
             )
             signs.append(Sign(f"{name} alone", text))
     return signs
+
+
+def _find_better(name: str, kappas: pd.DataFrame) -> tuple[float, str]:
+    """Find whether other signals alone agree far more than one; give its mean, and those of which.
+
+    The text is empty if there are none.
+    """
+    own, others = kappas[name].dropna(), kappas.drop(columns=name)
+    both = own.index.intersection(others.dropna(how="all").index)
+    if len(both) < FEWEST_SUBJECTS:  # alone in its dataset, with nothing to compare with but chance
+        is_known = len(own) >= FEWEST_SUBJECTS and (others.mean() > _LEARNED).any()
+        is_unlearned = is_known and _is_near_chance(own)
+        return own.mean(), "other signals have more on other nights" if is_unlearned else ""
+    mean, means, rest = own[both].mean(), others.loc[both].mean(), others.loc[both].mean(axis=1)
+    versus, twin = "", _TWINS.get(name)
+    if means.max() > _LEARNED and _is_near_chance(own[both]):
+        versus = f"{means.idxmax()} alone {means.max():.2f}"
+    elif _is_far(own, rest, _FAR):
+        versus = f"the other signals alone {rest.mean():.2f}"
+    elif twin in others and _is_far(own, others[twin], _TWINS_APART):
+        versus = f"{twin} alone {means[twin]:.2f}"
+    return mean, f"{versus} on the same nights" if versus else ""
+
+
+def _is_near_chance(own: pd.Series) -> bool:
+    """Check whether the mean of kappas is surely worth hardly more than chance."""
+    return _bootstrap(own.to_numpy())[1] < _CHANCE
+
+
+def _is_far(own: pd.Series, other: pd.Series, apart: float) -> bool:
+    """Check whether kappas are less than half of others on the same nights, and surely lower."""
+    lower = (other - own).dropna()
+    if len(lower) < FEWEST_SUBJECTS or own[lower.index].mean() >= _HALF * other[lower.index].mean():
+        return False
+    return _bootstrap(lower.to_numpy())[0] > apart
 
 
 def _find_worse(

@@ -64,6 +64,21 @@ def test_a_signal_near_chance_in_a_weak_network_was_not_learned():
     assert "ECG alone 0.2" in found.text
 
 
+def test_signals_of_the_heart_are_compared_with_each_other():
+    # Kappas of a run whose PPG was nearly always dropped: not near chance, and belts are weak.
+    weak = {"ABD": 0.18, "ECG": 0.28, "PPG": 0.10, "THX": 0.26, "ABD+ECG+PPG+THX": 0.36}
+    [found] = find_signatures(make_scores(weak, spread=0.02), Masking())
+    assert found.name == "PPG alone"
+    assert "has a kappa of 0.10 on the validation nights, ECG alone 0.28 on" in found.text
+    # A belt that is as far below the other one is weak in sound runs as well.
+    sound = weak | {"PPG": 0.27, "ABD": 0.13}
+    assert find_signatures(make_scores(sound, spread=0.02), Masking()) == []
+    # Too few nights have both.
+    apart = make_scores(weak, spread=0.02)
+    apart.loc[(apart["subset"] == "PPG") & (apart["night"] > 2), "kappa"] = np.nan
+    assert find_signatures(apart, Masking()) == []
+
+
 def test_a_network_that_learned_nothing():
     nothing = dict.fromkeys(SOUND, 0.0) | {"ECG": 0.04}
     [found] = find_signatures(make_scores(nothing, spread=0.02), Masking())
