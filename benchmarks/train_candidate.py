@@ -10,7 +10,8 @@ The recipe is another one than that of train_mini.py, whose nights and test peop
    from the others. Their mean is scored on those left out: settings are chosen by this.
 3. A student of each fold, which also learns from people without scored stages (--beats), what its
    teachers say of them; it is scored in the same way, and shows what the last step gives.
-4. The candidate: the same, from all of these people and all teachers.
+4. The candidate: the same, from all of these people and all teachers. Its calibration is the mean
+   of those of the students of the folds, each on people that it has not seen.
 
 Mixers learn from whole nights, with features relative to those of the night. Folders are those of
 train_mini.py, and an npz per record with ``stages`` for --hypnograms (half of the simulated nights
@@ -48,8 +49,8 @@ sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 from pretraining import Piece, PretrainingSettings, pretrain_encoders, render_piece
 
 from mne_wav2sleep import load_weights, save_weights
-from mne_wav2sleep.cohorts import Night, PreparedNight, open_night, prepare_nights
-from mne_wav2sleep.network import Calibration, LoadedWeights, Wav2Sleep
+from mne_wav2sleep.cohorts import Night, PreparedNight, calibrate, open_night, prepare_nights
+from mne_wav2sleep.network import Calibration, LoadedWeights, Source, Wav2Sleep
 from mne_wav2sleep.network.info import describe_config
 from mne_wav2sleep.network.registry import REGISTRY
 from mne_wav2sleep.simulation import (
@@ -80,6 +81,7 @@ STUDENT = replace(
 )
 N_TEACHERS = 3  # of each fold
 N_FOLDS = {"slpdb": 3, "sleep-accel": 4}
+N_CALIBRATION = 8  # simulated nights for the calibration of each fold
 N_APART = 4  # simulated nights for validation
 SHOWN = (("ECG",), ("PPG",), ("ABD", "ECG", "PPG", "THX"))
 SHORTEST_INTERVAL_S = 0.3  # between beats that a detector found
@@ -319,6 +321,43 @@ def run_fold(
     return teachers, student
 
 
+def calibrate_students(
+    students: Sequence[LoadedWeights], folds: Sequence[set[str]], options: argparse.Namespace
+) -> Calibration:
+    """Calibrate the student of each fold on nights that it has not seen, and average over folds."""
+    found = []
+    for i, (student, held) in enumerate(zip(students, folds, strict=True)):
+        first = options.simulated + i * N_CALIBRATION
+        plans = [Plan("simulated", f"s{n}", None, n) for n in range(first, first + N_CALIBRATION)]
+        for part in ("training", "validation"):
+            real = plan_real(options.folders, options.split, part, 1)
+            plans += [plan for plan in real if plan.subject in held]
+        nights = [prepare(plan, options.work / "nights", augment=False) for plan in plans]
+        found.append(calibrate(nights, student))
+    sources = {
+        subset: Source(
+            "scored nights",
+            sum(one.sources[subset].n_nights for one in found),
+            sum(one.sources[subset].n_epochs for one in found),
+        )
+        for subset in found[0].sources
+    }
+    every = [one.correlation_source for one in found]
+    return Calibration(
+        temperatures={
+            subset: float(np.exp(np.mean([np.log(one.temperatures[subset]) for one in found])))
+            for subset in sources
+        },
+        night_share=float(np.mean([one.night_share for one in found])),
+        epoch_correlation=float(np.mean([one.epoch_correlation for one in found])),
+        n_nights=sum(one.n_nights for one in found),
+        sources=sources,
+        correlation_source=Source(
+            "scored nights", sum(s.n_nights for s in every), sum(s.n_epochs for s in every)
+        ),
+    )
+
+
 def main() -> None:
     """Pretrain, prepare nights, train teachers and students, and write the model folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -358,8 +397,9 @@ def main() -> None:
     teachers = [teacher for some, _ in done for teacher in some]
     known = [night for night in features if night.subject not in {f"s{i}" for i in range(N_APART)}]
     found = train_once(options.work / "last", teach(known, teachers), start, STUDENT, SEED)
+    calibration = calibrate_students([student for _, student in done], folds, options)
     entry = REGISTRY["mini"]
-    found = replace(found, scorer=entry.scorer, caution=entry.caution)
+    found = replace(found, calibration=calibration, scorer=entry.scorer, caution=entry.caution)
     save_weights(found, options.work / "candidate", dtype=torch.float16)
 
 
