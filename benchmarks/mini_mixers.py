@@ -35,6 +35,7 @@ class MixerSettings:
 
     ``noise`` is the SD of a factor of each feature, the same for a night; half of it is added to
     each epoch. ``averaging`` is the decay of the running mean of the weights, which is kept.
+    ``trust`` is the weight of what other networks say against the scored stage.
     """
 
     masking: Masking
@@ -48,13 +49,14 @@ class MixerSettings:
     dropout: float = 0.2
     noise: float = 0.1
     averaging: float = 0.985
+    trust: float = 0.7
 
 
 @dataclass(frozen=True)
 class Features:
     """The features of a night (modality -> S x F, float16), and its four stages (-1 unscored).
 
-    ``proba`` (S x C) are what unscored epochs are taught by instead.
+    ``proba`` (S x C) is what other networks say of it.
     """
 
     dataset: str
@@ -63,13 +65,14 @@ class Features:
     stages: np.ndarray
     proba: np.ndarray | None = None
 
-    def to_target(self) -> np.ndarray:
+    def to_target(self, trust: float) -> np.ndarray:
         """Give the probabilities to learn, S x C, float32: zeros where nothing is known."""
         target = np.zeros((self.stages.size, N_STAGES), np.float32)
         scored = self.stages >= 0
         target[scored, self.stages[scored]] = 1
         if self.proba is not None:
-            target[~scored] = self.proba[~scored]
+            weight = np.where(scored, trust, 1.0)[:, None]
+            target = ((1 - weight) * target + weight * self.proba).astype(np.float32)
         return target
 
 
@@ -120,7 +123,7 @@ def _draw_batch(
         for name in settings.masking.draw(sorted(night.signals), rng):
             z[name][row, :n] = torch.from_numpy(night.signals[name].astype(np.float32))
             available[name][row, :n] = True
-        target[row, :n] = torch.from_numpy(night.to_target())
+        target[row, :n] = torch.from_numpy(night.to_target(settings.trust))
     for name, z_BSF in z.items():
         factor_B1F = 1 + settings.noise * torch.randn(len(nights), 1, n_features)
         z[name] = z_BSF * factor_B1F + settings.noise / 2 * torch.randn_like(z_BSF)

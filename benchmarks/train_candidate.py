@@ -8,8 +8,8 @@ The recipe is another one than that of train_mini.py, whose nights and test peop
    find them in one place.
 2. Teachers: several networks for each fold of the people who are not in the test set, which learn
    from the others. Their mean is scored on those left out: settings are chosen by this.
-3. A student of each fold, which also learns from people without scored stages (--beats), what its
-   teachers say of them; it is scored in the same way, and shows what the last step gives.
+3. A student of each fold, which learns what its teachers say, also of people without scored stages
+   (--beats); it is scored in the same way, and shows what the last step gives.
 4. The candidate: the same, from all of these people and all teachers. Its calibration is the mean
    of those of the students of the folds, each on people that it has not seen.
 
@@ -287,11 +287,11 @@ def train_once(
 
 
 def teach(features: list[Features], teachers: Sequence[LoadedWeights]) -> list[Features]:
-    """Give unscored nights what the teachers say of their beats."""
+    """Give real nights the mean of what the teachers say of all of their signals."""
     return [
-        replace(night, proba=predict(night, teachers, ("ECG",)).astype(np.float32))
-        if night.dataset == UNSCORED
-        else night
+        night
+        if night.dataset == "simulated"
+        else replace(night, proba=predict(night, teachers, tuple(sorted(night.signals))))
         for night in tqdm(features, desc="Teaching")
     ]
 
