@@ -35,7 +35,8 @@ class MixerSettings:
 
     ``noise`` is the SD of a factor of each feature, the same for a night; half of it is added to
     each epoch. ``averaging`` is the decay of the running mean of the weights, which is kept.
-    ``trust`` is the weight of what other networks say against the scored stage.
+    ``trust`` is the weight of what other networks say against the scored stage. ``anew`` is whether
+    mixers begin with random weights.
     """
 
     masking: Masking
@@ -50,6 +51,7 @@ class MixerSettings:
     noise: float = 0.1
     averaging: float = 0.985
     trust: float = 0.7
+    anew: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,14 +135,17 @@ def _draw_batch(
 def train_mixers(
     features: list[Features], weights: LoadedWeights, settings: MixerSettings, seed: int
 ) -> LoadedWeights:
-    """Train the mixers and the classifier, from random weights."""
+    """Train the mixers and the classifier, from random weights or from those given."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     config = replace(
         weights.config, mixer_dropout=settings.dropout / 2, sequence_dropout=settings.dropout
     )
     network = Wav2Sleep(config)
-    network.signal_encoders.load_state_dict(weights.network.signal_encoders.state_dict())
+    if settings.anew:
+        network.signal_encoders.load_state_dict(weights.network.signal_encoders.state_dict())
+    else:
+        network.load_state_dict(weights.network.state_dict())
     parameters = [p for part in PARTS for p in getattr(network, part).parameters()]
     optimizer = torch.optim.AdamW(
         parameters, settings.learning_rate, weight_decay=settings.weight_decay
