@@ -80,6 +80,7 @@ STUDENT = replace(
     decay_steps=240,
 )
 N_TEACHERS = 3  # of each fold
+N_UNSCORED = 5  # renderings of each night without stages
 N_FOLDS = {"slpdb": 3, "sleep-accel": 4}
 N_CALIBRATION = 8  # simulated nights for the calibration of each fold
 N_APART = 4  # simulated nights for validation
@@ -229,22 +230,23 @@ def find_folds(split: dict[str, dict[str, list[str]]]) -> list[set[str]]:
     return folds
 
 
-def render_unscored(path: Path, folder: Path) -> PreparedNight:
+def render_unscored(path: Path, number: int, folder: Path) -> PreparedNight:
     """Render and prepare a night of beats without stages, unless its file exists."""
-    here = folder / UNSCORED / path.stem
+    here = folder / UNSCORED / f"{path.stem}-{number}"
     if done := list(here.glob("*.safetensors")):
         return open_night(done[0])
     mne.set_log_level("error")
-    rng = np.random.default_rng([SEED, sum(path.stem.encode()), 11])
+    rng = np.random.default_rng([SEED, sum(path.stem.encode()), number, 11])
+    factor, sfreq = float(np.exp(rng.uniform(-0.12, 0.12))), float(rng.choice([64.0, 128.0]))
     times, kinds, whole = read_record(path)
-    n_epochs = int(whole // 30)
-    duration, sfreq = n_epochs * 30.0, float(rng.choice([64.0, 128.0]))
-    inside = times < duration
-    breathing = breathing_from_beats(times[inside], duration=duration, rng=rng)
-    common = {"kinds": kinds[inside], "duration": duration, "sfreq": sfreq, "rng": rng}
+    n_epochs = int(whole * factor // 30)
+    inside = times * factor < n_epochs * 30.0
+    times, kinds = times[inside] * factor, kinds[inside]
+    common = {"duration": n_epochs * 30.0, "rng": rng}
+    common |= {"breathing": breathing_from_beats(times, **common), "sfreq": sfreq}
     waves = {
-        "ECG": render_ecg(times[inside], breathing=breathing, **common),
-        "Pleth": render_ppg(times[inside], breathing=breathing, **common),
+        "ECG": render_ecg(times, kinds=kinds, **common),
+        "Pleth": render_ppg(times, kinds=kinds, **common),
     }
     raw = mne.io.RawArray(np.array(list(waves.values())), mne.create_info(list(waves), sfreq))
     # Prepared nights need stages; these are not read.
@@ -265,7 +267,11 @@ def read_nights(options: argparse.Namespace, start: LoadedWeights) -> list[Featu
     nights_dir = options.work / "nights"
     tasks = [joblib.delayed(prepare)(plan, nights_dir) for plan in simulated + real]
     paths = sorted(options.beats.glob("*.npz")) if options.beats is not None else []
-    tasks += [joblib.delayed(render_unscored)(path, nights_dir) for path in paths]
+    tasks += [
+        joblib.delayed(render_unscored)(path, number, nights_dir)
+        for path in paths
+        for number in range(N_UNSCORED)
+    ]
     prepared = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(tasks)
     nights = list(tqdm(prepared, total=len(tasks), desc="Preparing"))
     features = read_features(nights, start, options.work / "features.joblib")
