@@ -75,7 +75,7 @@ TEACHERS = MixerSettings(
 )
 STUDENT = replace(
     TEACHERS,
-    dataset_weights=TEACHERS.dataset_weights | {UNSCORED: 1.0},
+    dataset_weights={"simulated": 0.8, "sleep-accel": 1.5, "slpdb": 1.3, UNSCORED: 1.0},
     n_steps=600,
     decay_steps=240,
 )
