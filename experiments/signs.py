@@ -13,7 +13,9 @@ from mne_wav2sleep.training import Masking
 from mne_wav2sleep.training.card import format_number, format_table
 from mne_wav2sleep.training.signatures import (
     FEWEST_SUBJECTS,
+    NOTHING,
     SEEDS,
+    TOGETHER,
     Sign,
     average_kappa,
     find_signatures,
@@ -158,11 +160,52 @@ that training applies to its validation nights. What they say, of the first seed
 
 {found_texts}
 
+{_describe_missed(results, study)}
 {_describe_spread(results, study)}
 
 {_describe_reported(results, study)}
 
 """
+
+
+def _describe_missed(results: Sequence[Result], study: Study) -> str:
+    """Describe the kappas of seeds in which an expected sign was not raised."""
+    lines = []
+    for arm, settings in study.arms.items():
+        found = find_signs(results, arm)
+        runs = [one for one in results if one.arm == arm]
+        for name in settings.expects or ():
+            if name in (SEEDS, NOTHING):
+                continue
+            lines += [
+                f"- **{settings.label}**, seed {one.seed}, “{name}”: {_compare_means(one, name)}."
+                for one in sorted(runs, key=lambda one: one.seed)
+                if one.seed not in found.get(name, {})
+            ]
+    if not lines:
+        return ""
+    texts = "\n".join(lines)
+    return f"Mean kappas where a sign was expected and not raised:\n\n{texts}\n"
+
+
+def _compare_means(result: Result, name: str) -> str:
+    """Compare the mean kappas that a sign is about, in each cohort."""
+    scores = tabulate_scores(result)
+    texts = []
+    for cohort, means in scores.groupby(["dataset", "subset"])["kappa"].mean().groupby("dataset"):
+        kappas = means.droplevel("dataset")
+        alone = kappas[~kappas.index.str.contains("+", regex=False)]
+        if name == TOGETHER:
+            every = kappas[max(kappas.index, key=lambda subset: subset.count("+"))]
+            versus = f"all signals {every:.2f}, {alone.idxmax()} alone {alone.max():.2f}"
+        else:
+            signal = name.removesuffix(" alone")
+            if signal not in alone:
+                continue
+            rest = alone.drop(signal).mean()
+            versus = f"{signal} alone {alone[signal]:.2f}, the other signals alone {rest:.2f}"
+        texts.append(f"{versus} on {cohort}")
+    return "; ".join(texts)
 
 
 def _describe_spread(results: Sequence[Result], study: Study) -> str:

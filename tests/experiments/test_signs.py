@@ -17,8 +17,8 @@ SEEDS = range(3)
 FAULTS = {
     "unmasked": [{"PPG": 0.05} for _ in SEEDS],
     "ppg_dropped": [{"PPG": 0.05}, {"PPG": 0.05}, {}],
-    "belts_dropped": [{"PPG": 0.02} for _ in SEEDS],
-    "one_signal": [{"ABD+ECG+PPG+THX": 0.4} for _ in SEEDS],
+    "belts_dropped": [{"ABD": 0.0, "ABD+ECG+PPG+THX": 0.4}, {"ABD": 0.0}, {"ABD": 0.0}],
+    "one_signal": [{"PPG": 0.02} for _ in SEEDS],
     "unstable": [dict.fromkeys(SOUND, 0.25), {}, {}],
     "unstable_more": [dict.fromkeys(SOUND, 0.0) for _ in SEEDS],
 }
@@ -50,7 +50,9 @@ def test_signs_are_those_of_training(study):
 
 
 def test_few_subjects_show_nothing(study):
-    results = [make_result(study, "sound", i, dict.fromkeys(SOUND, 0.3 + 0.3 * i)) for i in range(2)]
+    results = [
+        make_result(study, "sound", i, dict.fromkeys(SOUND, 0.3 + 0.3 * i)) for i in range(2)
+    ]
     assert list(signs.find_signs(results, "sound")) == ["seeds"]
     few = [one.model_copy(update={"nights": one.nights[: 3 * len(SOUND)]}) for one in results]
     assert signs.find_signs(few, "sound") == {}
@@ -75,10 +77,12 @@ def test_a_page_says_where_signs_were_raised(study, results, tmp_path):
         f"**{labels['unmasked']}**: the sign “PPG alone” was **raised** in 3 of 3 seeds, as exp",
         f"**{labels['ppg_dropped']}**: the sign “PPG alone” was **raised** in 2 of 3 seeds, "
         "although all seeds were expected to have it.",
-        f"**{labels['one_signal']}**: the sign “all together” was **raised** in 3 of 3 seeds, as ",
-        f"**{labels['belts_dropped']}**: the sign “all together” was **not raised**, although it "
-        "was made to have it.",
-        f"**{labels['belts_dropped']}**: the sign “PPG alone” was **raised** in 3 of 3 seeds, "
+        f"**{labels['belts_dropped']}**: the sign “ABD alone” was **raised** in 3 of 3 seeds, as ",
+        f"**{labels['belts_dropped']}**: the sign “THX alone” was **not raised**, although it was "
+        "made to have it.",
+        f"**{labels['belts_dropped']}**: the sign “all together” was **raised** in 1 of 3 seeds, "
+        "although all seeds were expected to have it.",
+        f"**{labels['one_signal']}**: the sign “PPG alone” was **raised** in 3 of 3 seeds, "
         "although it was not expected.",
         f"**{labels['unstable']}**: the sign “seeds” was **raised** over the seeds, as expected.",
         f"**{labels['unstable_more']}**: the sign “nothing learned” was **raised** in 3 of 3 seeds",
@@ -88,6 +92,11 @@ def test_a_page_says_where_signs_were_raised(study, results, tmp_path):
     assert f"| {labels['ppg_dropped']} |  |  | **2 of 3** |  |  |  |  | **no** |" in page
     assert f"| {labels['unstable']} |  |  |  |  |  | **yes** |  | yes |" in page
     assert "3 runs that differ by their seed alone" in page
+    # Where a sign was expected, and what is not so.
+    missed = f"- **{labels['belts_dropped']}**, seed 1, “all together”: all signals 0.5"
+    assert missed in page
+    assert ", ECG alone 0.5" in page
+    assert f"- **{labels['ppg_dropped']}**, seed 2, “PPG alone”: PPG alone 0." in page
     # What training itself reported, where that is known.
     assert f"| {labels['sound']} | 1 of 2 |" in page
     assert f"| {labels['unmasked']} |  |" in page
