@@ -10,8 +10,9 @@ The recipe is another one than that of train_mini.py, whose nights and test peop
    from the others. Their mean is scored on those left out: settings are chosen by this.
 3. A student of each fold, which learns what its teachers say, also of people without scored stages
    (--beats); it is scored in the same way, and shows what the last step gives.
-4. The candidate: the same, from all of these people and all teachers. Its calibration is the mean
-   of those of the students of the folds, each on people that it has not seen.
+4. The candidate: of several students of all teachers, the one that agrees most with them on people
+   without scored stages, some of whom were left out for this. Its calibration is the mean of those
+   of the students of the folds, each on people that it has not seen.
 
 Mixers learn from whole nights, with features relative to those of the night. Folders are those of
 train_mini.py, and an npz per record with ``stages`` for --hypnograms (half of the simulated nights
@@ -80,6 +81,7 @@ STUDENT = replace(
     decay_steps=240,
 )
 N_TEACHERS = 3  # of each fold
+N_STUDENTS = 4  # of all folds, of which one is chosen
 N_UNSCORED = 5  # renderings of each night without stages
 N_FOLDS = {"slpdb": 3, "sleep-accel": 4}
 N_CALIBRATION = 8  # simulated nights for the calibration of each fold
@@ -327,6 +329,45 @@ def run_fold(
     return teachers, student
 
 
+def choose_student(
+    features: list[Features],
+    teachers: Sequence[LoadedWeights],
+    start: LoadedWeights,
+    options: argparse.Namespace,
+) -> LoadedWeights:
+    """Train several students, and choose the one that agrees most with the teachers.
+
+    They are compared on people whose stages nobody scored, and from whom they did not learn.
+    """
+    unscored = sorted({night.subject for night in features if night.dataset == UNSCORED})
+    apart = {*unscored[::4], *(f"s{i}" for i in range(N_APART))}
+    taught = teach(features, teachers)
+    known = [night for night in taught if night.subject not in apart]
+    others = [night for night in taught if night.subject in unscored[::4]]
+    students = joblib.Parallel(n_jobs=options.jobs)(
+        joblib.delayed(train_once)(
+            options.work / f"student-of-all-{i}", known, start, STUDENT, SEED + i
+        )
+        for i in range(N_STUDENTS)
+    )
+    losses = [compare(others, student) for student in students]
+    print(f"Cross-entropy of the students with the teachers: {np.round(losses, 3)}", flush=True)
+    return students[int(np.argmin(losses))]
+
+
+def compare(features: list[Features], student: LoadedWeights) -> float:
+    """Compute the mean cross-entropy of what teachers and a student say of each signal."""
+    return float(
+        np.mean(
+            [
+                -(night.proba * np.log(predict(night, [student], (name,)) + 1e-6)).sum(1).mean()
+                for night in features
+                for name in sorted(night.signals)
+            ]
+        )
+    )
+
+
 def calibrate_students(
     students: Sequence[LoadedWeights], folds: Sequence[set[str]], options: argparse.Namespace
 ) -> Calibration:
@@ -401,8 +442,7 @@ def main() -> None:
     if options.folds is not None:
         return
     teachers = [teacher for some, _ in done for teacher in some]
-    known = [night for night in features if night.subject not in {f"s{i}" for i in range(N_APART)}]
-    found = train_once(options.work / "last", teach(known, teachers), start, STUDENT, SEED)
+    found = choose_student(features, teachers, start, options)
     calibration = calibrate_students([student for _, student in done], folds, options)
     entry = REGISTRY["mini"]
     found = replace(found, calibration=calibration, scorer=entry.scorer, caution=entry.caution)
