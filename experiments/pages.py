@@ -14,7 +14,7 @@ from gains import compare_gains, describe_gains, format_gains, name_random_encod
 from results import MINUTE, Result, check_comparable
 from rhythm_pages import describe_left_out, describe_warnings
 from same_loss import describe_times
-from signs import describe_signs
+from signs import claim_signs, describe_signs, is_about_signs
 from study import Study
 from sweeps import describe_choice
 
@@ -302,6 +302,8 @@ def write_page(
     gains = compare_gains(results, study)
     sentences = describe_gains(gains, study) + describe_claims(table, study)
     claims = "\n".join(f"- {sentence}" for sentence in sentences)
+    if is_about_signs(study):  # differences of kappa are not what it asks
+        claims = claim_signs(results, study)
     describe = _describe_training if study.weights is None else _describe_rhythms
     paper = ""
     if study.paper is not None:

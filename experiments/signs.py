@@ -108,6 +108,57 @@ def _claim(label: str, name: str, n_raised: int, n_all: int, *, is_expected: boo
     return f"{text}, although {'it was made to have it' if is_expected else 'it was not expected'}."
 
 
+def is_about_signs(study: Study) -> bool:
+    """Check whether a study asks where signs of failed training are raised.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+
+    Returns
+    -------
+    is_about_signs : bool
+        Whether an arm says which signs it is made to have.
+    """
+    return any(arm.expects is not None for arm in study.arms.values())
+
+
+def _count_signs(results: Sequence[Result], arm: str) -> dict[str, tuple[int, int]]:
+    """Count in how many seeds each sign was raised, and in how many it could have been."""
+    n_seeds = sum(one.arm == arm for one in results)
+    found = find_signs(results, arm)
+    return {name: (len(found.get(name, ())), 1 if name == SEEDS else n_seeds) for name in SIGNS}
+
+
+def claim_signs(results: Sequence[Result], study: Study) -> str:
+    """Claim in which arms signs were raised, and whether that is as expected.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        The results of a study.
+    study : Study
+        The study, whose arms say which signs they are made to have.
+
+    Returns
+    -------
+    claims : str
+        A list for the page.
+    """
+    claims = []
+    for arm_name, arm in study.arms.items():
+        expected = arm.expects or []
+        counts = _count_signs(results, arm_name)
+        some = [
+            _claim(arm.label, name, n_raised, n_all, is_expected=name in expected)
+            for name, (n_raised, n_all) in counts.items()
+            if n_raised or name in expected
+        ]
+        claims += some or [f"**{arm.label}**: **no sign** was raised, as expected."]
+    return "\n".join(f"- {claim}" for claim in claims)
+
+
 def describe_signs(results: Sequence[Result], study: Study) -> str:
     """Describe which signs of failed training the arms have, and which they should have.
 
@@ -123,34 +174,24 @@ def describe_signs(results: Sequence[Result], study: Study) -> str:
     section : str
         A section of the page; empty if the study is not about signs.
     """
-    if all(arm.expects is None for arm in study.arms.values()):
+    if not is_about_signs(study):
         return ""
-    rows, claims, texts = [], [], []
+    rows, texts = [], []
     for arm_name, arm in study.arms.items():
-        seeds = sorted(one.seed for one in results if one.arm == arm_name)
-        found, expected = find_signs(results, arm_name), arm.expects or []
+        expected = arm.expects or []
         cells, as_expected = [], True
-        for name in SIGNS:
-            n_raised, n_all = len(found.get(name, ())), 1 if name == SEEDS else len(seeds)
+        for name, (n_raised, n_all) in _count_signs(results, arm_name).items():
             is_expected = name in expected
-            is_right = n_raised == (n_all if is_expected else 0)
-            as_expected &= is_right
+            as_expected &= n_raised == (n_all if is_expected else 0)
             share = ("yes" if n_raised else "no") if name == SEEDS else f"{n_raised} of {n_all}"
             cells.append(f"**{share}**" if is_expected else share if n_raised else "")
-            if n_raised or is_expected:
-                claims.append(_claim(arm.label, name, n_raised, n_all, is_expected=is_expected))
-        if not (found or expected):
-            claims.append(f"**{arm.label}**: **no sign** was raised, as expected.")
         rows.append([arm.label, *cells, "yes" if as_expected else "**no**"])
-        for signs in found.values():
+        for signs in find_signs(results, arm_name).values():
             seed, sign = next(iter(signs.items()))
             which = "" if sign.name == SEEDS else f", seed {seed}"
             texts.append(f"- **{arm.label}**{which}: {sign.text}")
-    claimed = "\n".join(f"- {claim}" for claim in claims)
     found_texts = "\n".join(texts) or "- None."
     return f"""## Signs
-
-{claimed}
 
 {format_table(["arm", *SIGNS, "as expected"], rows)}
 
