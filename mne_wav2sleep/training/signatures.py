@@ -31,8 +31,7 @@ _HALF = 0.5
 _TWINS = {"ECG": "PPG", "PPG": "ECG"}
 """Signals of the heart, from which networks that have learned both agree nearly as much."""
 _TWINS_APART = 0.1
-"""Mean kappa by which one of them alone has to be below the other, surely, and below half of it;
-sound runs differ by less than 0.08 in one direction or 0.14 in the other."""
+"""Mean kappa by which one of them alone has to be below the other, surely, and below half of it."""
 _CHANCE = 0.1
 """Kappa below which a signal is worth hardly more than chance."""
 _LEARNED = 0.2
