@@ -108,9 +108,18 @@ def test_other_studies_have_no_signs(results):
     assert signs.describe_signs(results, read_study(CONFIGS / "masking.yaml")) == ""
 
 
-def test_sound_runs_that_are_kept_have_no_signs():
-    kept = ResultStore(FOLDER).read("masking", "small")
-    assert signs.find_signs(kept, "masking") == {}
+def test_signs_of_runs_that_are_kept():
+    kept = ResultStore(FOLDER).read("signatures", "small")
+
+    def count(arm):
+        return {name: len(found) for name, found in signs.find_signs(kept, arm).items()}
+
+    for sound in ("sound", "concat", "one_signal"):
+        assert count(sound) == {}
+    assert count("unmasked") == count("ppg_dropped") == {"PPG alone": 3}
+    assert count("belts_dropped") == {"ABD alone": 3, "THX alone": 1, "all together": 2}
+    assert count("unstable") == {"nothing learned": 1, "seeds": 1}
+    assert count("unstable_more") == {"nothing learned": 3}
 
 
 def test_arms_are_shared_with_other_studies(study):
