@@ -97,8 +97,7 @@ def main() -> None:
     ]
     if options.bidsleep is not None:
         folders["bidsleep"] = options.bidsleep
-        people = sorted({path.stem.split("_")[0] for path in options.bidsleep.glob("*.npz")})
-        split["bidsleep"] = {options.part: people}
+        split["bidsleep"] = {options.part: sorted(find_records(options.bidsleep, "bidsleep"))}
     real = plan_real(folders, split, options.part, options.copies)
     apart = joblib.Parallel(n_jobs=2)(
         joblib.delayed(prepare)(plan, options.work / "held-out", augment=False)

@@ -35,8 +35,7 @@ class MixerSettings:
 
     ``noise`` is the SD of a factor of each feature, the same for a night; half of it is added to
     each epoch. ``averaging`` is the decay of the running mean of the weights, which is kept.
-    ``trust`` is the weight of what other networks say against the scored stage. ``anew`` is whether
-    mixers begin with random weights.
+    ``trust`` is the weight of what other networks say against the scored stage.
     """
 
     masking: Masking
@@ -51,7 +50,6 @@ class MixerSettings:
     noise: float = 0.1
     averaging: float = 0.985
     trust: float = 0.7
-    anew: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def _draw_batch(
     target = torch.zeros(*shape, N_STAGES)
     for row, night in enumerate(nights):
         n = night.stages.size
-        for name in settings.masking.draw(sorted(night.signals), rng):
+        for name in settings.masking.draw(list(night.signals), rng):
             z[name][row, :n] = torch.from_numpy(night.signals[name].astype(np.float32))
             available[name][row, :n] = True
         target[row, :n] = torch.from_numpy(night.to_target(settings.trust))
@@ -135,17 +133,14 @@ def _draw_batch(
 def train_mixers(
     features: list[Features], weights: LoadedWeights, settings: MixerSettings, seed: int
 ) -> LoadedWeights:
-    """Train the mixers and the classifier, from random weights or from those given."""
+    """Train the mixers and the classifier, from random weights."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     config = replace(
         weights.config, mixer_dropout=settings.dropout / 2, sequence_dropout=settings.dropout
     )
     network = Wav2Sleep(config)
-    if settings.anew:
-        network.signal_encoders.load_state_dict(weights.network.signal_encoders.state_dict())
-    else:
-        network.load_state_dict(weights.network.state_dict())
+    network.signal_encoders.load_state_dict(weights.network.signal_encoders.state_dict())
     parameters = [p for part in PARTS for p in getattr(network, part).parameters()]
     optimizer = torch.optim.AdamW(
         parameters, settings.learning_rate, weight_decay=settings.weight_decay

@@ -43,6 +43,7 @@ from train_mini import (
     find_records,
     plan_real,
     prepare,
+    render_waves,
     split_subjects,
 )
 
@@ -58,8 +59,6 @@ from mne_wav2sleep.simulation import (
     Population,
     breathing_from_beats,
     draw_subject,
-    render_ecg,
-    render_ppg,
     simulate_activity,
     simulate_beats,
     simulate_breathing,
@@ -106,7 +105,7 @@ def plan_simulated(n_nights: int, hypnograms: Sequence[Path]) -> list[Plan]:
 
 
 def read_beats(
-    folders: Mapping[str, Path], split: dict[str, dict[str, list[str]]], beats_only: Path | None
+    folders: Mapping[str, Path], split: dict[str, dict[str, list[str]]], beats_only: Path
 ) -> list[tuple[np.ndarray, np.ndarray, float]]:
     """Read beats, their kinds and the duration in s of records of people not in the test set."""
     # Pretraining sees no stages, so that people may be left out later by their stages alone.
@@ -117,8 +116,7 @@ def read_beats(
     for path in paths:
         record = np.load(path)
         beats.append((record["beat_times_s"], record["beat_type"], record["stages"].size * 30.0))
-    more = sorted(beats_only.glob("*.npz")) if beats_only is not None else []
-    return beats + [read_record(path) for path in more]
+    return beats + [read_record(path) for path in sorted(beats_only.glob("*.npz"))]
 
 
 def read_record(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
@@ -244,13 +242,9 @@ def render_unscored(path: Path, number: int, folder: Path) -> PreparedNight:
     n_epochs = int(whole * factor // 30)
     inside = times * factor < n_epochs * 30.0
     times, kinds = times[inside] * factor, kinds[inside]
-    common = {"duration": n_epochs * 30.0, "rng": rng}
-    common |= {"breathing": breathing_from_beats(times, **common), "sfreq": sfreq}
-    waves = {
-        "ECG": render_ecg(times, kinds=kinds, **common),
-        "Pleth": render_ppg(times, kinds=kinds, **common),
-    }
-    raw = mne.io.RawArray(np.array(list(waves.values())), mne.create_info(list(waves), sfreq))
+    duration = n_epochs * 30.0
+    breathing = breathing_from_beats(times, duration=duration, rng=rng)
+    raw = render_waves(times, kinds, duration=duration, sfreq=sfreq, rng=rng, breathing=breathing)
     # Prepared nights need stages; these are not read.
     hyp = yasa.Hypnogram(["N2"] * n_epochs, n_stages=5)
     subject = str(np.load(path)["subject"])
@@ -268,7 +262,7 @@ def read_nights(options: argparse.Namespace, start: LoadedWeights) -> list[Featu
     ]
     nights_dir = options.work / "nights"
     tasks = [joblib.delayed(prepare)(plan, nights_dir) for plan in simulated + real]
-    paths = sorted(options.beats.glob("*.npz")) if options.beats is not None else []
+    paths = sorted(options.beats.glob("*.npz"))
     tasks += [
         joblib.delayed(render_unscored)(path, number, nights_dir)
         for path in paths
@@ -413,7 +407,7 @@ def main() -> None:
     parser.add_argument(
         "--hypnograms", type=Path, required=True, help="stages of half of the simulated nights"
     )
-    parser.add_argument("--beats", type=Path, help="more beats, without stages")
+    parser.add_argument("--beats", type=Path, required=True, help="more beats, without stages")
     parser.add_argument("--work", type=Path, default=Path("candidate-work"))
     parser.add_argument("--simulated", type=int, default=240, help="simulated nights")
     parser.add_argument("--copies", type=int, default=12, help="renderings of each real night")

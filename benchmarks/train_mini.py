@@ -37,6 +37,7 @@ from mne_wav2sleep.simulation import (
     render_ecg,
     render_ppg,
 )
+from mne_wav2sleep.simulation.physiology import Breathing
 from mne_wav2sleep.training import Masking, TrainingSettings, fine_tune, train
 from mne_wav2sleep.training.sampling import NightDataset, PassSampler, make_loader
 
@@ -173,6 +174,29 @@ def render_record(plan: Plan, *, augment: bool) -> tuple[mne.io.RawArray, np.nda
     # A watch does not measure breathing, and belts unrelated to the stages would mislead.
     has_belts = plan.dataset == "slpdb"
     breathing = breathing_from_beats(beats, duration=duration, rng=rng) if has_belts else None
+    raw = render_waves(
+        beats,
+        kinds,
+        has_belts=has_belts,
+        duration=duration,
+        sfreq=sfreq,
+        rng=rng,
+        breathing=breathing,
+    )
+    return raw, stages
+
+
+def render_waves(
+    beats: np.ndarray,
+    kinds: np.ndarray | None,
+    *,
+    duration: float,
+    sfreq: float,
+    rng: np.random.Generator,
+    breathing: Breathing | None,
+    has_belts: bool = False,
+) -> mne.io.RawArray:
+    """Render an ECG and a PPG from beats, and belts if wanted."""
     common = {"duration": duration, "sfreq": sfreq, "rng": rng, "breathing": breathing}
     waves = {
         "ECG": render_ecg(beats, kinds=kinds, **common),
@@ -182,8 +206,7 @@ def render_record(plan: Plan, *, augment: bool) -> tuple[mne.io.RawArray, np.nda
         for name, place in (("Abdomen", "abdomen"), ("Thorax", "thorax")):
             waves[name] = render_belt(beat_times=beats, place=place, **common)
     info = mne.create_info(list(waves), sfreq, "misc")
-    data = np.array(list(waves.values()), dtype=float)
-    return mne.io.RawArray(data, info, verbose="error"), stages
+    return mne.io.RawArray(np.array(list(waves.values()), dtype=float), info, verbose="error")
 
 
 def simulate(plan: Plan) -> mne.io.RawArray:

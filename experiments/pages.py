@@ -14,7 +14,7 @@ from gains import compare_gains, describe_gains, format_gains, name_random_encod
 from results import MINUTE, Result, check_comparable
 from rhythm_pages import describe_left_out, describe_warnings
 from same_loss import describe_times
-from signs import claim_signs, describe_signs, is_about_signs
+from signs import describe_signs
 from study import Study
 from sweeps import describe_choice
 
@@ -302,8 +302,8 @@ def write_page(
     gains = compare_gains(results, study)
     sentences = describe_gains(gains, study) + describe_claims(table, study)
     claims = "\n".join(f"- {sentence}" for sentence in sentences)
-    if is_about_signs(study):  # differences of kappa are not what it asks
-        claims = claim_signs(results, study)
+    signs, of_signs = describe_signs(results, study)
+    claims = signs or claims  # a study of signs does not ask for differences of kappa
     describe = _describe_training if study.weights is None else _describe_rhythms
     paper = ""
     if study.paper is not None:
@@ -330,7 +330,7 @@ bootstrap that draws subjects and seeds. A difference is "higher" or "lower" if 
 not include 0; the intervals are not corrected for the number of comparisons.{_warn_of_few(table)}
 
 {describe_choice(table, results, study)}{format_gains(gains, results, study)}\
-{describe_signs(results, study)}{more}{paper}{describe(results, study)}
+{of_signs}{more}{paper}{describe(results, study)}
 
 ---
 

@@ -1,6 +1,6 @@
 """Signs of failed training: in which arms they are raised, and whether that is as expected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -108,58 +108,7 @@ def _claim(label: str, name: str, n_raised: int, n_all: int, *, is_expected: boo
     return f"{text}, although {'it was made to have it' if is_expected else 'it was not expected'}."
 
 
-def is_about_signs(study: Study) -> bool:
-    """Check whether a study asks where signs of failed training are raised.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-
-    Returns
-    -------
-    is_about_signs : bool
-        Whether an arm says which signs it is made to have.
-    """
-    return any(arm.expects is not None for arm in study.arms.values())
-
-
-def _count_signs(results: Sequence[Result], arm: str) -> dict[str, tuple[int, int]]:
-    """Count in how many seeds each sign was raised, and in how many it could have been."""
-    n_seeds = sum(one.arm == arm for one in results)
-    found = find_signs(results, arm)
-    return {name: (len(found.get(name, ())), 1 if name == SEEDS else n_seeds) for name in SIGNS}
-
-
-def claim_signs(results: Sequence[Result], study: Study) -> str:
-    """Claim in which arms signs were raised, and whether that is as expected.
-
-    Parameters
-    ----------
-    results : sequence of Result
-        The results of a study.
-    study : Study
-        The study, whose arms say which signs they are made to have.
-
-    Returns
-    -------
-    claims : str
-        A list for the page.
-    """
-    claims = []
-    for arm_name, arm in study.arms.items():
-        expected = arm.expects or []
-        counts = _count_signs(results, arm_name)
-        some = [
-            _claim(arm.label, name, n_raised, n_all, is_expected=name in expected)
-            for name, (n_raised, n_all) in counts.items()
-            if n_raised or name in expected
-        ]
-        claims += some or [f"**{arm.label}**: **no sign** was raised, as expected."]
-    return "\n".join(f"- {claim}" for claim in claims)
-
-
-def describe_signs(results: Sequence[Result], study: Study) -> str:
+def describe_signs(results: Sequence[Result], study: Study) -> tuple[str, str]:
     """Describe which signs of failed training the arms have, and which they should have.
 
     Parameters
@@ -171,27 +120,36 @@ def describe_signs(results: Sequence[Result], study: Study) -> str:
 
     Returns
     -------
+    claims : str
+        A list of where signs were raised, and whether that is as expected: the answer of the page.
     section : str
-        A section of the page; empty if the study is not about signs.
+        A section of the page. Both are empty if the study is not about signs.
     """
-    if not is_about_signs(study):
-        return ""
-    rows, texts = [], []
+    if all(arm.expects is None for arm in study.arms.values()):
+        return "", ""
+    every = {name: find_signs(results, name) for name in study.arms}
+    rows, claims, texts = [], [], []
     for arm_name, arm in study.arms.items():
-        expected = arm.expects or []
+        found, expected = every[arm_name], arm.expects or []
+        n_seeds = sum(one.arm == arm_name for one in results)
         cells, as_expected = [], True
-        for name, (n_raised, n_all) in _count_signs(results, arm_name).items():
+        for name in SIGNS:
+            n_raised, n_all = len(found.get(name, ())), 1 if name == SEEDS else n_seeds
             is_expected = name in expected
             as_expected &= n_raised == (n_all if is_expected else 0)
             share = ("yes" if n_raised else "no") if name == SEEDS else f"{n_raised} of {n_all}"
             cells.append(f"**{share}**" if is_expected else share if n_raised else "")
+            if n_raised or is_expected:
+                claims.append(_claim(arm.label, name, n_raised, n_all, is_expected=is_expected))
+        if not (found or expected):
+            claims.append(f"**{arm.label}**: **no sign** was raised, as expected.")
         rows.append([arm.label, *cells, "yes" if as_expected else "**no**"])
-        for signs in find_signs(results, arm_name).values():
+        for signs in found.values():
             seed, sign = next(iter(signs.items()))
             which = "" if sign.name == SEEDS else f", seed {seed}"
             texts.append(f"- **{arm.label}**{which}: {sign.text}")
     found_texts = "\n".join(texts) or "- None."
-    return f"""## Signs
+    section = f"""## Signs
 
 {format_table(["arm", *SIGNS, "as expected"], rows)}
 
@@ -201,19 +159,21 @@ that training applies to its validation nights. What they say, of the first seed
 
 {found_texts}
 
-{_describe_missed(results, study)}
+{_describe_missed(results, study, every)}
 {_describe_spread(results, study)}
 
 {_describe_reported(results, study)}
 
 """
+    return "\n".join(f"- {claim}" for claim in claims), section
 
 
-def _describe_missed(results: Sequence[Result], study: Study) -> str:
+def _describe_missed(
+    results: Sequence[Result], study: Study, found: Mapping[str, Mapping[str, Mapping[int, Sign]]]
+) -> str:
     """Describe the kappas of seeds in which an expected sign was not raised."""
     lines = []
     for arm, settings in study.arms.items():
-        found = find_signs(results, arm)
         runs = [one for one in results if one.arm == arm]
         for name in settings.expects or ():
             if name in (SEEDS, NOTHING):
@@ -221,7 +181,7 @@ def _describe_missed(results: Sequence[Result], study: Study) -> str:
             lines += [
                 f"- **{settings.label}**, seed {one.seed}, “{name}”: {_compare_means(one, name)}."
                 for one in sorted(runs, key=lambda one: one.seed)
-                if one.seed not in found.get(name, {})
+                if one.seed not in found[arm].get(name, {})
             ]
     if not lines:
         return ""

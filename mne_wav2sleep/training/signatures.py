@@ -130,9 +130,9 @@ def find_signatures(
     """
     kappas = scores.pivot_table("kappa", ["dataset", "subject", "night"], "subset")
     names = [str(name) for name in kappas if "+" not in str(name)]
-    alone = kappas[names].groupby(["dataset", "subject"]).mean()
     if signs := _find_nothing(kappas, nights):
         return signs
+    alone = kappas[names].groupby(["dataset", "subject"]).mean()
     return [*_find_unlearned(alone, masking, nights), *_find_worse(kappas, names, masking, nights)]
 
 

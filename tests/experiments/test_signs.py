@@ -105,7 +105,7 @@ def test_a_page_says_where_signs_were_raised(study, results, tmp_path):
 
 
 def test_other_studies_have_no_signs(results):
-    assert signs.describe_signs(results, read_study(CONFIGS / "masking.yaml")) == ""
+    assert signs.describe_signs(results, read_study(CONFIGS / "masking.yaml")) == ("", "")
 
 
 def test_signs_of_runs_that_are_kept():
