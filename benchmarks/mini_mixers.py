@@ -192,21 +192,38 @@ def predict(
     return np.mean(proba, axis=0)
 
 
-def score(
+def collect(
     features: list[Features], networks: Sequence[LoadedWeights], subset: tuple[str, ...]
-) -> dict[str, tuple[float, float]]:
-    """Compute pooled kappa of three and of four stages of each dataset, from a subset."""
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Collect the scored stages (E) and the mean probabilities (E x C) of each dataset.
+
+    Nights without all signals of the subset are left out.
+    """
     pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for night in features:
         if set(subset) <= set(night.signals):
             proba, scored = predict(night, networks, subset), night.stages >= 0
             pairs.setdefault(night.dataset, []).append((night.stages[scored], proba[scored]))
-    found = {}
-    for dataset, some in pairs.items():
-        stages, proba = (np.concatenate(parts) for parts in zip(*some, strict=True))
-        merged = np.stack([proba[:, 0], proba[:, 1] + proba[:, 2], proba[:, 3]], 1)
-        found[dataset] = (
-            round(float(cohen_kappa_score(THREE[stages], merged.argmax(1))), 3),
-            round(float(cohen_kappa_score(stages, proba.argmax(1))), 3),
-        )
-    return found
+    return {
+        dataset: tuple(np.concatenate(parts) for parts in zip(*some, strict=True))
+        for dataset, some in pairs.items()
+    }
+
+
+def compute_kappas(stages: np.ndarray, proba: np.ndarray) -> tuple[float, float]:
+    """Compute kappa of three and of four stages, of the likeliest stages."""
+    merged = np.stack([proba[:, 0], proba[:, 1] + proba[:, 2], proba[:, 3]], 1)
+    return (
+        float(cohen_kappa_score(THREE[stages], merged.argmax(1))),
+        float(cohen_kappa_score(stages, proba.argmax(1))),
+    )
+
+
+def score(
+    features: list[Features], networks: Sequence[LoadedWeights], subset: tuple[str, ...]
+) -> dict[str, tuple[float, ...]]:
+    """Compute pooled kappa of three and of four stages of each dataset, from a subset."""
+    return {
+        dataset: tuple(round(kappa, 3) for kappa in compute_kappas(*pair))
+        for dataset, pair in collect(features, networks, subset).items()
+    }

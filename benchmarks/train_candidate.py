@@ -10,9 +10,13 @@ The recipe is another one than that of train_mini.py, whose nights and test peop
    from the others. Their mean is scored on those left out: settings are chosen by this.
 3. A student of each fold, which learns what its teachers say, also of people without scored stages
    (--beats); it is scored in the same way, and shows what the last step gives.
-4. The candidate: of several students of all teachers, the one that agrees most with them on people
-   without scored stages, some of whom were left out for this. Its calibration is the mean of those
-   of the students of the folds, each on people that it has not seen.
+4. All parts of the student are trained together on whole nights. The mean of its weights before and
+   after this is kept.
+5. The candidate: of several students of all teachers, and of a network that was trained in another
+   way (--teacher), the one that agrees most with them on people without scored stages, some of whom
+   were left out for this, trained further as in step 4. Networks say wake, deep and REM sleep too
+   seldom: what is added to their logits is what gave those of the folds the highest kappa on the
+   people whom they have not seen. The calibration is the mean of theirs, on the same people.
 
 Mixers learn from whole nights, with features relative to those of the night. Folders are those of
 train_mini.py, and an npz per record with ``stages`` for --hypnograms (half of the simulated nights
@@ -24,6 +28,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +38,18 @@ import mne
 import numpy as np
 import torch
 import yasa
-from mini_mixers import Features, MixerSettings, predict, read_features, score, train_mixers
+from mini_mixers import (
+    PARTS,
+    Features,
+    MixerSettings,
+    collect,
+    compute_features,
+    compute_kappas,
+    predict,
+    read_features,
+    score,
+    train_mixers,
+)
 from tqdm import tqdm
 from train_mini import (
     CONFIG,
@@ -63,7 +79,7 @@ from mne_wav2sleep.simulation import (
     simulate_beats,
     simulate_breathing,
 )
-from mne_wav2sleep.training import Masking
+from mne_wav2sleep.training import Masking, TrainingSettings, fine_tune
 
 UNSCORED = "unscored"
 RELATIVE = replace(CONFIG, relative_features=True)
@@ -79,10 +95,28 @@ STUDENT = replace(
     n_steps=600,
     decay_steps=240,
 )
+TUNING = TrainingSettings(
+    learning_rate=1e-3,
+    warmup_steps=15,
+    decay_steps=80,
+    batch_size=4,
+    micro_batch_size=1,
+    max_passes=4,
+    masking=TEACHERS.masking,
+    dataset_weights={"simulated": 1.0, "sleep-accel": 1.3, "slpdb": 1.0},
+    averaging=0.98,
+    keep="last",
+    seed=3,
+)
+TUNED_SHARE = 0.5  # of the weights after this training, in the mean with those before it
+TUNED_SIMULATED = range(8, 70)  # nights of this training
+TUNED_COPIES = 3
 N_TEACHERS = 3  # of each fold
-N_STUDENTS = 4  # of all folds, of which one is chosen
+N_STUDENTS = 2  # of all folds, of which one is chosen
 N_UNSCORED = 5  # renderings of each night without stages
 N_FOLDS = {"slpdb": 3, "sleep-accel": 4}
+TEACHER_WEIGHT = 0.4  # of the network of --teacher, among all teachers
+OFFSETS = np.arange(-0.4, 1.25, 0.1)  # of the logits of wake, deep and REM sleep
 N_CALIBRATION = 8  # simulated nights for the calibration of each fold
 N_APART = 4  # simulated nights for validation
 SHOWN = (("ECG",), ("PPG",), ("ABD", "ECG", "PPG", "THX"))
@@ -251,8 +285,8 @@ def render_unscored(path: Path, number: int, folder: Path) -> PreparedNight:
     return prepare_nights([Night(raw, hyp, subject, UNSCORED)], here)[0]
 
 
-def read_nights(options: argparse.Namespace, start: LoadedWeights) -> list[Features]:
-    """Prepare all nights of people who are not in the test set, and compute their features."""
+def prepare_all(options: argparse.Namespace) -> list[PreparedNight]:
+    """Prepare all nights of people who are not in the test set."""
     folders, split = options.folders, options.split
     simulated = plan_simulated(options.simulated, list(options.stages))
     real = [
@@ -269,8 +303,12 @@ def read_nights(options: argparse.Namespace, start: LoadedWeights) -> list[Featu
         for number in range(N_UNSCORED)
     ]
     prepared = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(tasks)
-    nights = list(tqdm(prepared, total=len(tasks), desc="Preparing"))
-    features = read_features(nights, start, options.work / "features.joblib")
+    return list(tqdm(prepared, total=len(tasks), desc="Preparing"))
+
+
+def read_nights(nights: list[PreparedNight], weights: LoadedWeights, path: Path) -> list[Features]:
+    """Read the features of nights, without stages where nobody scored them."""
+    features = read_features(nights, weights, path)
     return [
         replace(night, stages=np.full_like(night.stages, -1))
         if night.dataset == UNSCORED
@@ -323,19 +361,28 @@ def run_fold(
     return teachers, student
 
 
+def add_teacher(
+    taught: list[Features], nights: list[PreparedNight], teacher: LoadedWeights, path: Path
+) -> list[Features]:
+    """Let a network with encoders of its own have a say in what the teachers say."""
+    others = teach(read_nights(nights, teacher, path), [teacher])
+    return [
+        night
+        if night.proba is None
+        else replace(night, proba=(1 - TEACHER_WEIGHT) * night.proba + TEACHER_WEIGHT * other.proba)
+        for night, other in zip(taught, others, strict=True)
+    ]
+
+
 def choose_student(
-    features: list[Features],
-    teachers: Sequence[LoadedWeights],
-    start: LoadedWeights,
-    options: argparse.Namespace,
+    taught: list[Features], start: LoadedWeights, options: argparse.Namespace
 ) -> LoadedWeights:
     """Train several students, and choose the one that agrees most with the teachers.
 
     They are compared on people whose stages nobody scored, and from whom they did not learn.
     """
-    unscored = sorted({night.subject for night in features if night.dataset == UNSCORED})
+    unscored = sorted({night.subject for night in taught if night.dataset == UNSCORED})
     apart = {*unscored[::4], *(f"s{i}" for i in range(N_APART))}
-    taught = teach(features, teachers)
     known = [night for night in taught if night.subject not in apart]
     others = [night for night in taught if night.subject in unscored[::4]]
     students = joblib.Parallel(n_jobs=options.jobs)(
@@ -362,19 +409,109 @@ def compare(features: list[Features], student: LoadedWeights) -> float:
     )
 
 
-def calibrate_students(
-    students: Sequence[LoadedWeights], folds: Sequence[set[str]], options: argparse.Namespace
+def find_offset(
+    networks: Sequence[LoadedWeights], apart: Sequence[Sequence[Features]]
+) -> np.ndarray:
+    """Find what to add to the logits (C) for the highest kappa of people left out.
+
+    It is the mean of kappas of three and four stages, of both datasets, from the ECG and the PPG.
+    ``apart`` has the nights that each network has not seen.
+    """
+    groups: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
+    for network, others in zip(networks, apart, strict=True):
+        for name in ("ECG", "PPG"):
+            for dataset, pair in collect(others, [network], (name,)).items():
+                groups.setdefault((dataset, name), []).append(pair)
+    pairs = {
+        key: [np.concatenate(p) for p in zip(*some, strict=True)] for key, some in groups.items()
+    }
+
+    def mean_kappa(offset: np.ndarray) -> float:
+        shifted = [
+            compute_kappas(stages, proba * np.exp(offset)) for stages, proba in pairs.values()
+        ]
+        return float(np.mean(shifted))
+
+    offset = np.zeros(4)
+    for _ in range(2):
+        for stage in (0, 2, 3):
+            tried = np.tile(offset, (OFFSETS.size, 1))
+            tried[:, stage] = OFFSETS
+            offset = max(tried, key=mean_kappa)
+    print(
+        f"Offset {offset.round(1)}: mean kappa {mean_kappa(np.zeros(4)):.3f} without,"
+        f" {mean_kappa(offset):.3f} with it"
+    )
+    for key, (stages, proba) in pairs.items():
+        kappas = [compute_kappas(stages, p) for p in (proba, proba * np.exp(offset))]
+        print(f"  {key}: {np.round(kappas, 3).tolist()}", flush=True)
+    return offset
+
+
+def tune(
+    path: Path,
+    student: LoadedWeights,
+    nights: Sequence[PreparedNight],
+    held: set[str],
+    options: argparse.Namespace,
+) -> LoadedWeights:
+    """Train all parts together on whole nights, and take the mean of before and after."""
+    if not (path / "config.json").exists():
+        apart = held or {f"s{i}" for i in range(N_APART)}
+        fine_tune(
+            [night for night in nights if is_for_tuning(night) and night.subject not in held],
+            path,
+            weights=save_weights(student, options.work / f"{path.name}-start"),
+            trainable=("signal_encoders", *PARTS),
+            # For the log alone, as the last pass is kept.
+            validation=[
+                n for n in nights if n.subject in apart and read_number(n) % 1000 < TUNED_COPIES
+            ],
+            settings=TUNING,
+        )
+    return average(student, load_weights(path), TUNED_SHARE)
+
+
+def read_number(night: PreparedNight) -> int:
+    """Read the number of a rendering from the name of its folder."""
+    return int(night.path.parent.name.split("-")[1])
+
+
+def is_for_tuning(night: PreparedNight) -> bool:
+    """Tell whether a night is one of the first renderings, or of some simulated ones."""
+    if night.dataset == "simulated":
+        return read_number(night) in TUNED_SIMULATED
+    return night.dataset != UNSCORED and read_number(night) % 1000 < TUNED_COPIES
+
+
+def average(before: LoadedWeights, after: LoadedWeights, share: float) -> LoadedWeights:
+    """Average two networks of the same architecture, weight by weight."""
+    network, added = deepcopy(before.network), dict(after.network.named_parameters())
+    for name, parameter in network.named_parameters():
+        parameter.lerp_(added[name], share)
+    return replace(before, network=network)
+
+
+def add_offset(weights: LoadedWeights, offset: np.ndarray) -> LoadedWeights:
+    """Add an offset (C) to the logits of a network."""
+    network = deepcopy(weights.network)
+    network.classifier.bias += torch.from_numpy(offset).to(network.classifier.bias)
+    return replace(weights, network=network)
+
+
+def calibrate_folds(
+    networks: Sequence[LoadedWeights], folds: Sequence[set[str]], options: argparse.Namespace
 ) -> Calibration:
-    """Calibrate the student of each fold on nights that it has not seen, and average over folds."""
+    """Calibrate the network of each fold on nights that it has not seen, and average over folds."""
     found = []
-    for i, (student, held) in enumerate(zip(students, folds, strict=True)):
+    for i, (network, held) in enumerate(zip(networks, folds, strict=True)):
         first = options.simulated + i * N_CALIBRATION
         plans = [Plan("simulated", f"s{n}", None, n) for n in range(first, first + N_CALIBRATION)]
         for part in ("training", "validation"):
             real = plan_real(options.folders, options.split, part, 1)
             plans += [plan for plan in real if plan.subject in held]
         nights = [prepare(plan, options.work / "nights", augment=False) for plan in plans]
-        found.append(calibrate(nights, student))
+        found.append(calibrate(nights, network))
     sources = {
         subset: Source(
             "scored nights",
@@ -415,6 +552,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", help="only these folds, not the candidate")
     parser.add_argument("--pretrain-only", action="store_true")
     parser.add_argument("--prepare-only", action="store_true")
+    parser.add_argument("--teacher", help="weights that were trained in another way, to learn from")
     options = parser.parse_args()
     options.folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
     options.split = split_subjects(options.folders)
@@ -427,17 +565,32 @@ def main() -> None:
     )
     if options.pretrain_only:
         return
-    features = read_nights(options, start)
+    nights = prepare_all(options)
+    features = read_nights(nights, start, options.work / "features.joblib")
     if options.prepare_only:
         return
     folds = find_folds(options.split)
     chosen = range(len(folds)) if options.folds is None else options.folds
-    done = [run_fold(i, folds[i], features, start, options.work) for i in chosen]
+    teachers, tuned, apart = [], [], []
+    for i in chosen:
+        some, student = run_fold(i, folds[i], features, start, options.work)
+        teachers += some
+        tuned.append(tune(options.work / f"tuned-{i}", student, nights, folds[i], options))
+        real = [n for n in nights if n.subject in folds[i] and n.dataset != "simulated"]
+        apart.append(compute_features(real, tuned[-1]))
+        for subset in SHOWN:
+            print(f"  {'+'.join(subset)}: tuned {score(apart[-1], tuned[-1:], subset)}", flush=True)
     if options.folds is not None:
         return
-    teachers = [teacher for some, _ in done for teacher in some]
-    found = choose_student(features, teachers, start, options)
-    calibration = calibrate_students([student for _, student in done], folds, options)
+    taught = teach(features, teachers)
+    if options.teacher is not None:
+        teacher = load_weights(options.teacher)
+        taught = add_teacher(taught, nights, teacher, options.work / "features-teacher.joblib")
+    found = choose_student(taught, start, options)
+    found = tune(options.work / "tuned-of-all", found, nights, set(), options)
+    offset = find_offset(tuned, apart)
+    calibration = calibrate_folds([add_offset(one, offset) for one in tuned], folds, options)
+    found = add_offset(found, offset)
     entry = REGISTRY["mini"]
     found = replace(found, calibration=calibration, scorer=entry.scorer, caution=entry.caution)
     save_weights(found, options.work / "candidate", dtype=torch.float16)
