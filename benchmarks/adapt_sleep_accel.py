@@ -1,10 +1,10 @@
 """Adapt "mini" to the 20 nights of Sleep-Accel: python benchmarks/adapt_sleep_accel.py DIR.
 
-An ECG is rendered from the heart rate of each night, as in train_mini.py, which is staged zero-shot
-and by weights that were fine-tuned on other subjects. "mini" was trained on other renderings of
-these nights: the table has the part of each subject in that, of which only "test" is new to it. DIR
-has an npz per subject, with ``hr_times_s``, ``hr_bpm`` and ``stages``. Run the same command again
-to resume.
+An ECG is rendered from the heart rate of each night, as in train_mini_teacher.py, which is staged
+zero-shot and by weights that were fine-tuned on other subjects. "mini" was trained on other
+renderings of these nights: the table has the part of each subject in that, of which only "test" is
+new to it. DIR has an npz per subject, with ``hr_times_s``, ``hr_bpm`` and ``stages``. Run the same
+command again to resume.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import mne
 import yasa
-from train_mini import STAGES, Plan, find_records, render_record, split_subjects
+from train_mini_teacher import STAGES, Plan, find_records, render_record, split_subjects
 
 from mne_wav2sleep.cohorts import Night, PreparedNight, open_night, prepare_nights
 from mne_wav2sleep.training import FINE_TUNING, cross_validate

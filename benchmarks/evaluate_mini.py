@@ -2,8 +2,8 @@
 
 Simulated nights of held-out seeds, staged from every subset of the signals and compared with random
 stages of the same frequencies; and waves rendered from real beats and heart rates of the test
-subjects of train_mini.py, staged from the ECG. --bidsleep adds the heart rates of BIDSleep, another
-watch, on which nothing may be trained or chosen. SleepECG stages the same beats, if it is
+subjects of train_mini_teacher.py, staged from the ECG. --bidsleep adds the heart rates of BIDSleep,
+another watch, on which nothing may be trained or chosen. SleepECG stages the same beats, if it is
 installed (pip install sleepecg keras).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import yasa
 from simulator_realism import evaluate_sleepecg
-from train_mini import (
+from train_mini_teacher import (
     Plan,
     find_records,
     make_beats,

@@ -1,7 +1,7 @@
 """Mixers, trained on the features of nights from encoders that stay as they are.
 
 Features are computed once for each night, so that a step on whole nights takes less than a second
-on one core, and people can be left out in turn (train_candidate.py --fold). Nights without stages
+on one core, and people can be left out in turn (train_mini.py --folds). Nights without stages
 can be learned from as well, from the mean probabilities of networks that were trained before.
 """
 
@@ -35,7 +35,8 @@ class MixerSettings:
 
     ``noise`` is the SD of a factor of each feature, the same for a night; half of it is added to
     each epoch. ``averaging`` is the decay of the running mean of the weights, which is kept.
-    ``trust`` is the weight of what other networks say against the scored stage.
+    ``trust`` is the weight of what other networks say against the scored stage. ``pieces`` is the
+    share of nights of which a random piece is learned from, of ``shortest`` epochs or more.
     """
 
     masking: Masking
@@ -50,6 +51,8 @@ class MixerSettings:
     noise: float = 0.1
     averaging: float = 0.985
     trust: float = 0.7
+    pieces: float = 0.0
+    shortest: int = 60
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class Features:
             weight = np.where(scored, trust, 1.0)[:, None]
             target = ((1 - weight) * target + weight * self.proba).astype(np.float32)
         return target
+
+    def cut(self, first: int, last: int) -> "Features":
+        """Cut a piece of the night, from one epoch up to another."""
+        signals = {name: z_SF[first:last] for name, z_SF in self.signals.items()}
+        proba = None if self.proba is None else self.proba[first:last]
+        return replace(self, signals=signals, stages=self.stages[first:last], proba=proba)
 
 
 def compute_features(nights: list[PreparedNight], weights: LoadedWeights) -> list[Features]:
@@ -104,6 +113,16 @@ def read_features(
     return features
 
 
+def _cut_randomly(night: Features, settings: MixerSettings, rng: np.random.Generator) -> Features:
+    """Cut a random piece of a night, as often a short one as a long one, or leave it whole."""
+    n_epochs = night.stages.size
+    if n_epochs <= settings.shortest or rng.random() >= settings.pieces:
+        return night
+    length = int(np.exp(rng.uniform(np.log(settings.shortest), np.log(n_epochs))))
+    first = int(rng.integers(0, n_epochs - length + 1))
+    return night.cut(first, first + length)
+
+
 def _draw_batch(
     features: list[Features], chances: np.ndarray, settings: MixerSettings, rng: np.random.Generator
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
@@ -112,6 +131,8 @@ def _draw_batch(
     Gives the features of each signal, whether it is there, and the target (B x S x C).
     """
     nights = [features[i] for i in rng.choice(len(features), settings.batch_size, p=chances)]
+    if settings.pieces:
+        nights = [_cut_randomly(night, settings, rng) for night in nights]
     longest = max(night.stages.size for night in nights)
     n_features = next(iter(nights[0].signals.values())).shape[1]
     shape = len(nights), longest
@@ -160,7 +181,7 @@ def train_mixers(
     for step in range(settings.n_steps):
         z, available, target = _draw_batch(features, chances / chances.sum(), settings, rng)
         log_proba = functional.log_softmax(network.mix(z, available), dim=-1)
-        loss = -(target * log_proba).sum() / target.sum()
+        loss = -(target * log_proba).sum() / target.sum().clamp(min=1)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yasa
-from train_mini import Plan, prepare
+from train_mini_teacher import Plan, prepare
 
 from mne_wav2sleep import load_weights
 from mne_wav2sleep.cohorts.batches import collate, read_item

@@ -1,19 +1,34 @@
-"""Train the bundled weights "mini": python benchmarks/train_mini.py --slpdb DIR --sleep-accel DIR.
+"""Train the bundled weights "mini": python benchmarks/train_mini.py --help.
 
-The network is trained on simulated nights, and on waves rendered from the beats of the MIT-BIH
-Polysomnographic Database and the heart rates of Sleep-Accel, whose timing and stages are real, and
-whose shapes, noise and breathing are invented. Movement and breathing of these nights do not depend
-on the stages, so that only the real timing carries information about them.
+The nights, and the people of the test set, are those of train_mini_teacher.py:
 
-Both folders contain an npz per record: ``beat_times_s``, ``beat_type`` and ``stages`` for slpdb,
-``hr_times_s``, ``hr_bpm`` and ``stages`` for Sleep-Accel; stages are 0 to 4 and -1 (unscored) per
-30 s. Prepared nights and checkpoints are kept in --work; run the same command again to resume.
+1. The encoders are pretrained to predict physiology (beats, rates of heart and breath, movement)
+   from waves, without stages: of simulated pieces, and of pieces rendered from real beats.
+   Properties of an epoch are differences of the same two features in all encoders, so that mixers
+   find them in one place.
+2. Teachers: several networks for each fold of the people who are not in the test set, which learn
+   from the others. Their mean is scored on those left out: settings are chosen by this.
+3. A student of each fold, which learns what its teachers say, also of people without scored stages
+   (--beats); it is scored in the same way, and shows what the last step gives.
+4. The network: of several students of all teachers, and of the network of train_mini_teacher.py
+   (--teacher), the one that agrees most with them on people without scored stages, some of whom
+   were left out for this. Networks say wake, deep and REM sleep too seldom: what is added to their
+   logits is what gave those of the folds the highest kappa on the people whom they have not seen.
+   The calibration is the mean of theirs, on the same people.
+
+Mixers learn from whole nights, with features relative to those of the night. Folders are those of
+train_mini_teacher.py, and an npz per record with ``stages`` for --hypnograms (half of the simulated
+nights have them), and with ``beat_times_s``, ``duration_s`` and ``subject`` for --beats. All that
+was finished is kept in --work; run the same command again to resume.
 """
 
 import argparse
 import json
-import logging
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -21,370 +36,494 @@ import mne
 import numpy as np
 import torch
 import yasa
+from mini_mixers import (
+    Features,
+    MixerSettings,
+    collect,
+    compute_kappas,
+    predict,
+    read_features,
+    score,
+    train_mixers,
+)
 from tqdm import tqdm
+from train_mini_teacher import (
+    CONFIG,
+    PREPROCESSING,
+    SEED,
+    Plan,
+    find_records,
+    plan_real,
+    prepare,
+    render_waves,
+    split_subjects,
+)
 
-from mne_wav2sleep import load_weights, save_weights, simulate_night
+sys.path.append(str(Path(__file__).parents[1] / "experiments"))
+from pretraining import Piece, PretrainingSettings, pretrain_encoders, render_piece
+
+from mne_wav2sleep import load_weights, save_weights
 from mne_wav2sleep.cohorts import Night, PreparedNight, calibrate, open_night, prepare_nights
-from mne_wav2sleep.network import Calibration, LoadedWeights, Preprocessing, Wav2SleepConfig
-from mne_wav2sleep.network.backends import choose_device
+from mne_wav2sleep.network import Calibration, LoadedWeights, Source, Wav2Sleep
+from mne_wav2sleep.network.info import describe_config
 from mne_wav2sleep.network.registry import REGISTRY
 from mne_wav2sleep.simulation import (
     Population,
-    beats_from_heart_rate,
     breathing_from_beats,
     draw_subject,
-    render_belt,
-    render_ecg,
-    render_ppg,
+    simulate_activity,
+    simulate_beats,
+    simulate_breathing,
 )
-from mne_wav2sleep.simulation.physiology import Breathing
-from mne_wav2sleep.training import Masking, TrainingSettings, fine_tune, train
-from mne_wav2sleep.training.sampling import NightDataset, PassSampler, make_loader
+from mne_wav2sleep.training import Masking
 
-SEED = 2411
-# Test subjects were drawn by the seed before any training; records a and b are of one subject.
-N_TEST = {"slpdb": 3, "sleep-accel": 6}
-N_VALIDATION = {"slpdb": 1, "sleep-accel": 3}
-N_CALIBRATION = 20  # more simulated nights, since errors are correlated within a night
-LATE = 10  # epochs by which the stages of a night may go on after its heart rate
-STAGES = ("WAKE", "N1", "N2", "N3", "REM", "UNS")  # -1 is the last
-
-CONFIG = Wav2SleepConfig(
-    feature_dim=64,
-    initial_channels=8,
-    max_channels=32,
-    mixer_heads=4,
-    mixer_dim_ff=128,
-    sequence_dilations=7,
-)
-PREPROCESSING = Preprocessing(padded_epochs=0)
-SETTINGS = TrainingSettings(
-    learning_rate=2e-3,
-    warmup_steps=200,
-    decay_steps=2000,
-    batch_size=4,
-    max_passes=30,
-    patience=30,
-    crop=240,
+UNSCORED = "unscored"
+RELATIVE = replace(CONFIG, relative_features=True)
+PRETRAINING = PretrainingSettings(n_pieces=4000, n_epochs=20, n_steps=4000, seed=SEED)
+TEACHERS = MixerSettings(
     # Each signal is often the only one, as the network has to work with any subset.
-    masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.45, "PPG": 0.4}),
-    dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 0.7},
-    seed=SEED,
+    masking=Masking(drop={"ABD": 0.6, "THX": 0.6, "ECG": 0.4, "PPG": 0.4}),
+    dataset_weights={"simulated": 1.0, "sleep-accel": 1.0, "slpdb": 1.3},
 )
-
-# In so few steps, the encoder of the PPG does not learn from stages alone. It is first trained to
-# reproduce the output of the ECG's encoder for the same beats (distillation), which the mixer can
-# read, since it treats all signals alike. Then all parts are trained together.
-DISTILLATION_PASSES = 2
-TOGETHER = replace(
-    SETTINGS, learning_rate=1e-3, warmup_steps=50, decay_steps=700, max_passes=16, patience=16
+STUDENT = replace(
+    TEACHERS,
+    dataset_weights={"simulated": 0.8, "sleep-accel": 1.5, "slpdb": 1.3, UNSCORED: 1.0},
+    n_steps=600,
+    decay_steps=240,
+    pieces=0.4,  # or else short recordings, of which features are relative to less, are not staged
 )
-
-# Encoders are trained on many short crops, the other parts on whole nights, with frozen encoders,
-# which are fast. One night per step, since padding to the longest would change instance norm.
-WHOLE_NIGHTS = replace(
-    SETTINGS,
-    learning_rate=3e-4,
-    warmup_steps=50,
-    decay_steps=500,
-    batch_size=1,
-    crop=None,
-    max_passes=3,
-)
+N_TEACHERS = 3  # of each fold
+N_STUDENTS = 2  # of all folds, of which one is chosen
+N_UNSCORED = 5  # renderings of each night without stages
+N_FOLDS = {"slpdb": 3, "sleep-accel": 4}
+TEACHER_WEIGHT = 0.4  # of the network of --teacher, among all teachers
+OFFSETS = np.arange(-0.4, 1.25, 0.1)  # of the logits of wake, deep and REM sleep
+N_CALIBRATION = 8  # simulated nights for the calibration of each fold
+N_APART = 4  # simulated nights for validation
+SHOWN = (("ECG",), ("PPG",), ("ABD", "ECG", "PPG", "THX"))
+SHORTEST_INTERVAL_S = 0.3  # between beats that a detector found
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A night to make: its source, and the number of its rendering."""
-
-    dataset: str
-    subject: str
-    source: Path | None
-    number: int
-
-
-def find_records(folder: Path, dataset: str) -> dict[str, list[Path]]:
-    """Group the records of a folder by subject."""
-    records: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*.npz")):
-        # slp01a and slp01b are of one person, and so are Bidslab00_1 and Bidslab00_2.
-        subject = path.stem.rstrip("ab") if dataset == "slpdb" else path.stem.split("_")[0]
-        records.setdefault(subject, []).append(path)
-    return records
+def read_hypnograms(folder: Path) -> dict[Path, np.ndarray]:
+    """Read the stages of all hypnograms in a folder and its subfolders, in a random order."""
+    paths = sorted(folder.rglob("*.npz"))
+    if not paths:
+        raise SystemExit(f"There are no hypnograms (*.npz) in {folder}.")
+    order = np.random.default_rng(SEED).permutation(len(paths))
+    return {paths[i]: np.load(paths[i])["stages"].astype(int) for i in order}
 
 
-def split_subjects(folders: dict[str, Path]) -> dict[str, dict[str, list[str]]]:
-    """Split the subjects of each dataset into test, validation and training."""
-    split = {}
-    for dataset, folder in folders.items():
-        rng = np.random.default_rng(SEED)
-        subjects = rng.permutation(sorted(find_records(folder, dataset))).tolist()
-        n_test, n_validation = N_TEST[dataset], N_VALIDATION[dataset]
-        split[dataset] = {
-            "test": sorted(subjects[:n_test]),
-            "validation": sorted(subjects[n_test : n_test + n_validation]),
-            "training": sorted(subjects[n_test + n_validation :]),
-        }
-    return split
+def plan_simulated(n_nights: int, hypnograms: Sequence[Path]) -> list[Plan]:
+    """List simulated nights, every second of which has the stages of a hypnogram."""
+    sources = [hypnograms[i // 2 % len(hypnograms)] if i % 2 else None for i in range(n_nights)]
+    return [Plan("simulated", f"s{i}", source, i) for i, source in enumerate(sources)]
 
 
-def stretch_stages(stages: np.ndarray, factor: float) -> np.ndarray:
-    """Stretch the stages of a night in time by a factor; give one per 30 s of the new time."""
-    n_epochs = int(stages.size * factor)
-    return stages[np.minimum(((np.arange(n_epochs) + 0.5) / factor).astype(int), stages.size - 1)]
+def read_beats(
+    folders: Mapping[str, Path], split: dict[str, dict[str, list[str]]], beats_only: Path
+) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Read beats, their kinds and the duration in s of records of people not in the test set."""
+    # Pretraining sees no stages, so that people may be left out later by their stages alone.
+    chosen = {*split["slpdb"]["training"], *split["slpdb"]["validation"]}
+    records = find_records(folders["slpdb"], "slpdb")
+    paths = [path for name, some in records.items() if name in chosen for path in some]
+    beats = []
+    for path in paths:
+        record = np.load(path)
+        beats.append((record["beat_times_s"], record["beat_type"], record["stages"].size * 30.0))
+    return beats + [read_record(path) for path in sorted(beats_only.glob("*.npz"))]
 
 
-def make_beats(
-    plan: Plan, rng: np.random.Generator, *, augment: bool = False
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, float]:
-    """Make the times of beats (s), their kinds, the stages of the epochs, and a sampling rate."""
-    record = np.load(plan.source)
-    stages = record["stages"].astype(int)
-    # Heart rate is up to 12% lower or higher, with the same patterns.
-    factor = float(np.exp(rng.uniform(-0.12, 0.12))) if augment else 1.0
-    sfreq = float(rng.choice([64.0, 128.0])) if augment else 128.0
-    if "beat_times_s" in record:
-        stages = stretch_stages(stages, factor)
-        beats, kinds = record["beat_times_s"] * factor, record["beat_type"]
-        inside = (beats >= 0) & (beats < stages.size * 30.0)
-        return beats[inside], kinds[inside], stages, sfreq
-    n_epochs, last = stages.size, record["hr_times_s"][-1] / 30
-    if last < n_epochs - LATE:
-        n_epochs = int(last)
-    beats, kinds = beats_from_heart_rate(
-        record["hr_times_s"],
-        record["hr_bpm"] / factor,
-        duration=n_epochs * 30.0,
-        rng=rng,
-        subject=draw_subject(rng),
-    )
-    return beats, kinds, stages[:n_epochs], sfreq
+def read_record(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
+    """Read beats that a detector found, their kinds and the duration in s."""
+    record = np.load(path)
+    times = np.sort(record["beat_times_s"])
+    times = times[np.diff(times, prepend=-1.0) > SHORTEST_INTERVAL_S]
+    return times, np.full(times.size, "N"), float(record["duration_s"])
 
 
-def start_record(plan: Plan) -> np.random.Generator:
-    """Start the random numbers of a rendering of a record."""
-    return np.random.default_rng([SEED, sum(plan.subject.encode()), plan.number, 7])
-
-
-def render_record(plan: Plan, *, augment: bool) -> tuple[mne.io.RawArray, np.ndarray]:
-    """Render waves from the real beats or heart rates of a record."""
-    rng = start_record(plan)
-    beats, kinds, stages, sfreq = make_beats(plan, rng, augment=augment)
-    duration = stages.size * 30.0
-    # A watch does not measure breathing, and belts unrelated to the stages would mislead.
-    has_belts = plan.dataset == "slpdb"
-    breathing = breathing_from_beats(beats, duration=duration, rng=rng) if has_belts else None
-    raw = render_waves(
-        beats,
-        kinds,
-        has_belts=has_belts,
-        duration=duration,
-        sfreq=sfreq,
-        rng=rng,
-        breathing=breathing,
-    )
-    return raw, stages
-
-
-def render_waves(
-    beats: np.ndarray,
-    kinds: np.ndarray | None,
-    *,
-    duration: float,
-    sfreq: float,
-    rng: np.random.Generator,
-    breathing: Breathing | None,
-    has_belts: bool = False,
-) -> mne.io.RawArray:
-    """Render an ECG and a PPG from beats, and belts if wanted."""
-    common = {"duration": duration, "sfreq": sfreq, "rng": rng, "breathing": breathing}
-    waves = {
-        "ECG": render_ecg(beats, kinds=kinds, **common),
-        "Pleth": render_ppg(beats, kinds=kinds, **common),
-    }
-    if has_belts:
-        for name, place in (("Abdomen", "abdomen"), ("Thorax", "thorax")):
-            waves[name] = render_belt(beat_times=beats, place=place, **common)
-    info = mne.create_info(list(waves), sfreq, "misc")
-    return mne.io.RawArray(np.array(list(waves.values()), dtype=float), info, verbose="error")
-
-
-def simulate(plan: Plan) -> mne.io.RawArray:
-    """Simulate a night of a random population, with the stages of a real night if given."""
-    rng = np.random.default_rng([SEED, plan.number])
-    hyp = None
-    if plan.source is not None:
-        stages = np.load(plan.source)["stages"]
-        hyp = yasa.Hypnogram([STAGES[stage] for stage in stages], n_stages=5)
+def make_piece(
+    seed: int,
+    number: int,
+    n_epochs: int,
+    beats: Sequence[tuple[np.ndarray, np.ndarray, float]],
+    hypnograms: Sequence[np.ndarray],
+) -> Piece:
+    """Make a piece for pretraining, in turn of real beats and of simulated ones."""
+    rng = np.random.default_rng([seed, number, 5])
     population = Population(
-        noise=float(np.exp(rng.normal(0, 0.4))),
-        inverted=0.3,
+        noise=float(np.exp(rng.normal(0, 0.5))),
+        inverted=0.5,
         pulse_delay=(float(rng.uniform(0.15, 0.3)), 0.03),
-        pulse_damping=float(rng.uniform(0.9, 1.5)),
+        pulse_damping=float(rng.uniform(0.9, 1.6)),
         stage_effect=float(rng.uniform(0.8, 1.2)),
     )
-    return simulate_night(
-        hyp,
-        duration=30 * int(rng.integers(600, 1081)),
-        sfreq=float(rng.choice([64.0, 128.0])),
-        seed=int(rng.integers(2**31)),
-        apnea_index=float(rng.choice([0, 0, 0, rng.exponential(15)])),
-        rhythm=str(rng.choice(["sinus"] * 9 + ["ectopy"])),
+    duration = 30.0 * n_epochs
+    subject = draw_subject(rng, population=population)
+    if number % 2:
+        stages = np.full(n_epochs, int(rng.integers(0, 5)))  # movements alone depend on it
+        times, kinds = cut_beats(beats, duration, rng)
+        breathing = breathing_from_beats(times, duration=duration, rng=rng)
+        activity = simulate_activity(stages, rng=rng, subject=subject)
+    else:
+        stages = draw_stages(hypnograms, n_epochs, rng)
+        index = float(rng.choice([0, 0, rng.exponential(20)]))
+        breathing = simulate_breathing(stages, rng=rng, subject=subject, apnea_index=index)
+        activity = simulate_activity(stages, rng=rng, subject=subject, events=breathing.events)
+        times, kinds = simulate_beats(
+            stages,
+            rng=rng,
+            subject=subject,
+            breathing=breathing,
+            activity=activity,
+            rhythm=str(rng.choice(["sinus"] * 9 + ["ectopy"])),
+        )
+    sfreq = rng.choice([0.0, 64.0, 128.0])
+    return render_piece(
+        times,
+        kinds,
+        breathing,
+        activity,
+        n_epochs=n_epochs,
         population=population,
-        verbose="error",
+        rng=rng,
+        sfreq=float(sfreq) or None,
     )
 
 
-def prepare(plan: Plan, folder: Path, *, augment: bool = True) -> PreparedNight:
-    """Make and prepare a night, unless its file exists."""
-    mne.set_log_level("error")
-    # All that it is made from: validation nights are not augmented, and simulated ones may have the
-    # stages of a real one.
-    kind = "" if augment else "-plain"
-    if plan.dataset == "simulated":
-        kind = "" if plan.source is None else f"-{plan.source.stem}"
-    here = folder / plan.dataset / f"{plan.subject}-{plan.number}{kind}"
+def cut_beats(
+    beats: Sequence[tuple[np.ndarray, np.ndarray, float]], duration: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a piece without long holes from a random record, up to a fifth slower or faster."""
+    while True:
+        times, kinds, whole = beats[rng.integers(len(beats))]
+        factor = float(np.exp(rng.uniform(-0.2, 0.2)))
+        start = rng.uniform(0, max(whole - duration / factor, 1.0))
+        inside = (times >= start) & (times < start + duration / factor)
+        piece = (times[inside] - start) * factor
+        if piece.size > duration / 4 and np.diff(piece, prepend=0, append=duration).max() < 15:
+            return piece, kinds[inside]
+
+
+def draw_stages(
+    hypnograms: Sequence[np.ndarray], n_epochs: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw consecutive stages from a random hypnogram."""
+    stages = hypnograms[rng.integers(len(hypnograms))]
+    start = int(rng.integers(0, max(stages.size - n_epochs, 0) + 1))
+    return np.resize(stages[start : start + n_epochs], n_epochs)
+
+
+def make_start(
+    beats: Sequence[tuple[np.ndarray, np.ndarray, float]],
+    hypnograms: Sequence[np.ndarray],
+    folder: Path,
+    n_jobs: int,
+) -> LoadedWeights:
+    """Make the weights that training starts from: pretrained encoders and random mixers."""
+    make = partial(make_piece, beats=beats, hypnograms=hypnograms)
+    origin = joblib.hash((beats, list(hypnograms)))
+    state, report = pretrain_encoders(
+        RELATIVE, PRETRAINING, folder, make, origin, in_pairs=True, n_jobs=n_jobs
+    )
+    for name, explained in report["explained"].items():
+        print(name, {what: round(share, 2) for what, share in explained.items()}, flush=True)
+    torch.manual_seed(SEED)
+    network = Wav2Sleep(RELATIVE)
+    network.signal_encoders.load_state_dict(state)
+    info = describe_config(RELATIVE, name="mini", preprocessing=PREPROCESSING)
+    return LoadedWeights(**vars(info), network=network, calibration=Calibration())
+
+
+def find_folds(split: dict[str, dict[str, list[str]]]) -> list[set[str]]:
+    """Divide the people who are not in the test set into those that each fold leaves out."""
+    folds: list[set[str]] = [set() for _ in range(max(N_FOLDS.values()))]
+    for dataset, parts in split.items():
+        known = np.random.default_rng(5).permutation(parts["training"] + parts["validation"])
+        for i, part in enumerate(np.array_split(known, N_FOLDS[dataset])):
+            folds[i].update(part.tolist())
+    return folds
+
+
+def render_unscored(path: Path, number: int, folder: Path) -> PreparedNight:
+    """Render and prepare a night of beats without stages, unless its file exists."""
+    here = folder / UNSCORED / f"{path.stem}-{number}"
     if done := list(here.glob("*.safetensors")):
         return open_night(done[0])
-    if plan.dataset == "simulated":
-        raw, hyp = simulate(plan), None
-    else:
-        raw, stages = render_record(plan, augment=augment)
-        hyp = yasa.Hypnogram([STAGES[i] for i in stages], n_stages=5)
-    return prepare_nights([Night(raw, hyp, plan.subject, plan.dataset)], here)[0]
+    mne.set_log_level("error")
+    rng = np.random.default_rng([SEED, sum(path.stem.encode()), number, 11])
+    factor, sfreq = float(np.exp(rng.uniform(-0.12, 0.12))), float(rng.choice([64.0, 128.0]))
+    times, kinds, whole = read_record(path)
+    n_epochs = int(whole * factor // 30)
+    inside = times * factor < n_epochs * 30.0
+    times, kinds = times[inside] * factor, kinds[inside]
+    duration = n_epochs * 30.0
+    breathing = breathing_from_beats(times, duration=duration, rng=rng)
+    raw = render_waves(times, kinds, duration=duration, sfreq=sfreq, rng=rng, breathing=breathing)
+    # Prepared nights need stages; these are not read.
+    hyp = yasa.Hypnogram(["N2"] * n_epochs, n_stages=5)
+    subject = str(np.load(path)["subject"])
+    return prepare_nights([Night(raw, hyp, subject, UNSCORED)], here)[0]
 
 
-def plan_real(
-    folders: dict[str, Path], split: dict[str, dict[str, list[str]]], part: str, copies: int
-) -> list[Plan]:
-    """List renderings of the real nights of one part of the split."""
+def prepare_all(options: argparse.Namespace) -> list[PreparedNight]:
+    """Prepare all nights of people who are not in the test set."""
+    folders, split = options.folders, options.split
+    simulated = plan_simulated(options.simulated, list(options.stages))
+    real = [
+        plan
+        for part in ("training", "validation")
+        for plan in plan_real(folders, split, part, options.copies)
+    ]
+    nights_dir = options.work / "nights"
+    tasks = [joblib.delayed(prepare)(plan, nights_dir) for plan in simulated + real]
+    paths = sorted(options.beats.glob("*.npz"))
+    tasks += [
+        joblib.delayed(render_unscored)(path, number, nights_dir)
+        for path in paths
+        for number in range(N_UNSCORED)
+    ]
+    prepared = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(tasks)
+    return list(tqdm(prepared, total=len(tasks), desc="Preparing"))
+
+
+def read_nights(nights: list[PreparedNight], weights: LoadedWeights, path: Path) -> list[Features]:
+    """Read the features of nights, without stages where nobody scored them."""
+    features = read_features(nights, weights, path)
     return [
-        Plan(dataset, subject, path, 1000 * i + copy)
-        for dataset, folder in folders.items()
-        for subject, paths in find_records(folder, dataset).items()
-        if subject in split[dataset][part]
-        for i, path in enumerate(paths)
-        for copy in range(copies)
+        replace(night, stages=np.full_like(night.stages, -1))
+        if night.dataset == UNSCORED
+        else night
+        for night in features
     ]
 
 
-def distill_ppg_encoder(
-    nights: list[PreparedNight], weights: Path, folder: Path, n_workers: int
-) -> Path:
-    """Train the PPG's encoder to reproduce the output of the ECG's for the same beats."""
-    if (folder / "config.json").exists():
-        return folder
-    loaded = load_weights(weights)
-    device = choose_device("auto")
-    model = loaded.network.to(device)
-    teacher = model.signal_encoders.encoders["ECG"]
-    student = model.signal_encoders.encoders["PPG"]
-    student.load_state_dict(teacher.state_dict())
-    optimizer = torch.optim.AdamW(student.requires_grad_().parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1))
-    dataset = NightDataset(
-        nights,
-        ["ECG", "PPG"],
-        CONFIG.n_classes,
-        crop=SETTINGS.crop,
-        padded_epochs=0,
-        masking=Masking(drop={}, flip=0.5),
+def train_once(
+    path: Path, features: list[Features], start: LoadedWeights, settings: MixerSettings, seed: int
+) -> LoadedWeights:
+    """Train mixers, unless they were trained before."""
+    if not (path / "config.json").exists():
+        save_weights(train_mixers(features, start, settings, seed), path)
+    return load_weights(path)
+
+
+def teach(features: list[Features], teachers: Sequence[LoadedWeights]) -> list[Features]:
+    """Give real nights the mean of what the teachers say of all of their signals."""
+    return [
+        night
+        if night.dataset == "simulated"
+        else replace(night, proba=predict(night, teachers, tuple(sorted(night.signals))))
+        for night in tqdm(features, desc="Teaching")
+    ]
+
+
+def run_fold(
+    fold: int, held: set[str], features: list[Features], start: LoadedWeights, work: Path
+) -> tuple[list[LoadedWeights], LoadedWeights]:
+    """Train and score the teachers and the student of a fold."""
+    # Simulated nights are left out as well, the same in all folds.
+    apart = held | {f"s{i}" for i in range(N_APART)}
+    known = [night for night in features if night.subject not in apart]
+    others = [night for night in features if night.subject in apart]
+    scored = [night for night in known if night.dataset != UNSCORED]
+    teachers = [
+        train_once(work / f"teacher-{fold}-{seed}", scored, start, TEACHERS, seed)
+        for seed in range(N_TEACHERS)
+    ]
+    student = train_once(
+        work / f"student-{fold}", teach(known, teachers), start, STUDENT, SEED + fold
     )
-    for number in range(DISTILLATION_PASSES):
-        # A different seed, so that crops differ from those of the other steps.
-        sampler = PassSampler(
-            nights, SETTINGS.dataset_weights, SETTINGS.batch_size, seed=SEED + 1, number=number
-        )
-        batches = make_loader(dataset, sampler, SETTINGS.batch_size, n_workers)
-        for [batch] in (progress := tqdm(batches, desc="Distilling the PPG's encoder")):
-            with torch.no_grad():
-                wanted_BSF = teacher(batch["x"]["ECG"].to(device))
-            spread_F = wanted_BSF.std((0, 1)) + 1e-3
-            output_BSF = student(batch["x"]["PPG"].to(device))
-            loss = ((output_BSF - wanted_BSF) / spread_F).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(student.parameters(), SETTINGS.clip)
-            optimizer.step()
-            schedule.step()
-            progress.set_postfix(loss=f"{loss.item():.3f}")
-    return save_weights(replace(loaded, network=model.cpu().requires_grad_(False)), folder)
+    print(f"Fold {fold} leaves out {', '.join(sorted(held))}. Kappa of 3 and 4 stages:")
+    for subset in SHOWN:
+        single = [score(others, [one], subset) for one in teachers]
+        print(f"  {'+'.join(subset)}: each teacher {single}")
+        print(f"    teachers {score(others, teachers, subset)}")
+        print(f"    student {score(others, [student], subset)}", flush=True)
+    return teachers, student
 
 
-def calibrate_mini(
-    weights: LoadedWeights, apart: list[PreparedNight], n_simulated: int, folder: Path
-) -> Calibration:
-    """Calibrate on the validation nights, and on more simulated ones."""
-    more = [
-        Plan("simulated", f"s{i}", None, i) for i in range(n_simulated, n_simulated + N_CALIBRATION)
+def add_teacher(
+    taught: list[Features], nights: list[PreparedNight], teacher: LoadedWeights, path: Path
+) -> list[Features]:
+    """Let a network with encoders of its own have a say in what the teachers say."""
+    others = teach(read_nights(nights, teacher, path), [teacher])
+    return [
+        night
+        if night.proba is None
+        else replace(night, proba=(1 - TEACHER_WEIGHT) * night.proba + TEACHER_WEIGHT * other.proba)
+        for night, other in zip(taught, others, strict=True)
     ]
-    return calibrate([*apart, *(prepare(plan, folder, augment=False) for plan in more)], weights)
+
+
+def choose_student(
+    taught: list[Features], start: LoadedWeights, options: argparse.Namespace
+) -> LoadedWeights:
+    """Train several students, and choose the one that agrees most with the teachers.
+
+    They are compared on people whose stages nobody scored, and from whom they did not learn.
+    """
+    unscored = sorted({night.subject for night in taught if night.dataset == UNSCORED})
+    apart = {*unscored[::4], *(f"s{i}" for i in range(N_APART))}
+    known = [night for night in taught if night.subject not in apart]
+    others = [night for night in taught if night.subject in unscored[::4]]
+    students = joblib.Parallel(n_jobs=options.jobs)(
+        joblib.delayed(train_once)(
+            options.work / f"student-of-all-{i}", known, start, STUDENT, SEED + i
+        )
+        for i in range(N_STUDENTS)
+    )
+    losses = [compare(others, student) for student in students]
+    print(f"Cross-entropy of the students with the teachers: {np.round(losses, 3)}", flush=True)
+    return students[int(np.argmin(losses))]
+
+
+def compare(features: list[Features], student: LoadedWeights) -> float:
+    """Compute the mean cross-entropy of what teachers and a student say of each signal."""
+    return float(
+        np.mean(
+            [
+                -(night.proba * np.log(predict(night, [student], (name,)) + 1e-6)).sum(1).mean()
+                for night in features
+                for name in sorted(night.signals)
+            ]
+        )
+    )
+
+
+def find_offset(
+    networks: Sequence[LoadedWeights], apart: Sequence[Sequence[Features]]
+) -> np.ndarray:
+    """Find what to add to the logits (C) for the highest kappa of people left out.
+
+    It is the mean of kappas of three and four stages, of both datasets, from the ECG and the PPG.
+    ``apart`` has the nights that each network has not seen.
+    """
+    groups: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
+    for network, others in zip(networks, apart, strict=True):
+        for name in ("ECG", "PPG"):
+            for dataset, pair in collect(others, [network], (name,)).items():
+                groups.setdefault((dataset, name), []).append(pair)
+    pairs = {
+        key: [np.concatenate(p) for p in zip(*some, strict=True)] for key, some in groups.items()
+    }
+
+    def mean_kappa(offset: np.ndarray) -> float:
+        shifted = [
+            compute_kappas(stages, proba * np.exp(offset)) for stages, proba in pairs.values()
+        ]
+        return float(np.mean(shifted))
+
+    offset = np.zeros(4)
+    for _ in range(2):
+        for stage in (0, 2, 3):
+            tried = np.tile(offset, (OFFSETS.size, 1))
+            tried[:, stage] = OFFSETS
+            offset = max(tried, key=mean_kappa)
+    print(
+        f"Offset {offset.round(1)}: mean kappa {mean_kappa(np.zeros(4)):.3f} without,"
+        f" {mean_kappa(offset):.3f} with it"
+    )
+    for key, (stages, proba) in pairs.items():
+        kappas = [compute_kappas(stages, p) for p in (proba, proba * np.exp(offset))]
+        print(f"  {key}: {np.round(kappas, 3).tolist()}", flush=True)
+    return offset
+
+
+def add_offset(weights: LoadedWeights, offset: np.ndarray) -> LoadedWeights:
+    """Add an offset (C) to the logits of a network."""
+    network = deepcopy(weights.network)
+    network.classifier.bias += torch.from_numpy(offset).to(network.classifier.bias)
+    return replace(weights, network=network)
+
+
+def calibrate_folds(
+    networks: Sequence[LoadedWeights], folds: Sequence[set[str]], options: argparse.Namespace
+) -> Calibration:
+    """Calibrate the network of each fold on nights that it has not seen, and average over folds."""
+    found = []
+    for i, (network, held) in enumerate(zip(networks, folds, strict=True)):
+        first = options.simulated + i * N_CALIBRATION
+        plans = [Plan("simulated", f"s{n}", None, n) for n in range(first, first + N_CALIBRATION)]
+        for part in ("training", "validation"):
+            real = plan_real(options.folders, options.split, part, 1)
+            plans += [plan for plan in real if plan.subject in held]
+        nights = [prepare(plan, options.work / "nights", augment=False) for plan in plans]
+        found.append(calibrate(nights, network))
+    sources = {
+        subset: Source(
+            "scored nights",
+            sum(one.sources[subset].n_nights for one in found),
+            sum(one.sources[subset].n_epochs for one in found),
+        )
+        for subset in found[0].sources
+    }
+    every = [one.correlation_source for one in found]
+    return Calibration(
+        temperatures={
+            subset: float(np.exp(np.mean([np.log(one.temperatures[subset]) for one in found])))
+            for subset in sources
+        },
+        night_share=float(np.mean([one.night_share for one in found])),
+        epoch_correlation=float(np.mean([one.epoch_correlation for one in found])),
+        n_nights=sum(one.n_nights for one in found),
+        sources=sources,
+        correlation_source=Source(
+            "scored nights", sum(s.n_nights for s in every), sum(s.n_epochs for s in every)
+        ),
+    )
 
 
 def main() -> None:
-    """Prepare nights, train, and write the model folder."""
+    """Pretrain, prepare nights, train teachers and students, and write the model folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slpdb", type=Path, required=True)
     parser.add_argument("--sleep-accel", type=Path, required=True)
+    parser.add_argument(
+        "--hypnograms", type=Path, required=True, help="stages of half of the simulated nights"
+    )
+    parser.add_argument("--beats", type=Path, required=True, help="more beats, without stages")
+    parser.add_argument("--teacher", required=True, help="the model folder of the other recipe")
     parser.add_argument("--work", type=Path, default=Path("mini-work"))
     parser.add_argument("--simulated", type=int, default=240, help="simulated nights")
     parser.add_argument("--copies", type=int, default=12, help="renderings of each real night")
-    parser.add_argument("--passes", type=int, default=SETTINGS.max_passes)
     parser.add_argument("--jobs", type=int, default=2, help="nights prepared in parallel")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read nights")
+    parser.add_argument("--folds", type=int, nargs="+", help="only these folds")
+    parser.add_argument("--pretrain-only", action="store_true")
     parser.add_argument("--prepare-only", action="store_true")
     options = parser.parse_args()
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
-    split = split_subjects(folders)
+    options.folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
+    options.split = split_subjects(options.folders)
+    options.stages = read_hypnograms(options.hypnograms)
     options.work.mkdir(parents=True, exist_ok=True)
-    (options.work / "split.json").write_text(json.dumps(split, indent=2) + "\n")
-    simulated = [Plan("simulated", f"s{i}", None, i) for i in range(options.simulated)]
-    n_apart = 4
-    training = plan_real(folders, split, "training", options.copies) + simulated[n_apart:]
-    # Shuffled, so that an interrupted preparation has nights of all datasets.
-    order = np.random.default_rng(SEED).permutation(len(training))
-    training = [training[i] for i in order]
-    validation = plan_real(folders, split, "validation", 1) + simulated[:n_apart]
-    jobs = [(plan, True) for plan in training] + [(plan, False) for plan in validation]
-    prepared = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(
-        joblib.delayed(prepare)(plan, options.work / "nights", augment=augment)
-        for plan, augment in jobs
+    (options.work / "split.json").write_text(json.dumps(options.split, indent=2) + "\n")
+    beats = read_beats(options.folders, options.split, options.beats)
+    start = make_start(
+        beats, list(options.stages.values()), options.work / "encoders", options.jobs
     )
-    nights = list(tqdm(prepared, total=len(jobs), desc="Preparing"))
+    if options.pretrain_only:
+        return
+    nights = prepare_all(options)
+    features = read_nights(nights, start, options.work / "features.joblib")
     if options.prepare_only:
         return
-    train_nights, apart = nights[: len(training)], nights[len(training) :]
-    pieces = train(
-        train_nights,
-        options.work / "pieces",
-        config=CONFIG,
-        preprocessing=PREPROCESSING,
-        validation=apart,
-        settings=replace(SETTINGS, max_passes=options.passes, n_workers=options.workers),
-    )
-    taught = distill_ppg_encoder(train_nights, pieces, options.work / "taught", options.workers)
-    together = fine_tune(
-        train_nights,
-        options.work / "together",
-        weights=taught,
-        trainable=("signal_encoders", "epoch_mixer", "sequence_mixer", "classifier"),
-        validation=apart,
-        settings=replace(TOGETHER, n_workers=options.workers),
-    )
-    whole = fine_tune(
-        train_nights,
-        options.work / "model",
-        weights=together,
-        trainable=("epoch_mixer", "sequence_mixer", "classifier"),
-        validation=apart,
-        settings=replace(WHOLE_NIGHTS, n_workers=options.workers),
-    )
-    weights = load_weights(whole)
-    calibration = calibrate_mini(weights, apart, options.simulated, options.work / "nights")
+    folds = find_folds(options.split)
+    chosen = range(len(folds)) if options.folds is None else options.folds
+    done = [run_fold(i, folds[i], features, start, options.work) for i in chosen]
+    if options.folds is not None:
+        return
+    taught = teach(features, [teacher for teachers, _ in done for teacher in teachers])
+    teacher = load_weights(options.teacher)
+    taught = add_teacher(taught, nights, teacher, options.work / "features-teacher.joblib")
+    found = choose_student(taught, start, options)
+    students = [student for _, student in done]
+    real = [night for night in features if night.dataset in options.folders]
+    apart = [[night for night in real if night.subject in held] for held in folds]
+    offset = find_offset(students, apart)
+    calibration = calibrate_folds([add_offset(one, offset) for one in students], folds, options)
+    found = add_offset(found, offset)
     entry = REGISTRY["mini"]
-    weights = replace(weights, calibration=calibration, scorer=entry.scorer, caution=entry.caution)
-    save_weights(weights, options.work / "mini", dtype=torch.float16)
+    found = replace(found, calibration=calibration, scorer=entry.scorer, caution=entry.caution)
+    save_weights(found, options.work / "mini", dtype=torch.float16)
 
 
 if __name__ == "__main__":
