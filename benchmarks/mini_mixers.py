@@ -35,8 +35,7 @@ class MixerSettings:
 
     ``noise`` is the SD of a factor of each feature, the same for a night; half of it is added to
     each epoch. ``averaging`` is the decay of the running mean of the weights, which is kept.
-    ``trust`` is the weight of what other networks say against the scored stage. ``pieces`` is the
-    share of nights of which a random piece is learned from, of ``shortest`` epochs or more.
+    ``trust`` is the weight of what other networks say against the scored stage.
     """
 
     masking: Masking
@@ -51,8 +50,6 @@ class MixerSettings:
     noise: float = 0.1
     averaging: float = 0.985
     trust: float = 0.7
-    pieces: float = 0.0
-    shortest: int = 60
 
 
 @dataclass(frozen=True)
@@ -77,12 +74,6 @@ class Features:
             weight = np.where(scored, trust, 1.0)[:, None]
             target = ((1 - weight) * target + weight * self.proba).astype(np.float32)
         return target
-
-    def cut(self, first: int, last: int) -> "Features":
-        """Cut a piece of the night, from one epoch up to another."""
-        signals = {name: z_SF[first:last] for name, z_SF in self.signals.items()}
-        proba = None if self.proba is None else self.proba[first:last]
-        return replace(self, signals=signals, stages=self.stages[first:last], proba=proba)
 
 
 def compute_features(nights: list[PreparedNight], weights: LoadedWeights) -> list[Features]:
@@ -113,16 +104,6 @@ def read_features(
     return features
 
 
-def _cut_randomly(night: Features, settings: MixerSettings, rng: np.random.Generator) -> Features:
-    """Cut a random piece of a night, as often a short one as a long one, or leave it whole."""
-    n_epochs = night.stages.size
-    if n_epochs <= settings.shortest or rng.random() >= settings.pieces:
-        return night
-    length = int(np.exp(rng.uniform(np.log(settings.shortest), np.log(n_epochs))))
-    first = int(rng.integers(0, n_epochs - length + 1))
-    return night.cut(first, first + length)
-
-
 def _draw_batch(
     features: list[Features], chances: np.ndarray, settings: MixerSettings, rng: np.random.Generator
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
@@ -131,8 +112,6 @@ def _draw_batch(
     Gives the features of each signal, whether it is there, and the target (B x S x C).
     """
     nights = [features[i] for i in rng.choice(len(features), settings.batch_size, p=chances)]
-    if settings.pieces:
-        nights = [_cut_randomly(night, settings, rng) for night in nights]
     longest = max(night.stages.size for night in nights)
     n_features = next(iter(nights[0].signals.values())).shape[1]
     shape = len(nights), longest

@@ -90,7 +90,6 @@ STUDENT = replace(
     dataset_weights={"simulated": 0.8, "sleep-accel": 1.5, "slpdb": 1.3, UNSCORED: 1.0},
     n_steps=600,
     decay_steps=240,
-    pieces=0.4,  # or else short recordings, of which features are relative to less, are not staged
 )
 N_TEACHERS = 3  # of each fold
 N_STUDENTS = 2  # of all folds, of which one is chosen

@@ -77,14 +77,17 @@ def test_every_subset_has_a_temperature_which_is_used(nights, tmp_path):
     assert {s for s, t in found.temperatures.items() if t != before.temperatures[s]} == fitted
     assert set(found.temperatures) == set(before.temperatures)
     for subset in found.temperatures:
-        origin, n_nights, n_epochs = (
-            ("scored nights", 2, 720) if subset in fitted else ("earlier calibration", 0, 0)
+        expected = (
+            Source("scored nights", 2, 720)
+            if subset in fitted
+            else replace(before.source(subset.split("+")), origin="earlier calibration")
         )
-        assert found.source(subset.split("+")) == Source(origin, n_nights, n_epochs)
+        assert found.source(subset.split("+")) == expected
     # Two nights are too few to fit the correlation of errors, which stays the same.
     for name in ("night_share", "epoch_correlation", "n_nights"):
         assert getattr(found, name) == getattr(before, name)
-    assert found.correlation_source == Source("earlier calibration", before.n_nights)
+    known = before.correlation_source or Source("not stated", before.n_nights)
+    assert found.correlation_source == replace(known, origin="earlier calibration")
     raw = simulate_night(
         duration=3600, modalities=["ECG", "THX"], sfreq=64, seed=9, verbose="error"
     )
