@@ -50,8 +50,8 @@ def main() -> None:
         )
         truth[night.subject] = night.read_hypnogram(n_stages)
         length = max(night.n_epochs, weights.preprocessing.padded_epochs)
-        options = {"length": length, "padding": weights.preprocessing.padding}
-        x = collate([read_item(night, weights.modalities, n_stages, **options)])["x"]
+        filled = {"length": length, "padding": weights.preprocessing.padding}
+        x = collate([read_item(night, weights.modalities, n_stages, **filled)])["x"]
         orders = {
             "in order": x,
             "coarse first": x | {name: put_coarse_first(x[name]) for name in ("ECG", "PPG")},

@@ -133,7 +133,7 @@ def test_what_is_handed_on_names_no_subject_recording_or_folder(
 
 def test_weights_know_what_they_were_fine_tuned_from(nights, quick, tmp_path):
     mini = load_weights("mini", verbose="error")
-    settings = replace(quick, max_passes=1, averaging=0.0)
+    settings = replace(quick, max_passes=1, averaging=0.0, crop=None)
     first = load_weights(
         fine_tune(nights, tmp_path / "first", weights="mini", settings=settings, verbose="error"),
         verbose="error",

@@ -203,7 +203,7 @@ def test_fine_tuning_changes_only_what_is_trainable(nights, trained, quick, tmp_
 
 def test_fine_tuned_weights_keep_caution_and_scorer(nights, quick, tmp_path):
     mini = load_weights("mini", verbose="error")
-    settings = replace(quick, max_passes=1, averaging=0.0)
+    settings = replace(quick, max_passes=1, averaging=0.0, crop=None)
     folder = fine_tune(nights, tmp_path / "m", weights=mini, settings=settings)
     with pytest.warns(RuntimeWarning) as caught:
         tuned = load_weights(folder)
