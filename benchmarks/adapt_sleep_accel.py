@@ -1,9 +1,10 @@
 """Adapt "mini" to the 20 nights of Sleep-Accel: python benchmarks/adapt_sleep_accel.py DIR.
 
 An ECG is rendered from the heart rate of each night, as in train_mini_teacher.py, which is staged
-zero-shot and by weights that were fine-tuned on other subjects. "mini" was trained on other
-renderings of these nights: the table has the part of each subject in that, of which only "test" is
-new to it. DIR has an npz per subject, with ``hr_times_s``, ``hr_bpm`` and ``stages``. Run the same
+zero-shot and by weights that were fine-tuned on other subjects. The weights were trained on other
+renderings of these nights: the table has the part of each subject in the split of
+train_mini_teacher.py, of which only "test" is new to them; train_mini.py learns from "validation"
+too. DIR has an npz per subject, with ``hr_times_s``, ``hr_bpm`` and ``stages``. Run the same
 command again to resume.
 """
 
@@ -67,7 +68,7 @@ def main() -> None:
         low, high = find_interval(gains, lambda x, axis: x.mean(axis), 0)
         means = some[["kappa_zero_shot", "kappa_adapted"]].mean()
         print(
-            f"{part} subjects of mini: {len(some)}, kappa {means.iloc[0]:.3f} zero-shot, "
+            f"{part} subjects of the split: {len(some)}, kappa {means.iloc[0]:.3f} zero-shot, "
             f"{means.iloc[1]:.3f} adapted, difference {gains.mean():+.3f} ({low:+.3f} to "
             f"{high:+.3f}), standard deviation {gains.std(ddof=1):.3f}"
         )

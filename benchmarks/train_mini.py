@@ -10,16 +10,17 @@ The nights, and the people of the test set, are those of train_mini_teacher.py:
    from the others. Their mean is scored on those left out: settings are chosen by this.
 3. A student of each fold, which learns what its teachers say, also of people without scored stages
    (--beats); it is scored in the same way, and shows what the last step gives.
-4. The network: of several students of all teachers, and of the network of train_mini_teacher.py
-   (--teacher), the one that agrees most with them on people without scored stages, some of whom
-   were left out for this. Networks say wake, deep and REM sleep too seldom: what is added to their
-   logits is what gave those of the folds the highest kappa on the people whom they have not seen.
-   The calibration is the mean of theirs, on the same people.
+4. The network: several students learn from all teachers and from the network of
+   train_mini_teacher.py (--teacher). The one that agrees most with these is kept, by people without
+   scored stages who were left out of this step. Networks say wake, deep and REM sleep too seldom:
+   to its logits is added what gave the students of step 3 the highest kappa on people left out. Its
+   calibration is the mean of theirs, on the same people.
 
 Mixers learn from whole nights, with features relative to those of the night. Folders are those of
 train_mini_teacher.py, and an npz per record with ``stages`` for --hypnograms (half of the simulated
 nights have them), and with ``beat_times_s``, ``duration_s`` and ``subject`` for --beats. All that
-was finished is kept in --work; run the same command again to resume.
+was finished is kept in --work; run the same command again to resume, and use another folder after a
+change of settings or nights.
 """
 
 import argparse
@@ -481,7 +482,7 @@ def main() -> None:
         "--hypnograms", type=Path, required=True, help="stages of half of the simulated nights"
     )
     parser.add_argument("--beats", type=Path, required=True, help="more beats, without stages")
-    parser.add_argument("--teacher", required=True, help="the model folder of the other recipe")
+    parser.add_argument("--teacher", help="the model folder of the other recipe, for the last step")
     parser.add_argument("--work", type=Path, default=Path("mini-work"))
     parser.add_argument("--simulated", type=int, default=240, help="simulated nights")
     parser.add_argument("--copies", type=int, default=12, help="renderings of each real night")
@@ -490,6 +491,11 @@ def main() -> None:
     parser.add_argument("--pretrain-only", action="store_true")
     parser.add_argument("--prepare-only", action="store_true")
     options = parser.parse_args()
+    is_whole = not (options.pretrain_only or options.prepare_only or options.folds)
+    if is_whole and options.teacher is None:
+        parser.error("--teacher is needed for the last step")
+    # Read before training, which takes hours.
+    teacher = load_weights(options.teacher) if is_whole else None
     options.folders = {"slpdb": options.slpdb, "sleep-accel": options.sleep_accel}
     options.split = split_subjects(options.folders)
     options.stages = read_hypnograms(options.hypnograms)
@@ -508,10 +514,9 @@ def main() -> None:
     folds = find_folds(options.split)
     chosen = range(len(folds)) if options.folds is None else options.folds
     done = [run_fold(i, folds[i], features, start, options.work) for i in chosen]
-    if options.folds is not None:
+    if teacher is None:
         return
     taught = teach(features, [teacher for teachers, _ in done for teacher in teachers])
-    teacher = load_weights(options.teacher)
     taught = add_teacher(taught, nights, teacher, options.work / "features-teacher.joblib")
     found = choose_student(taught, start, options)
     students = [student for _, student in done]

@@ -84,8 +84,9 @@ def describe_gains(gains: pd.DataFrame, study: Study) -> list[str]:
     if gains.empty:
         return sentences
     reference = study.arms[study.reference].label
-    place = " without, when the other signals are"
     for (arm, added), rows in gains.groupby(["arm", "added"], sort=False):
+        without = "without them" if " and " in str(added) else "without it"
+        place = f" {without}, staged from the same other signals:"
         start = f"**{study.arms[str(arm)].label}**: with {added},"
         texts = describe_differences(rows, "to", reference, place)
         sentences += [f"{start} {text}" for text in texts]

@@ -95,12 +95,12 @@ REGISTRY: dict[str, RegistryEntry] = {
         RegistryEntry(
             name="mini",
             license="BSD-3-Clause",
-            trained_on="simulated nights, and waveforms rendered from the real heartbeats of a few "
-            "public nights",
+            trained_on="simulated nights, and waveforms rendered from the real heartbeats and "
+            "heart rates of 52 people",
             scorer="wav2sleep-mini",
             caution="The weights 'mini' were trained on simulated nights and on waveforms rendered "
-            "from the real heartbeats of a few public nights. They are for trying out, teaching "
-            "and tests, never for results; for those, use weights='wav2sleep'.",
+            "from the real heartbeats and heart rates of 52 people. They are for trying out, "
+            "teaching and tests, never for results; for those, use weights='wav2sleep'.",
         ),
     )
 }

@@ -61,7 +61,7 @@ def test_the_page_says_what_they_add_and_how(study, tmp_path):
     page = pages.write_page("x", make_results(study), study, tmp_path).read_text("utf-8")
     assert (
         "- **ECG, belts and EEG**: with EEG, kappa is **higher** than that of ECG and belts "
-        "without, when the other signals are ABD+ECG+THX (+0.400" in page
+        "without it, staged from the same other signals: ABD+ECG+THX (+0.400" in page
     )
     assert "- **ECG, belts and activity**: kappa is **lower** than that of ECG and belts" in page
     assert (

@@ -59,7 +59,7 @@ def test_the_learning_rate_rises_and_then_decays(tiny, quick):
 
 
 def test_the_loss_of_a_step_does_not_depend_on_which_nights_are_in_it(nights, tiny, quick):
-    """Nights of 20 and 17 epochs, whole and without padding, as ``mini`` was trained."""
+    """Nights of 20 and 17 epochs, whole and without padding."""
     torch.manual_seed(0)
     module = Wav2SleepModule(Wav2Sleep(tiny).eval(), quick, ("classifier",), SCHEDULE)
     whole = {"crop": None, "padded_epochs": 0, "masking": Masking.off()}
