@@ -3,6 +3,7 @@
 import figures
 import numpy as np
 import pages
+import pandas as pd
 import pytest
 import sweeps
 from experiment_results import ORIGIN, describe_again, make_result, make_training
@@ -211,3 +212,19 @@ def test_arms_are_of_the_same_nights():
     table = pages.compare_arms(results, study)
     assert set(table["subjects"]) == {8}
     assert table["difference"].dropna().to_numpy() == pytest.approx(0, abs=1e-9)
+
+
+def test_a_figure_of_many_arms_has_room_and_colors_for_them():
+    study = read_study(CONFIGS / "rhythm.yaml")
+    assert len(study.arms) == 13
+    rows = [
+        {"cohort": "B", "subset": subset, "arm": arm, "kappa": 0.3, "low": 0.2, "high": 0.4}
+        for arm in study.arms
+        for subset in ("ECG", "PPG")
+    ]
+    figure = figures.plot_subsets(pd.DataFrame(rows), study)
+    figure.draw_without_rendering()
+    [axes] = figure.axes
+    handles, _ = axes.get_legend_handles_labels()
+    assert len({tuple(handle[0].get_color()) for handle in handles}) == 13
+    assert axes.get_window_extent().height / figure.dpi > 2
