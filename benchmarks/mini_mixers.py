@@ -160,7 +160,7 @@ def train_mixers(
     for step in range(settings.n_steps):
         z, available, target = _draw_batch(features, chances / chances.sum(), settings, rng)
         log_proba = functional.log_softmax(network.mix(z, available), dim=-1)
-        loss = -(target * log_proba).sum() / target.sum().clamp(min=1)
+        loss = -(target * log_proba).sum() / target.sum()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
